@@ -1,0 +1,121 @@
+"""`csmri evaluate`: records and table 2 of any number of networks on the test subjects."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from csmri import __version__
+from csmri.config import EVALUATION_ACCELERATIONS, Sampling
+from csmri.errors import CsmriError
+
+if TYPE_CHECKING:
+    from csmri.reconstruction import Corrector
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL|NAME=MODEL]...")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for records.csv, table2.md and examples.npz."
+)
+@click.option(
+    "--split", type=click.Choice(["test", "validation", "train", "pretrain"]), default="test", show_default=True
+)
+@click.option(
+    "--acceleration",
+    "accelerations",
+    type=float,
+    multiple=True,
+    default=EVALUATION_ACCELERATIONS,
+    show_default=True,
+    help="Give several times for several.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the masks, the same for all methods."
+)
+@click.option(
+    "--mask-law",
+    type=click.Choice(["gaussian", "schlemper"]),
+    help="Test on another law than the models were trained on.",
+)
+@click.option(
+    "--example-acceleration",
+    "example_accelerations",
+    type=float,
+    multiple=True,
+    default=(4.0, 8.0),
+    show_default=True,
+    help="Accelerations kept for the picture of the first subject's middle slice.",
+)
+def evaluate(
+    models: tuple[str, ...],
+    store: Path,
+    out: Path,
+    split: str,
+    accelerations: tuple[float, ...],
+    seed: int,
+    mask_law: str | None,
+    example_accelerations: tuple[float, ...],
+) -> None:
+    """Compare SavedModels with zero-filling and the initial reconstruction on the subjects of STORE.
+
+    Writes one record per subject, slice, frame, acceleration and method, and prints the form of the paper's table 2:
+    NMSE x 1e-3 in the heart box, mean over subjects, +- standard deviation between subjects.
+    """
+    from csmri import evaluation
+    from csmri.figures import Example, write_examples
+    from csmri.store import open_store
+
+    opened = open_store(store)
+    correctors = [_load(model) for model in models]
+    law = Sampling(mask_law=mask_law) if mask_law else evaluation.common_law(correctors)  # type: ignore[arg-type]
+    entries = opened.of_split(split)
+    examples: list[Example] = []
+
+    def keep(entry, index, acceleration, reference, methods) -> None:  # type: ignore[no-untyped-def]
+        if entry is entries[0] and index == entry.n_slices // 2 and acceleration in example_accelerations:
+            examples.append(Example(entry.subject, index, acceleration, reference, methods, entry.heart_box))
+
+    results = evaluation.evaluate(
+        opened, correctors, split=split, law=law, accelerations=accelerations, seed=seed, visit=keep
+    )
+    n_steps = sum(entry.n_slices for entry in entries) * len(accelerations)
+    with click.progressbar(results, length=n_steps, label=f"evaluating {store}") as progress:
+        records = [record for some in progress for record in some]
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CsmriError(f"{out}: cannot create the folder: {error.strerror}") from error
+    evaluation.write_records(records, out / "records.csv")
+    if examples:
+        write_examples(examples, out / "examples.npz")
+    table = evaluation.table2(records)
+    (out / "table2.md").write_text(table + "\n", encoding="utf-8")
+    description = {
+        "csmri": __version__,
+        "models": {
+            corrector.name: {"path": str(corrector.saved.path), "epoch": corrector.saved.epoch}
+            for corrector in correctors
+        },
+        "store": str(store),
+        "store_sha256": opened.sha256,
+        "split": split,
+        "subjects": [entry.subject for entry in entries],
+        "sampling": law.model_dump(),
+        "seed": seed,
+    }
+    (out / "evaluation.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    click.echo(table)
+    click.echo(f"{out}: {len(records):,} records of {len(entries)} subjects; `csmri figures {out}` draws them")
+
+
+def _load(model: str) -> Corrector:
+    from csmri.reconstruction import load_corrector
+
+    name, equals, path = model.partition("=")
+    return load_corrector(Path(path), name=name) if equals else load_corrector(Path(model))

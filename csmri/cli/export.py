@@ -1,0 +1,23 @@
+"""`csmri export`: the SavedModel of a run, checked against the Keras model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def export(run: Path, out: Path) -> None:
+    """Write the network of RUN as the SavedModel OUT, as far as it was trained.
+
+    Its default signature takes `initial` (frame, y, x), unnormalised, of any size, and returns `improved`.
+    """
+    from csmri import export as exporting
+
+    epoch, deviation = exporting.export(run, out)
+    click.echo(
+        f"{out}: SavedModel after {epoch} epochs; differs from the Keras model by {deviation:.1e} of the maximum"
+    )

@@ -1,0 +1,27 @@
+"""`csmri train`: standalone learning, pretraining and transfer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from csmri.config import read_config
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--store", required=True, type=click.Path(path_type=Path), help="Prepared store.")
+@click.option(
+    "--out", "run", required=True, type=click.Path(path_type=Path), help="Run folder; a run that was stopped goes on."
+)
+@click.option("--init", type=click.Path(path_type=Path), help="SavedModel to start from: transfer learning.")
+def train(config: Path, store: Path, run: Path, init: Path | None) -> None:
+    """Train the network that the TOML file CONFIG describes."""
+    experiment = read_config(config)
+
+    from csmri import training
+    from csmri.store import open_store
+
+    final = training.train(experiment, open_store(store), run, init=init, report=click.echo)
+    click.echo(f"{final}: SavedModel after {experiment.epochs} epochs")

@@ -1,0 +1,67 @@
+"""The SavedModel of a run with scaling inside, and the proof that it computes what the Keras model does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from csmri import scaling
+from csmri.config import read_config
+from csmri.errors import CsmriError
+from csmri.reconstruction import load_corrector
+from csmri.training import CHECKPOINT, CONFIG, RECORD
+from csmri.weights import write_saved_model
+
+PARITY = {"float32": 1e-5, "mixed_bfloat16": 1e-2}
+"""Largest difference allowed between SavedModel and Keras model, relative to the images' maximum."""
+
+
+def export(run: str | Path, out: str | Path) -> tuple[int, float]:
+    """Write the network of a run, as far as it was trained, as a SavedModel, and check it.
+
+    Returns
+    -------
+    epoch : int
+        Epochs behind the weights.
+    deviation : float
+        Largest difference from the Keras model on a random cine of odd size, relative to its maximum.
+
+    Raises
+    ------
+    CsmriError
+        If `run` is no run, `out` exists, or the deviation exceeds `PARITY`; nothing is left at `out` then.
+    """
+    run, out = Path(run), Path(out)
+    if not (run / RECORD).is_file():
+        raise CsmriError(f"{run}: not a run folder ({RECORD} is missing); `csmri train` makes one")
+    if not (run / CHECKPOINT).is_file():
+        raise CsmriError(f"{run}: no epoch was finished yet ({CHECKPOINT} is missing)")
+    if out.exists():
+        raise CsmriError(f"{out}: exists already; remove it or choose another name")
+    config = read_config(run / CONFIG)
+    network = keras.saving.load_model(run / CHECKPOINT)
+    n_rows = len((run / "log.csv").read_text(encoding="utf-8").splitlines()) - 1
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_saved_model(network, out, config=config, epoch=n_rows)
+    deviation = parity(network, out, depth=config.depth)
+    if not deviation <= PARITY[config.precision]:
+        shutil.rmtree(out)
+        raise CsmriError(f"{out}: differs from the Keras model by {deviation:.2g} of the maximum; not exported")
+    return n_rows, deviation
+
+
+def parity(network: keras.Model, path: str | Path, *, depth: int, seed: int = 0) -> float:
+    """Largest difference between a SavedModel and its Keras network, relative to the maximum of a random cine."""
+    multiple = 2**depth
+    y, x = 3 * multiple - 5, 2 * multiple + 3
+    initial = np.random.default_rng(seed).gamma(2.0, 100.0, (3, y, x)).astype(np.float32)
+    peak = scaling.frame_peak(initial)
+    normalised = np.zeros((3, 3 * multiple, 3 * multiple, 1), np.float32)
+    normalised[:, :y, :x, 0] = scaling.normalise_initial(initial, peak)
+    target = tf.convert_to_tensor(network(normalised, training=False))[:, :y, :x, 0]
+    expected = scaling.corrected(initial, target, peak).numpy()
+    return float(np.abs(load_corrector(path).improve(initial) - expected).max() / initial.max())

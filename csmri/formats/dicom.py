@@ -1,0 +1,138 @@
+"""DICOM cine folders (classic MR images, one a file) and the Sunnybrook outlines that refer to them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+
+from csmri.cine import Cine, Outlines
+from csmri.errors import CsmriError
+from csmri.formats.dicom_header import Header, quiet_pydicom
+from csmri.formats.dicom_stack import Stack, read_stack
+from csmri.formats.files import parsing
+
+CONTOUR_NAME = re.compile(r"IM-\d+-(\d+)-([io])contour-\w+\.txt", re.IGNORECASE)
+
+
+def read(folder: str | Path) -> Cine:
+    """Read a cine from a folder of DICOM images, nested folders included.
+
+    Slices are sorted by their position along the slice normal, frames by trigger time; file names play no part.
+
+    Parameters
+    ----------
+    folder : path
+        Holds one short-axis series; files that are not DICOM are ignored with a note.
+
+    Returns
+    -------
+    Cine
+        Rescaled magnitude images; frame times are the median over the slices; the subject is the patient ID, or the
+        folder's name where there is none.
+
+    Raises
+    ------
+    CsmriError
+        If the folder holds several series, incomplete slices, no geometry, or pixels that cannot be decoded.
+    """
+    folder = Path(folder)
+    stack = read_stack(folder)
+    first = stack.headers[0][0]
+    images = np.empty((len(stack.headers), len(stack.headers[0]), *first.matrix), np.float32)
+    for slice_index, frames in enumerate(stack.headers):
+        for frame, header in enumerate(frames):
+            images[slice_index, frame] = _pixels(header)
+    return Cine(
+        images=images,
+        subject=first.patient or folder.resolve().name,
+        spacing_mm=stack.spacing_mm,
+        slice_spacing_mm=stack.slice_spacing_mm,
+        frame_times_ms=stack.frame_times_ms,
+        affine=stack.affine,
+        provenance=f"{folder} (DICOM)",
+        notes=stack.notes,
+    )
+
+
+def read_outlines(contour_folder: str | Path, dicom_folder: str | Path) -> Outlines:
+    """Read Sunnybrook outlines, `IM-0001-0159-icontour-manual.txt`, for a DICOM folder.
+
+    The number in the name is the DICOM instance number; `i` is endocardium, `o` epicardium; each line holds x and y
+    in pixels.
+
+    Parameters
+    ----------
+    contour_folder : path
+        Searched with its nested folders (`i-contours`, `o-contours`).
+    dicom_folder : path
+        The images of the same patient, which tell the slice and frame of an instance number.
+
+    Returns
+    -------
+    Outlines
+        Keys are (slice, frame) as in the Cine that `read` makes of `dicom_folder`.
+
+    Raises
+    ------
+    CsmriError
+        If there are no outlines, a number belongs to no image, or a file is not a list of points.
+    """
+    contour_folder, dicom_folder = Path(contour_folder), Path(dicom_folder)
+    places = _places(read_stack(dicom_folder), dicom_folder)
+    found: dict[str, dict[tuple[int, int], NDArray[np.float32]]] = {"i": {}, "o": {}}
+    for path in sorted(contour_folder.rglob("*.txt")):
+        match = CONTOUR_NAME.fullmatch(path.name)
+        if match is None:
+            continue
+        instance = int(match[1])
+        if instance not in places:
+            raise CsmriError(
+                f"{path}: no image in {dicom_folder} has the instance number {instance}; "
+                "these outlines belong to another patient"
+            )
+        found[match[2].lower()][places[instance]] = _points(path)
+    if not (found["i"] or found["o"]):
+        raise CsmriError(f"{contour_folder}: no outline found; expected files named IM-0001-0159-icontour-manual.txt")
+    return Outlines(endocardium=found["i"], epicardium=found["o"])
+
+
+def _pixels(header: Header) -> NDArray[np.float32]:
+    """Image (y, x) in rescaled units."""
+    path = header.path
+    with quiet_pydicom(), parsing(path, "a DICOM file", "remove it or export it again"):
+        dataset = pydicom.dcmread(path)
+        syntax = dataset.file_meta.TransferSyntaxUID
+        slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
+    advice = "copy it again, it may be incomplete"
+    if syntax.is_compressed:
+        advice = f"its pixels are compressed ({syntax.name}): decompress them first, with `gdcmconv --raw`"
+    with quiet_pydicom(), parsing(path, "a DICOM image", advice):
+        pixels = dataset.pixel_array
+    if pixels.shape != header.matrix:
+        raise CsmriError(f"{path}: expected {header.matrix} pixels (y, x), found {pixels.shape}; export it again")
+    return pixels.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+
+
+def _places(stack: Stack, folder: Path) -> dict[int, tuple[int, int]]:
+    """(slice, frame) of every instance number."""
+    places = {
+        header.instance: (slice_index, frame)
+        for slice_index, frames in enumerate(stack.headers)
+        for frame, header in enumerate(frames)
+        if header.instance is not None
+    }
+    if len(places) != sum(map(len, stack.headers)):
+        raise CsmriError(f"{folder}: instance numbers are missing or not unique; outlines cannot be matched to images")
+    return places
+
+
+def _points(path: Path) -> NDArray[np.float32]:
+    with parsing(path, "an outline", "expected two numbers (x y, in pixels) on every line"):
+        points = np.array([line.split() for line in path.read_text("utf-8").splitlines() if line.strip()], np.float32)
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
+        raise CsmriError(f"{path}: expected at least 3 lines with two numbers (x y), found an array {points.shape}")
+    return points

@@ -1,0 +1,95 @@
+"""What every format needs of the file system: errors in one line, atomic writes, natural order."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from csmri.errors import CsmriError
+
+
+@contextlib.contextmanager
+def parsing(path: Path, what: str, advice: str) -> Iterator[None]:
+    """Turn whatever a library raises while it parses a file into one line for the reader.
+
+    Parameters
+    ----------
+    path : Path
+        The file that is being read.
+    what : str
+        What it was read as, "a NIfTI file".
+    advice : str
+        What to do next.
+
+    Raises
+    ------
+    CsmriError
+        Instead of any other exception. Enclose library calls only, so that our own faults stay visible.
+    """
+    try:
+        yield
+    except CsmriError:
+        raise
+    except Exception as error:  # damaged files make parsers raise anything from IndexError to zlib.error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CsmriError(f"{path}: could not be read as {what} ({reason}); {advice}") from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` and move it there once it is written whole.
+
+    Creates missing parent folders. When writing fails, an existing file stays as it was and nothing is left behind.
+
+    Raises
+    ------
+    CsmriError
+        If the place cannot be written to.
+    """
+    # The suffix stays at the end: writers that choose by suffix must see it.
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CsmriError(f"{path}: could not be written ({reason}); choose another place or make room") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def natural_key(path: Path) -> list[tuple[bool, int | str]]:
+    """Sort key that puts `pat2` before `pat10`."""
+    parts = re.split(r"([0-9]+)", str(path))
+    return [(part.isdigit(), int(part) if part.isdigit() else part) for part in parts if part]
+
+
+def as_images(array: ArrayLike, where: str) -> NDArray[np.float32] | NDArray[np.complex64]:
+    """Copy numbers of any kind to contiguous float32, complex ones to complex64.
+
+    Raises
+    ------
+    CsmriError
+        If the array holds no numbers (text, objects, colours, true/false).
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "uifc":
+        raise CsmriError(f"{where}: expected images of numbers, found {array.dtype}; save magnitude or complex images")
+    with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which Cine refuses by name
+        if array.dtype.kind == "c":
+            return np.ascontiguousarray(array, np.complex64)
+        return np.ascontiguousarray(array, np.float32)
+
+
+def plural(count: int, noun: str) -> str:
+    """Count and noun, "1 file" or "3 files"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,76 @@
+"""Animated GIF of a cine, one panel a slice, to look at; written, never read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from csmri.cine import Cine
+from csmri.formats.files import replacing
+
+WINDOW_PERCENTILE = 99.5
+UNKNOWN_FRAME_MS = 50
+GAP = 2  # pixels of black between panels
+TICK_MS = 10  # GIF counts time in hundredths of a second
+SHORTEST_MS = 20  # browsers slow down frames that are shorter
+
+
+def write(path: str | Path, cine: Cine) -> None:
+    """Write the magnitude as an endless animation, all slices in a grid, in real time where the times are known.
+
+    Parameters
+    ----------
+    path : path
+        `.gif`, replaced atomically.
+    cine : Cine
+        White is the 99.5th percentile of the whole cine.
+    """
+    pages = [Image.fromarray(page) for page in grid(cine)]
+    with replacing(Path(path)) as temporary:
+        pages[0].save(
+            temporary, save_all=True, append_images=pages[1:], duration=durations_ms(cine), loop=0, optimize=False
+        )
+
+
+def grid(cine: Cine) -> NDArray[np.uint8]:
+    """Lay out the slices of every frame in rows of panels, 12 slices as 3 rows of 4.
+
+    Parameters
+    ----------
+    cine : Cine
+        Images (slice, frame, y, x).
+
+    Returns
+    -------
+    array (frame, y, x), uint8
+        Windowed so that 255 is the 99.5th percentile.
+    """
+    magnitude = cine.magnitude
+    # Where nearly all pixels are zero the percentile is zero too; the maximum never is.
+    white = float(np.percentile(magnitude, WINDOW_PERCENTILE)) or float(magnitude.max())
+    levels = (np.clip(magnitude / white, 0, 1) * 255).round().astype(np.uint8)
+    n_slices, n_frames, height, width = levels.shape
+    n_columns = math.ceil(math.sqrt(n_slices))
+    n_rows = math.ceil(n_slices / n_columns)
+    pages = np.zeros(
+        (n_frames, n_rows * height + (n_rows - 1) * GAP, n_columns * width + (n_columns - 1) * GAP), np.uint8
+    )
+    for index, panel in enumerate(levels):
+        top, left = index // n_columns * (height + GAP), index % n_columns * (width + GAP)
+        pages[:, top : top + height, left : left + width] = panel
+    return pages
+
+
+def durations_ms(cine: Cine) -> list[int]:
+    """Time (frame,) each frame is shown, in ms: multiples of 10 whose sum keeps step with the heart."""
+    if cine.frame_times_ms is None:
+        return [UNKNOWN_FRAME_MS] * cine.n_frames
+    times = np.asarray(cine.frame_times_ms, np.float64)
+    ends = np.append(times[1:], times[-1] + (times[-1] - times[0]) / (len(times) - 1))
+    # Rounding the ends and not the intervals: 38 ms frames become 40, 40, 30, ... and the beat keeps its length.
+    ticks = np.round((np.concatenate([times[:1], ends]) - times[0]) / TICK_MS).astype(int)
+    return [max(SHORTEST_MS, int(ticks_shown) * TICK_MS) for ticks_shown in np.diff(ticks)]

@@ -1,0 +1,77 @@
+"""K-t masks after two laws, and undersampling with them."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from csmri.config import Sampling
+from csmri.errors import CsmriError
+
+SCHLEMPER_WIDTH = 1 / 10
+SCHLEMPER_CENTRE_LINES = 8
+
+
+def check_acceleration(acceleration: float, n_ky: int) -> None:
+    """Refuse an acceleration that cannot be drawn from `n_ky` lines."""
+    if not 1 <= acceleration <= n_ky:
+        raise CsmriError(
+            f"acceleration {acceleration:g} is impossible: it must lie between 1 (all lines) and the number of "
+            f"phase-encode lines, {n_ky} (one line per frame)"
+        )
+
+
+def make_mask(
+    seed: tf.Tensor, n_frames: int | tf.Tensor, n_ky: int | tf.Tensor, acceleration: float | tf.Tensor, law: Sampling
+) -> tf.Tensor:
+    """Draw the acquired phase-encode lines of every frame, without replacement and anew in each frame.
+
+    The Gaussian law has density exp(-k^2 / 2 sd^2) with sd = `law.mask_width` n_ky, and round(n_ky / acceleration)
+    lines per frame of which `law.mask_centre_lines` are always the central ones (paper section 2.1). Schlemper's law
+    has density exp(-k^2 / 2 sd^2) + 1 / (2 acceleration) with sd = n_ky / 10, and int(n_ky / acceleration) lines
+    of which 8 are the central ones (Schlemper et al., IEEE TMI 2018, doi 10.1109/TMI.2017.2760978).
+
+    Parameters
+    ----------
+    seed : (2,) integers
+        From `seeds.derive_seed`.
+    acceleration : float in [1, n_ky]
+
+    Returns
+    -------
+    tf.Tensor (frame, ky), bool
+        True = acquired; the same number of lines in every frame.
+    """
+    acceleration = tf.cast(acceleration, tf.float32)
+    offset = tf.range(n_ky) - n_ky // 2
+    ratio = tf.cast(n_ky, tf.float32) / acceleration
+    if law.mask_law == "schlemper":
+        width, floor, centre_lines = SCHLEMPER_WIDTH, 0.5 / acceleration, SCHLEMPER_CENTRE_LINES
+        n_lines = tf.math.floor(ratio)
+    else:
+        width, floor, centre_lines = law.mask_width, tf.constant(0.0), law.mask_centre_lines
+        n_lines = tf.math.round(ratio)
+    n_lines = tf.maximum(tf.cast(n_lines, tf.int32), 1)
+
+    standard_score = tf.cast(offset, tf.float32) / (width * tf.cast(n_ky, tf.float32))
+    # In logarithms, so that a narrow Gaussian does not underflow far from DC.
+    log_density = tf.reduce_logsumexp(
+        tf.stack([-0.5 * standard_score**2, tf.fill(tf.shape(standard_score), tf.math.log(floor))]), axis=0
+    )
+    centre_lines = tf.minimum(centre_lines, n_lines)
+    is_centre = (offset >= -(centre_lines // 2)) & (offset < centre_lines - centre_lines // 2)
+
+    # Gumbel's trick: the n largest keys are a draw of n without replacement from the density.
+    uniform = tf.random.stateless_uniform([n_frames, n_ky], seed, minval=1e-30, alg="philox")
+    keys = tf.where(is_centre, tf.float32.max, log_density - tf.math.log(-tf.math.log(uniform)))
+    rank = tf.argsort(tf.argsort(keys, direction="DESCENDING", stable=True), stable=True)
+    return rank < n_lines
+
+
+def acceleration_factor(mask: tf.Tensor) -> tf.Tensor:
+    """Achieved acceleration: all k-t lines over the acquired ones, of a mask (frame, ky)."""
+    return tf.cast(tf.size(mask), tf.float32) / tf.reduce_sum(tf.cast(mask, tf.float32))
+
+
+def undersample(kspace: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Set the lines that the mask (frame, ky) did not acquire to zero in (..., frame, ky, x or kx)."""
+    return tf.where(tf.convert_to_tensor(mask)[..., tf.newaxis], kspace, tf.zeros_like(kspace))

@@ -1,0 +1,214 @@
+"""From a store to batches of (input, target): augment the cine, undersample, interpolate, transform, scale, shuffle.
+
+Every random draw is derived from (seed, epoch, subject, slice, acceleration, pass), so a restart at epoch n continues
+exactly as an uninterrupted run would have, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from csmri import scaling
+from csmri.config import Config
+from csmri.kspace.initial import simulate_initial
+from csmri.kspace.sampling import check_acceleration, make_mask
+from csmri.seeds import derive_seed, subject_key
+from csmri.store import Entry, Store, parse_slice
+
+SLICE_BUFFER = 1024
+"""(slice, acceleration, pass) elements shuffled at once; most studies have fewer, so that any order can occur."""
+
+# What a random draw is for; keeps, say, the mask of an item independent of its augmentation.
+_AUGMENTATION, _MASK, _SLICE_ORDER, _FRAME_ORDER = range(4)
+_VALIDATION_EPOCH = -1
+
+
+@dataclass(frozen=True)
+class Batches:
+    """A data set of ((frame, y, x, 1) input, (frame, y, x, 2) target and input, (frame, y, x) weight).
+
+    The target's second channel repeats the input, from which the reconstructed image's NMSE is computed; the weight is
+    1 on the image and 0 on the padding to a multiple of 2**depth.
+    """
+
+    dataset: tf.data.Dataset
+    n_batches: int
+    """Per epoch."""
+    n_frames: int
+    """Images per epoch."""
+
+
+def training_batches(store: Store, config: Config, *, first_epoch: int = 0) -> Batches:
+    """Batches of all epochs from `first_epoch` on, one after the other."""
+    entries = store.of_split(config.train_split)
+    padded = [padded_matrix(entry.matrix, config.depth, square=config.augment) for entry in entries]
+    _check(config, entries)
+
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        def example(item: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            return training_example(item, epoch, config)
+
+        return (
+            _items(store, entries, config)
+            .shuffle(SLICE_BUFFER, seed=_order_seed(config.seed, _SLICE_ORDER, epoch), reshuffle_each_iteration=False)
+            .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .unbatch()
+            .shuffle(
+                config.shuffle_frames,
+                seed=_order_seed(config.seed, _FRAME_ORDER, epoch),
+                reshuffle_each_iteration=False,
+            )
+            .apply(lambda frames: _batched(frames, config.batch_size, padded))
+        )
+
+    dataset = tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch).prefetch(tf.data.AUTOTUNE)
+    return _counted(dataset, entries, padded, config, passes=config.passes)
+
+
+def validation_batches(store: Store, config: Config) -> Batches:
+    """Batches of the validation split: no augmentation, one pass, the same masks every time."""
+    assert config.validation_split
+    entries = store.of_split(config.validation_split)
+    config = config.model_copy(update={"augment": False, "passes": 1})
+    padded = [padded_matrix(entry.matrix, config.depth, square=False) for entry in entries]
+    _check(config, entries)
+    epoch = tf.constant(_VALIDATION_EPOCH, tf.int64)
+    dataset = (
+        _items(store, entries, config)
+        .map(lambda item: training_example(item, epoch, config), num_parallel_calls=tf.data.AUTOTUNE)
+        .unbatch()
+        .apply(lambda frames: _batched(frames, config.batch_size, padded))
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    return _counted(dataset, entries, padded, config, passes=1)
+
+
+def training_example(
+    item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Simulate one undersampled cine: (input, target and input, weight) as in `Batches`, for all its frames."""
+    parts = epoch, item["subject_key"], item["slice"], item["acceleration_index"], item["pass"]
+    images = item["images"]
+    if config.augment:
+        images = augment(images, derive_seed(config.seed, _AUGMENTATION, *parts))
+    shape = tf.shape(images)
+    mask = make_mask(derive_seed(config.seed, _MASK, *parts), shape[0], shape[1], item["acceleration"], config)
+    initial = simulate_initial(images, mask, cyclic=config.cyclic)
+    inputs, target = normalised_pair(initial, images)
+
+    padding = [[0, 0], *_padding(images, config.depth, square=config.augment)]
+    inputs, target, weight = (tf.pad(value, padding) for value in (inputs, target, tf.ones_like(inputs)))
+    return inputs[..., tf.newaxis], tf.stack([target, inputs], axis=-1), weight
+
+
+def normalised_pair(initial: tf.Tensor, reference: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Network input and target of equations (1) and (2) for images (frame, y, x)."""
+    peak = scaling.frame_peak(initial)
+    return scaling.normalise_initial(initial, peak), scaling.normalise_error(reference - initial, peak)
+
+
+def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Flip left-right, flip up-down and rotate by 90 degrees a whole cine (frame, y, x), each with probability 1/2."""
+    flip_x, flip_y, rotate = tf.unstack(tf.random.stateless_uniform([3], seed, alg="philox") < 0.5)
+    images = tf.cond(flip_x, lambda: tf.reverse(images, [2]), lambda: images)
+    images = tf.cond(flip_y, lambda: tf.reverse(images, [1]), lambda: images)
+    return tf.cond(rotate, lambda: tf.reverse(tf.linalg.matrix_transpose(images), [1]), lambda: images)
+
+
+def padded_matrix(matrix: Sequence[int], depth: int, *, square: bool) -> tuple[int, int]:
+    """Smallest multiples of 2**depth that hold a matrix (y, x); the same in both axes if it may be rotated."""
+    multiple = 2**depth
+    y, x = (math.ceil(n / multiple) * multiple for n in matrix)
+    return (max(y, x), max(y, x)) if square else (y, x)
+
+
+def _padding(images: tf.Tensor, depth: int, *, square: bool) -> list[list[tf.Tensor | int]]:
+    matrix = tf.shape(images)[1:]
+    multiple = 2**depth
+    padded = -(-matrix // multiple) * multiple
+    if square:
+        padded = tf.fill([2], tf.reduce_max(padded))
+    return [[0, padded[0] - matrix[0]], [0, padded[1] - matrix[1]]]
+
+
+def _items(store: Store, entries: Sequence[Entry], config: Config) -> tf.data.Dataset:
+    """Every (slice, acceleration, pass) of these subjects, one element each."""
+    indices, values = zip(*enumerate(config.accelerations), strict=True)
+    keys = tf.lookup.StaticHashTable(
+        tf.lookup.KeyValueTensorInitializer(
+            [entry.subject for entry in entries],
+            tf.constant([subject_key(entry.subject) for entry in entries], tf.int64),
+        ),
+        default_value=-1,
+    )
+
+    def variants(record: tf.Tensor) -> tf.data.Dataset:
+        features = parse_slice(record)
+        key = keys.lookup(features["subject"])
+        passes = tf.data.Dataset.range(config.passes)
+        accelerations = tf.data.Dataset.from_tensor_slices(
+            (tf.constant(indices, tf.int64), tf.constant(values, tf.float32))
+        )
+        return passes.flat_map(
+            lambda number: accelerations.map(
+                lambda index, acceleration: {
+                    "images": features["images"],
+                    "subject_key": key,
+                    "slice": features["slice"],
+                    "acceleration_index": index,
+                    "acceleration": acceleration,
+                    "pass": number,
+                }
+            )
+        )
+
+    return tf.data.TFRecordDataset(store.shards(entries)).flat_map(variants)
+
+
+def _batched(frames: tf.data.Dataset, batch_size: int, padded: Sequence[tuple[int, int]]) -> tf.data.Dataset:
+    if len(set(padded)) == 1:
+        y, x = padded[0]
+        static = frames.map(
+            lambda inputs, target, weight: (
+                tf.ensure_shape(inputs, (y, x, 1)),
+                tf.ensure_shape(target, (y, x, 2)),
+                tf.ensure_shape(weight, (y, x)),
+            )
+        )
+        return static.batch(batch_size)
+    return frames.group_by_window(
+        key_func=lambda inputs, target, weight: tf.cast(tf.shape(weight)[0] * 65536 + tf.shape(weight)[1], tf.int64),
+        reduce_func=lambda key, bucket: bucket.batch(batch_size),
+        window_size=batch_size,
+    )
+
+
+def _counted(
+    dataset: tf.data.Dataset,
+    entries: Sequence[Entry],
+    padded: Sequence[tuple[int, int]],
+    config: Config,
+    *,
+    passes: int,
+) -> Batches:
+    variants = len(config.accelerations) * passes
+    frames_of_bucket: Counter[tuple[int, int]] = Counter()
+    for entry, bucket in zip(entries, padded, strict=True):
+        frames_of_bucket[bucket] += entry.n_slices * entry.n_frames * variants
+    n_batches = sum(math.ceil(n / config.batch_size) for n in frames_of_bucket.values())
+    return Batches(dataset, n_batches, frames_of_bucket.total())
+
+
+def _check(config: Config, entries: Sequence[Entry]) -> None:
+    n_ky = min(min(entry.matrix) if config.augment else entry.matrix[0] for entry in entries)
+    for acceleration in config.accelerations:
+        check_acceleration(acceleration, n_ky)
+
+
+def _order_seed(seed: int, purpose: int, epoch: tf.Tensor) -> tf.Tensor:
+    return tf.bitcast(derive_seed(seed, purpose, epoch)[0], tf.int64)

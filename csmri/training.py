@@ -1,0 +1,275 @@
+"""`train(config, ...)`: standalone learning, pretraining and transfer are the same function with other configs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from csmri import __version__
+from csmri.config import Config, read_config, write_config
+from csmri.errors import CsmriError
+from csmri.pipeline import Batches, training_batches, validation_batches
+from csmri.store import Store
+from csmri.unet import build_unet
+from csmri.weights import describe_saved_model, load_weights, write_saved_model
+
+CONFIG, RECORD, LOG, CHECKPOINT, MODELS = "config.toml", "run.json", "log.csv", "checkpoint.keras", "models"
+FINAL = "final"
+
+# The target's spread is of the order of 0.01, so that gradients are tiny; Adam's usual 1e-7 would damp them.
+ADAM_EPSILON = 1e-10
+
+
+@keras.saving.register_keras_serializable("csmri")
+class TargetError(keras.losses.Loss):
+    """Mean squared error between predicted and true normalised error, over the image without its padding."""
+
+    def __init__(self, name: str = "target_error", **kwargs: Any) -> None:
+        super().__init__(name=name, **{**kwargs, "reduction": "mean_with_sample_weight"})
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return ops.square(y_true[..., 0] - y_pred[..., 0])
+
+
+@keras.saving.register_keras_serializable("csmri")
+class ImageMean(keras.metrics.Mean):
+    """Mean over images of a quantity of the reconstructed image, in units of the initial reconstruction's maximum.
+
+    `quantity` is "nmse" (of max(I + E, 0) against G, what figure 3 plots), "initial_nmse" (of I against G) or "bias"
+    (mean of reconstructed minus reference).
+    """
+
+    def __init__(self, quantity: str, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name=name or quantity, **kwargs)
+        self.quantity = quantity
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        initial = y_true[..., 1]
+        reference = initial + 2.0 * y_true[..., 0] - 1.0
+        reconstructed = ops.maximum(initial + 2.0 * y_pred[..., 0] - 1.0, 0.0)
+        difference = (initial if self.quantity == "initial_nmse" else reconstructed) - reference
+
+        def over_image(values: Any) -> Any:
+            return ops.sum(values * sample_weight, axis=(1, 2))
+
+        if self.quantity == "bias":
+            return super().update_state(over_image(difference) / ops.sum(sample_weight, axis=(1, 2)))
+        energy = ops.maximum(over_image(ops.square(reference)), keras.config.epsilon())
+        return super().update_state(over_image(ops.square(difference)) / energy)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "quantity": self.quantity}
+
+
+def train(
+    config: Config,
+    store: Store,
+    run: str | Path,
+    *,
+    init: str | Path | None = None,
+    report: Callable[[str], None] = print,
+) -> Path:
+    """Train a network, or go on with a run that was stopped.
+
+    Parameters
+    ----------
+    store : Store
+        With subjects in `config.train_split` and `config.validation_split`.
+    run : path
+        Folder for config, versions, log, checkpoint and SavedModels; made if need be.
+    init : path, optional
+        SavedModel whose weights the network starts from: transfer learning (paper section 2.4).
+    report : callable
+        Told, in a line each, what is going on.
+
+    Returns
+    -------
+    Path
+        The SavedModel after the last epoch.
+
+    Raises
+    ------
+    CsmriError
+        Before anything is written, if store, init and config do not fit or `run` holds another run.
+    """
+    run = Path(run)
+    _refuse_other_run(run, config, store, init)
+    batches = training_batches(store, config)
+    validation = validation_batches(store, config) if config.validation_split else None
+    network, first_epoch = _start(config, run, init, batches, report)
+    final = run / MODELS / FINAL
+    if first_epoch == config.epochs and final.exists():
+        report(f"{run}: finished already, nothing to do")
+        return final
+
+    _write_record(run, config, store, init, network)
+    report(
+        f"{run}: {network.count_params():,} parameters, {batches.n_frames:,} images an epoch "
+        f"in {batches.n_batches:,} batches, epochs {first_epoch + 1} to {config.epochs}"
+    )
+    network.fit(
+        training_batches(store, config, first_epoch=first_epoch).dataset,
+        initial_epoch=first_epoch,
+        epochs=config.epochs,
+        steps_per_epoch=batches.n_batches,
+        validation_data=validation.dataset.repeat() if validation else None,
+        validation_steps=validation.n_batches if validation else None,
+        callbacks=[
+            _EpochLog(run / LOG, first_epoch),
+            keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
+            _Keeper(run, config),
+        ],
+        shuffle=False,
+        verbose=1 if sys.stdout.isatty() else 2,
+    )
+    return final
+
+
+def compiled_unet(config: Config, n_batches: int) -> keras.Model:
+    """Build and compile the network of a config; `n_batches` an epoch set the pace of the cosine schedule."""
+    network = build_unet(
+        base_channels=config.base_channels, depth=config.depth, seed=config.seed, precision=config.precision
+    )
+    rate: Any = config.learning_rate
+    if config.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * n_batches)
+    network.compile(
+        optimizer=keras.optimizers.Adam(rate, epsilon=ADAM_EPSILON),
+        loss=TargetError(),
+        weighted_metrics=[ImageMean("nmse"), ImageMean("initial_nmse"), ImageMean("bias")],
+    )
+    return network
+
+
+def _start(
+    config: Config, run: Path, init: str | Path | None, batches: Batches, report: Callable[[str], None]
+) -> tuple[keras.Model, int]:
+    """The network to go on with, and how many epochs it has behind it."""
+    checkpoint = run / CHECKPOINT
+    if checkpoint.exists():
+        network = keras.saving.load_model(checkpoint)
+        # The optimizer's own count is saved with the weights, so that the two cannot disagree.
+        return network, int(network.optimizer.iterations.numpy()) // batches.n_batches
+    network = compiled_unet(config, batches.n_batches)
+    if init is not None:
+        saved = describe_saved_model(init)
+        left_out = load_weights(network, init)
+        report(f"{init}: all {len(network.weights)} variables loaded, after {saved.epoch} epochs of pretraining")
+        if left_out:
+            report(f"{init}: not loaded: {', '.join(left_out)}")
+    return network, 0
+
+
+def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path | None) -> None:
+    if run.exists() and not run.is_dir():
+        raise CsmriError(f"{run}: is a file; the run needs a folder")
+    if not (run / RECORD).exists():
+        if run.exists() and any(run.iterdir()):
+            raise CsmriError(f"{run}: holds files but no run ({RECORD} is missing); choose an empty or new folder")
+        return
+    before = read_config(run / CONFIG).model_dump()
+    for name, value in config.model_dump().items():
+        if before[name] != value:
+            raise CsmriError(f"{run}: holds a run with {name} = {before[name]!r}, not {value!r}; choose another folder")
+    record = json.loads((run / RECORD).read_text(encoding="utf-8"))
+    if record["store_sha256"] != store.sha256:
+        raise CsmriError(f"{run}: holds a run on other data than {store.path}; choose another folder")
+    if record["init"] != (str(init) if init else None):
+        raise CsmriError(f"{run}: holds a run with --init {record['init']}, not {init}; choose another folder")
+
+
+def _write_record(run: Path, config: Config, store: Store, init: str | Path | None, network: keras.Model) -> None:
+    if (run / RECORD).exists():
+        return
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CsmriError(f"{run}: cannot create the run folder: {error.strerror}") from error
+    write_config(config, run / CONFIG)
+    record = {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": config.seed,
+        "store": str(store.path),
+        "store_sha256": store.sha256,
+        "init": str(init) if init else None,
+        "parameters": network.count_params(),
+        "git_revision": _git_revision(),
+        "versions": {
+            "csmri": __version__,
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        },
+        "keras_backend": keras.backend.backend(),
+        "processors": os.cpu_count(),
+    }
+    (run / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def _git_revision() -> str | None:
+    here = Path(__file__).parent
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+        answer = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return answer.stdout.strip()
+
+
+class _EpochLog(keras.callbacks.Callback):
+    """One CSV row an epoch; rows of epochs that are trained again after a restart are dropped first."""
+
+    def __init__(self, path: Path, first_epoch: int) -> None:
+        super().__init__()
+        self.path = path
+        rows = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
+        self.rows: list[dict[str, Any]] = [row for row in rows if int(row["epoch"]) <= first_epoch]
+        self._begun = datetime.now(UTC)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._begun = datetime.now(UTC)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        seconds = (datetime.now(UTC) - self._begun).total_seconds()
+        values = {name: f"{value:.6g}" for name, value in (logs or {}).items()}
+        self.rows.append({"epoch": epoch + 1, **values, "seconds": f"{seconds:.1f}"})
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(self.rows[-1]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+        partial.replace(self.path)
+
+
+class _Keeper(keras.callbacks.Callback):
+    """Writes SavedModels after the chosen epochs, then the checkpoint that a restart goes on from."""
+
+    def __init__(self, run: Path, config: Config) -> None:
+        super().__init__()
+        self.run, self.config = run, config
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        done = epoch + 1
+        models = self.run / MODELS
+        models.mkdir(exist_ok=True)
+        if done in self.config.save_epochs:
+            write_saved_model(self.model, models / f"epoch_{done:03d}", config=self.config, epoch=done)
+        if done == self.config.epochs:
+            write_saved_model(self.model, models / FINAL, config=self.config, epoch=done)
+        partial = self.run / "checkpoint.partial.keras"
+        self.model.save(partial)
+        partial.replace(self.run / CHECKPOINT)

@@ -1,0 +1,111 @@
+"""Between Keras networks and SavedModel folders, both ways.
+
+A csmri SavedModel is complete: its default signature takes the unnormalised initial reconstruction and returns the
+improved image, and `csmri.json` inside the folder tells the config, the epoch and the version it came from.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from csmri import __version__, scaling
+from csmri.config import Config, make_config
+from csmri.errors import CsmriError
+
+DESCRIPTION = "csmri.json"
+
+
+@dataclass(frozen=True)
+class SavedNetwork:
+    """What a csmri SavedModel folder says of itself."""
+
+    path: Path
+    config: Config
+    epoch: int
+    """Epochs of training behind the weights."""
+
+
+def write_saved_model(network: keras.Model, path: str | Path, *, config: Config, epoch: int) -> None:
+    """Write a SavedModel with scaling, padding and cropping inside; replaces what is at `path` in one step.
+
+    Signature `serving_default`: `initial` (frame, y, x) float32 >= 0 -> {`improved`: (frame, y, x)}.
+    """
+    path = Path(path)
+    multiple = 2**config.depth
+
+    def improve(initial: tf.Tensor) -> dict[str, tf.Tensor]:
+        peak = scaling.frame_peak(initial)
+        matrix = tf.shape(initial)[1:]
+        missing = -matrix % multiple
+        padding = [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]]
+        padded = tf.pad(scaling.normalise_initial(initial, peak)[..., tf.newaxis], padding)
+        target = network(padded, training=False)[:, : matrix[0], : matrix[1], 0]
+        return {"improved": scaling.corrected(initial, target, peak)}
+
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    signature = tf.TensorSpec((None, None, None), tf.float32, name="initial")
+    archive.add_endpoint("serving_default", improve, input_signature=[signature])
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    archive.write_out(str(partial), verbose=False)
+    description = {"csmri": __version__, "epoch": epoch, "config": config.model_dump(mode="json")}
+    (partial / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(path, ignore_errors=True)
+    partial.rename(path)
+
+
+def describe_saved_model(path: str | Path) -> SavedNetwork:
+    """Read config and epoch of a SavedModel folder without loading it."""
+    path = Path(path)
+    if not (path / "saved_model.pb").is_file():
+        raise CsmriError(f"{path}: not a SavedModel folder (saved_model.pb is missing); `csmri train` writes them")
+    try:
+        description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+        fields, epoch = description["config"], int(description["epoch"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CsmriError(f"{path}: a SavedModel, but not of csmri ({DESCRIPTION} is missing or damaged)") from error
+    return SavedNetwork(path, make_config(fields, where=str(path / DESCRIPTION)), epoch)
+
+
+def load_saved_model(path: str | Path) -> Any:
+    """Load a SavedModel with its signatures and variables."""
+    try:
+        return tf.saved_model.load(str(path))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise CsmriError(f"{path}: the SavedModel cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
+def load_weights(network: keras.Model, path: str | Path) -> list[str]:
+    """Assign the variables of a SavedModel to a network of the same layers, by name and shape, bit for bit.
+
+    Returns
+    -------
+    list of str
+        Variables of the SavedModel that were not loaded because the network has none of that name.
+
+    Raises
+    ------
+    CsmriError
+        If a variable of the network is missing from the SavedModel or has another shape; nothing is assigned then.
+    """
+    saved = {variable.name.removesuffix(":0"): variable for variable in load_saved_model(path).variables}
+    for variable in network.weights:
+        if variable.path not in saved:
+            raise CsmriError(f"{path}: has no variable {variable.path}; it is a network of other layers (depth?)")
+        found, wanted = tuple(saved[variable.path].shape), tuple(variable.shape)
+        if found != wanted:
+            raise CsmriError(
+                f"{path}: variable {variable.path} has shape {found}, the network needs {wanted}; "
+                "base_channels of the config and of the SavedModel differ"
+            )
+    for variable in network.weights:
+        variable.assign(saved.pop(variable.path).numpy())
+    return sorted(saved)
