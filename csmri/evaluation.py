@@ -107,7 +107,7 @@ def read_records(path: str | Path) -> list[Record]:
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
             return [
-                Record(**{name: kinds.get(name, float)(value) for name, value in row.items()})  # type: ignore[arg-type]
+                Record(**{name: kinds.get(name, float)(value) for name, value in row.items()})
                 for row in csv.DictReader(file)
             ]
     except (OSError, TypeError, ValueError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -103,7 +104,7 @@ def render_reconstructions(examples: Sequence[Example], path: str | Path, *, cap
     _save(figure, path)
 
 
-def _draw_example(axes: NDArray[np.object_], example: Example, shown: Sequence[str]) -> None:
+def _draw_example(axes: Any, example: Example, shown: Sequence[str]) -> None:
     frame, view = _window(example)
     peak = float(np.quantile(view.crop(example.reference), 0.995))
     line = example.heart_box.y + example.heart_box.height // 2

@@ -5,7 +5,6 @@ Command functions import what they call when they are called: TensorFlow costs s
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -41,9 +40,6 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="csmri")
 def main() -> None:
     """Compressed-sensing cardiac cine MRI with a residual U-net and transfer learning."""
-    # TensorFlow's start-up notes are not for the users of this program; its errors still come through.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 for _command in (phantom, inspect, prepare, train, reconstruct, evaluate, export, figures):

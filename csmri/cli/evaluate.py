@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from csmri import __version__
+from csmri.cli.quiet import import_tensorflow
 from csmri.config import EVALUATION_ACCELERATIONS, Sampling
 from csmri.errors import CsmriError
 
@@ -66,6 +67,7 @@ def evaluate(
     Writes one record per subject, slice, frame, acceleration and method, and prints the form of the paper's table 2:
     NMSE x 1e-3 in the heart box, mean over subjects, +- standard deviation between subjects.
     """
+    import_tensorflow()
     from csmri import evaluation
     from csmri.figures import Example, write_examples
     from csmri.store import open_store

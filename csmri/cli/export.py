@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.quiet import import_tensorflow
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -15,6 +17,7 @@ def export(run: Path, out: Path) -> None:
 
     Its default signature takes `initial` (frame, y, x), unnormalised, of any size, and returns `improved`.
     """
+    import_tensorflow()
     from csmri import export as exporting
 
     epoch, deviation = exporting.export(run, out)

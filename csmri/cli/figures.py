@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.quiet import import_tensorflow
 from csmri.errors import CsmriError
 
 LOG, RECORDS, EXAMPLES = "log.csv", "records.csv", "examples.npz"
@@ -29,6 +30,7 @@ def figures(results: Path, runs: tuple[Path, ...], curves: tuple[str, ...], capt
     for run in runs:
         _copy(run, results / "runs" / run.name)
 
+    import_tensorflow()
     from csmri.evaluation import read_records, table2
     from csmri.figures import read_examples, render_learning_curves, render_reconstructions
 

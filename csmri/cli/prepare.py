@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.quiet import import_tensorflow
 from csmri.errors import CsmriError
 
 
@@ -24,6 +25,7 @@ def prepare(sources: tuple[Path, ...], store: Path, split_file: Path) -> None:
 
     A source is a file, a DICOM folder, or a folder of many cines. Only subjects that the split names are taken.
     """
+    import_tensorflow()
     from csmri.formats import find_cines, read_cine
     from csmri.store import StoreWriter, read_split
 

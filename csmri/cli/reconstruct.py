@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from csmri.cli.quiet import import_tensorflow
 from csmri.errors import CsmriError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def reconstruct(
     from csmri.formats import check_suffix
 
     check_suffix(output)
+    import_tensorflow()
     from csmri.cine import KSpace
     from csmri.evaluation import common_law
     from csmri.formats import read

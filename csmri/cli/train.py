@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.quiet import import_tensorflow
 from csmri.config import read_config
 
 
@@ -20,6 +21,7 @@ def train(config: Path, store: Path, run: Path, init: Path | None) -> None:
     """Train the network that the TOML file CONFIG describes."""
     experiment = read_config(config)
 
+    import_tensorflow()
     from csmri import training
     from csmri.store import open_store
 

@@ -9,7 +9,7 @@ from scipy import ndimage
 from csmri.cine import Cine
 from csmri.errors import CsmriError
 from csmri.phantom.anatomy import Anatomy, draw_anatomy
-from csmri.phantom.chest import Chest
+from csmri.phantom.chest import Chest, make_chest_textures
 from csmri.phantom.heart import Textures, make_field, render_heart
 from csmri.phantom.motion import Beat, Shape, make_beats, make_shape, volume_curve
 from csmri.phantom.signal import Array, Scanner, make_grid, make_shading
@@ -59,12 +59,13 @@ def make_subject(
     beats = make_beats(anatomy, n_frames)
     n = int(np.clip(2 * size, 192, 320))
     scanner = Scanner(anatomy.quality, n, size)
-    textures = Textures.make(anatomy)
+    textures, surroundings = Textures.make(anatomy), make_chest_textures(anatomy)
     y, x = make_grid(n, anatomy.fov)
     shading = make_shading(anatomy, y, x) * np.float32(BLOOD_LEVEL)
     images = np.empty((n_slices, n_frames, size, size), dtype=np.float32)
     for i, position in enumerate(positions):
-        for j, picture in enumerate(_render_slice(anatomy, position, beats, textures, y, x)):
+        chest = Chest(anatomy, surroundings, position, y, x, anatomy.fov / n)
+        for j, picture in enumerate(_render_slice(anatomy, chest, beats, textures, y, x)):
             images[i, j] = scanner.measure(picture * shading)
     _add_noise(images, anatomy, scanner)
     spacing = anatomy.fov / size
@@ -109,7 +110,7 @@ def make_labels(
         If an argument is out of its range.
     """
     anatomy, n_slices, n_frames = _checked(index, domain, size, n_slices, n_frames, seed)
-    bends = Textures.make(anatomy).bends
+    textures = Textures.make(anatomy)
     y, x = make_grid(size, anatomy.fov)
     labels = np.zeros((n_slices, n_frames, size, size), dtype=np.uint8)
     for i, position in enumerate(_positions(n_slices)):
@@ -117,7 +118,7 @@ def make_labels(
             shape = make_shape(anatomy, position, beat)
             if shape.atrium > 0.5:
                 continue
-            field = make_field(anatomy, shape, bends, y, x)
+            field = make_field(anatomy, shape, textures, y, x)
             labels[i, j] = np.select([field.endo < 0, field.epi < 0, field.rv < 0], [3, 2, 1], 0)
     return labels
 
@@ -140,20 +141,20 @@ def _positions(n_slices: int) -> NDArray[np.float64]:
 
 
 def _render_slice(
-    anatomy: Anatomy, position: float, beats: list[Beat], textures: Textures, y: Array, x: Array
+    anatomy: Anatomy, chest: Chest, beats: list[Beat], textures: Textures, y: Array, x: Array
 ) -> list[Array]:
     """Return one picture (y, x) a frame of one slice, on the fine grid."""
-    pixel = float(y[1, 0] - y[0, 0])
-    chest = Chest(anatomy, position, y, x, pixel)
+    pixel, position = chest.pixel, chest.position
     still = chest.render()
     rest = make_shape(anatomy, position, beats[0])
     heart = _box(y, x, rest.centre, 100.0)
     aorta = _box(y, x, tuple(chest.aorta), 22.0)
+    throb = chest.throb(still)
     pictures = []
     for beat in beats:
         shape = make_shape(anatomy, position, beat)
-        picture = still.copy()
-        picture[heart] = _dragged(still, heart, rest, shape, y, x)
+        picture = still + np.float32(beat.pulse) * throb
+        picture[heart] = _dragged(picture, heart, rest, shape, y, x)
         chest.render_aorta(picture[aorta], beat, aorta)
         render_heart(picture[heart], anatomy, shape, beat, textures, y[heart[0]], x[:, heart[1]], pixel)
         pictures.append(picture)
@@ -170,7 +171,7 @@ def _dragged(still: Array, box: tuple[slice, slice], rest: Shape, shape: Shape, 
     pixel = float(y[1, 0] - y[0, 0])
     dx, dy = x[:, box[1]] - np.float32(shape.centre[0]), y[box[0]] - np.float32(shape.centre[1])
     r = np.sqrt(dx * dx + dy * dy) + 1.0
-    fade = np.exp(-np.maximum(r - shape.epi, 0) / 22) * np.clip((98 - r) / 20, 0, 1)
+    fade = np.exp(-np.maximum(r - shape.epi, 0) / 28) * np.clip((98 - r) / 20, 0, 1)
     inward = (shape.epi - rest.epi) * 0.7 / r
     move_x = fade * (inward * dx + (shape.centre[0] - rest.centre[0])) / pixel
     move_y = fade * (inward * dy + (shape.centre[1] - rest.centre[1])) / pixel

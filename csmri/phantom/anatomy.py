@@ -94,9 +94,9 @@ def _heart(rng: np.random.Generator, pathology: str) -> dict[str, float]:
     """Draw size and function of the left ventricle: lengths in mm."""
     values = {
         "ejection_fraction": rng.uniform(0.56, 0.68),
-        "lv_radius": rng.uniform(23.0, 27.0),
+        "lv_radius": rng.uniform(24.0, 28.0),
         "lv_length": rng.uniform(82.0, 94.0),
-        "wall": rng.uniform(7.0, 9.0),
+        "wall": rng.uniform(7.5, 9.5),
     }
     poor, thick, size = rng.uniform(0.22, 0.36), rng.uniform(13.0, 17.0), rng.uniform(1.12, 1.3)
     if pathology == "dilated":
@@ -105,7 +105,7 @@ def _heart(rng: np.random.Generator, pathology: str) -> dict[str, float]:
         values |= {"lv_radius": 21.0, "wall": thick, "ejection_fraction": 0.68}
     elif pathology == "poor":
         values |= {"ejection_fraction": poor + 0.06}
-    values["shortening"] = 0.27 * values["ejection_fraction"]
+    values["shortening"] = 0.23 * values["ejection_fraction"]
     return values
 
 
@@ -145,7 +145,7 @@ def draw_anatomy(index: int, domain: str, seed: int) -> Anatomy:
         papillaries=(uniform(-0.75, -0.45), uniform(0.75, 1.1)),
         pad=uniform(3.0, 9.0),
         tilt=uniform(0.48, 0.70),
-        body=(uniform(158.0, 178.0), uniform(116.0, 128.0)),
+        body=(uniform(152.0, 168.0), uniform(126.0, 138.0)),
         depth=uniform(86.0, 98.0),
         fat=uniform(9.0, 22.0),
         muscle=uniform(12.0, 17.0),

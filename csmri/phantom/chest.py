@@ -9,7 +9,13 @@ from csmri.phantom.heart import FAT, _ellipse, _paint
 from csmri.phantom.motion import Beat
 from csmri.phantom.signal import Array, cover, make_texture, sample_texture
 
-MUSCLE, LIVER, SPLEEN, LUNG, MARROW = 0.17, 0.30, 0.27, 0.03, -0.45
+MUSCLE, LIVER, SPLEEN, LUNG, MARROW = 0.20, 0.30, 0.27, 0.03, -0.45
+
+
+def make_chest_textures(anatomy: Anatomy) -> list[Array]:
+    """Return the random fields of the tissues around the heart, from fine to coarse; the same for all slices."""
+    rng = anatomy.generator("chest textures")
+    return [make_texture(rng, grain) for grain in (1.2, 2.5, 8.0, 8.0, 22.0, 22.0)]
 
 
 class Chest:
@@ -18,6 +24,8 @@ class Chest:
     Parameters
     ----------
     anatomy : Anatomy
+    textures : list of arrays
+        From `make_chest_textures`.
     position : float
         Level of the slice, 0 = base, 1 = apex.
     y, x : arrays (y, 1), (1, x) in mm
@@ -25,7 +33,9 @@ class Chest:
         Edge of a pixel [mm].
     """
 
-    def __init__(self, anatomy: Anatomy, position: float, y: Array, x: Array, pixel: float) -> None:
+    def __init__(
+        self, anatomy: Anatomy, textures: list[Array], position: float, y: Array, x: Array, pixel: float
+    ) -> None:
         self.anatomy, self.position, self.pixel = anatomy, position, pixel
         self.slice = round(1000 * position)
         t = anatomy.tilt
@@ -33,19 +43,20 @@ class Chest:
         rng = anatomy.generator("chest")
         self.waves: list[float] = rng.uniform(-1, 1, 16).tolist()
         heart = np.array(anatomy.heart)
-        self.centre = heart + out * (anatomy.depth - anatomy.body[1]) + along * 14
+        self.centre = heart + out * (anatomy.depth - anatomy.body[1]) - along * 8
         self.spine = self.centre - out * (anatomy.body[1] - 44) - along * (30 + 8 * self.waves[0])
         self.aorta = self.spine + out * 15 + along * 29
-        textures = [make_texture(rng, grain) for grain in (1.2, 2.5, 8.0, 8.0, 22.0, 22.0)]
         # neighbouring slices look alike: the textures drift from slice to slice
         drift = 9 * position
         self.fine, self.grain, self.coarse, other, bend_y, bend_x = (sample_texture(t, y + drift, x) for t in textures)
         # nothing in a body is an ellipse: all outlines are drawn on bent coordinates
-        self.y = y + 3.5 * bend_y + 0.9 * self.coarse
-        self.x = x + 3.5 * bend_x + 0.9 * other
+        self.y = y + 2.6 * bend_y + 0.9 * self.coarse
+        self.x = x + 2.6 * bend_x + 0.9 * other
         # some borders run slantwise through the thick slice and look blurred
         self.edge = (pixel * 1.1 + 1.6 * np.maximum(other + 0.3, 0)).astype(np.float32)
         self.grid = y, x
+        # sheets of tissue divide all fat: thin lines where a random field changes sign, here and there
+        self.septa = cover(np.abs(self.grain) - 0.10, 0.35) * np.clip(0.35 + 0.5 * other, 0, 1)
 
     def _around(self, point: np.ndarray, turn: float) -> tuple[Array, Array]:
         """Return coordinates along and across an axis at angle `turn`, around a point (x, y) [mm]."""
@@ -82,11 +93,10 @@ class Chest:
         flank = np.maximum(cos, 0) ** 2
         inner = fat + anatomy.muscle * (1 + 0.7 * np.maximum(sin, 0) + 0.9 * flank) + 1.5 * self.coarse
         _paint(canvas, cover(-depth, self.edge), 0.2)
-        fibres = cover(0.9 - self.fine - 0.8 * self.coarse, 0.6)
-        _paint(canvas, cover(1.6 - depth, self.edge), FAT * (1 + 0.07 * self.grain - 0.25 * fibres))
+        _paint(canvas, cover(1.6 - depth, self.edge), FAT * (1 + 0.05 * self.coarse) * (1 - 0.35 * self.septa))
         # layers of muscle with thin sheets of fat between them, which come and go
         layers = np.sin(2 * np.pi * (depth - fat + 2.5 * self.coarse) / (6 + 5 * flank))
-        sheets = cover(1.15 - layers - 0.5 * self.coarse - 0.3 * self.grain, 0.6) * 0.8
+        sheets = cover(1.3 - layers - 0.6 * self.coarse - 0.3 * self.grain, 0.8) * 0.75
         flesh = MUSCLE * (1 + 0.25 * self.grain + 0.15 * self.fine)
         _paint(canvas, cover(fat - depth, self.edge), flesh + (0.9 * FAT - flesh) * sheets)
         rng = anatomy.generator("ribs")
@@ -96,8 +106,8 @@ class Chest:
             arc = 135.0 * ((angle - place + np.pi) % (2 * np.pi) - np.pi)
             lies = depth - inner + 6.0 + rng.uniform(-0.06, 0.06) * arc
             d = _ellipse(arc, lies, rng.uniform(9, 17), rng.uniform(4.0, 5.5))
-            _paint(canvas, cover(d, self.edge), 0.05)
-            _paint(canvas, cover(d + 1.7, self.edge), MARROW * (1 + 0.25 * self.grain))
+            _paint(canvas, cover(d, 1.5 * self.edge), 0.06)
+            _paint(canvas, cover(d + 1.7, 2 * self.edge), MARROW * (1 + 0.3 * self.grain))
         return np.asarray(inner, dtype=np.float32)
 
     def _lung_vessels(self, canvas: Array, inside: Array) -> None:
@@ -122,12 +132,12 @@ class Chest:
     def _mediastinum(self, canvas: Array, wall: Array) -> None:
         """Paint the fat between the right ventricle and the chest wall, with strands and small vessels in it."""
         w = self.waves
-        turn = self.anatomy.rotation - 0.35 + 0.1 * w[12]
+        turn = self.anatomy.rotation - 0.45 + 0.12 * w[12]
         u, v = self._around(np.array(self.anatomy.heart), turn)
-        d = np.maximum(_ellipse(u - 62, v, 64.0 + 6 * w[13], 30.0 + 6 * self.position), 1.5 - wall)
-        strands = cover(0.85 - np.abs(self.grain) - 0.4 * self.coarse, 0.5)
-        fat = FAT * (0.85 + 0.08 * self.coarse)
-        _paint(canvas, cover(d + 2 * self.coarse, self.edge), fat + (0.12 - fat) * (1 - strands) * 0.35)
+        d = np.maximum(_ellipse(u - 58, v, 46.0 + 5 * w[13], 19.0 + 5 * self.position), 1.5 - wall)
+        clefts = cover(np.abs(self.coarse + 0.35 * self.grain + 0.4) - 0.12, 0.3)
+        fat = FAT * (0.85 + 0.12 * self.coarse) * (1 - 0.7 * self.septa) * (1 - clefts)
+        _paint(canvas, cover(d + 3 * self.coarse, self.edge), fat)
 
     def _abdomen(self, canvas: Array, wall: Array) -> None:
         """Paint what lies below the diaphragm: fat, bowel, spleen, stomach, liver."""
@@ -135,19 +145,20 @@ class Chest:
         x, y = self._from_heart(0.0, 0.0, 0.0)
         # the diaphragm carries the heart, is highest under it and falls off to the side of the lung
         side = np.maximum(x - 15, 0)
-        top = 37 + self.anatomy.diaphragm + 3 * self.position + 0.0045 * side**2 + 0.0014 * np.minimum(x + 55, 0) ** 2
+        top = 37 + self.anatomy.diaphragm + 3 * self.position + 0.0036 * side**2 + 0.0014 * np.minimum(x + 55, 0) ** 2
         below = (y - top) / np.sqrt(1 + (0.009 * side) ** 2)
         inside = np.minimum(below, wall - 1.5)
         _paint(canvas, cover(-inside, self.edge), MUSCLE)
         loops = cover(0.1 - self.coarse - 0.4 * self.grain, 0.5)
-        fat = FAT * (0.8 + 0.06 * self.fine + 0.05 * self.grain)
-        _paint(canvas, cover(2.2 - inside, self.edge), fat + loops * (0.32 + 0.08 * self.fine - fat))
+        content = cover(self.coarse + 0.55 + 0.3 * self.grain, 0.4) * (1 + 0.15 * self.grain)
+        fat = FAT * (0.8 + 0.05 * self.coarse) * (1 - 0.5 * self.septa)
+        _paint(canvas, cover(2.2 - inside, self.edge), fat + loops * (0.16 + 0.3 * content - fat))
         spleen = np.maximum(_ellipse(*self._from_heart(86 + 6 * w[5], 74 + 8 * w[6], 1.05), 42.0, 20.0), 4 - inside)
-        _paint(canvas, cover(spleen, self.edge), SPLEEN * (1 + 0.07 * self.grain + 0.05 * self.fine))
+        _paint(canvas, cover(spleen, self.edge), SPLEEN * (1 + 0.09 * self.grain + 0.08 * self.fine))
         self._stomach(canvas, inside)
         liver = _ellipse(*self._from_heart(-84 + 6 * w[7], 92 + 6 * w[8], -0.35), 84.0 + 14 * self.position, 58.0)
         liver = np.maximum(liver, 3.0 - inside)
-        parenchyma = LIVER * (1 + 0.06 * self.grain + 0.05 * self.fine + 0.06 * self.coarse)
+        parenchyma = LIVER * (1 + 0.09 * self.grain + 0.08 * self.fine + 0.06 * self.coarse)
         _paint(canvas, cover(liver, self.edge), parenchyma)
         self._liver_vessels(canvas, cover(liver + 5, 4.0))
 
@@ -173,9 +184,8 @@ class Chest:
         left, back = self._around(self.spine, -self.anatomy.tilt)
         for side in (-1, 1):
             d = _ellipse(left - side * 27, back - 36, 21.0, 16.0)
-            stripes = cover(0.7 - np.sin(left / 2.3 + side * back / 3.1 + self.coarse) - 0.6 * self.grain, 0.6)
-            flesh = MUSCLE * (1 + 0.2 * self.grain)
-            _paint(canvas, cover(d, 1.5 * self.edge), flesh + (0.7 * FAT - flesh) * stripes)
+            flesh = MUSCLE * (1 + 0.2 * self.grain) + (0.6 * FAT - MUSCLE) * self.septa
+            _paint(canvas, cover(d, 1.5 * self.edge), flesh)
         _paint(canvas, cover(_ellipse(left, back - 12, 30.0, 34.0), 6.0), 0.5 * FAT * (1 + 0.4 * self.grain))
         _paint(canvas, cover(_ellipse(left, back - 38, 6.0, 20.0), 2 * self.edge), 0.08)
         body = (((np.abs(left) / 20) ** 3 + (np.abs(back) / 16) ** 3) ** (1 / 3) - 1) * 17
@@ -184,6 +194,14 @@ class Chest:
         _paint(canvas, cover(_ellipse(left, back - 24, 10.0, 8.5), self.edge), 0.06)
         _paint(canvas, cover(_ellipse(left, back - 24, 8.0, 6.5), self.edge), 0.9)
         _paint(canvas, cover(_ellipse(left, back - 24, 5.0, 4.0), self.edge), 0.4)
+
+    def throb(self, still: Array) -> Array:
+        """Return the change of the picture when the pulse lifts the chest by a fraction of a millimetre."""
+        y, x = self._from_heart(0.0, 0.0, 0.0)
+        lift = 0.6 * np.exp(-(x * x + y * y) / 100.0**2) / self.pixel
+        rise_y, rise_x = np.gradient(still)
+        t = self.anatomy.tilt
+        return np.asarray(lift * (rise_y * float(np.cos(t)) + rise_x * float(np.sin(t))), dtype=np.float32)
 
     def render_aorta(self, canvas: Array, beat: Beat, box: tuple[slice, slice]) -> None:
         """Paint the descending aorta over a box of the picture: it widens with the pulse, brightness follows flow."""

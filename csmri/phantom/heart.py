@@ -22,14 +22,15 @@ class Textures:
     rough: Array
     ripple: Array
     bends: list[list[float]]
+    warp: tuple[Array, Array]
 
     @classmethod
     def make(cls, anatomy: Anatomy) -> Textures:
         rng = anatomy.generator("heart textures")
-        grains = (2.0, 2.0, 6.0, 6.0, 3.0, 1.6)
+        grains = (2.0, 2.0, 4.5, 4.5, 3.0, 1.6, 11.0, 11.0)
         fields = [make_texture(rng, grain) for grain in grains]
         bends = rng.uniform(-1, 1, (3, 4)).tolist()
-        return cls((fields[0], fields[1]), (fields[2], fields[3]), fields[4], fields[5], bends)
+        return cls((fields[0], fields[1]), (fields[2], fields[3]), fields[4], fields[5], bends, (fields[6], fields[7]))
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,23 @@ def _ellipse(x: Array, y: Array, a: float, b: float) -> Array:
     return np.asarray(k * (k - 1) / slope, dtype=np.float32)
 
 
-def make_field(anatomy: Anatomy, shape: Shape, bends: list[list[float]], y: Array, x: Array) -> Field:
+def _blunt(x: Array, y: Array, a: Array, b: float) -> Array:
+    """Return the approximate signed distance from a box-like ellipse (power 3) with half-axes a and b [mm]."""
+    u, v = np.abs(x) / a, np.abs(y) / b
+    k = np.cbrt(u * u * u + v * v * v) + 1e-4
+    slope = np.sqrt((u * u / a) ** 2 + (v * v / b) ** 2) / (k * k) + 1e-6
+    return np.asarray((k - 1) / slope, dtype=np.float32)
+
+
+def make_field(anatomy: Anatomy, shape: Shape, textures: Textures, y: Array, x: Array) -> Field:
     """Return distances from the outlines on a grid y (y, 1), x (1, x) in mm.
 
     p points from the left to the right ventricle, q to the front of the chest.
     """
+    bends = textures.bends
     dx, dy = x - shape.centre[0], y - shape.centre[1]
+    bump_x, bump_y = (sample_texture(texture, dy + 15 * shape.level, dx) for texture in textures.warp)
+    dx, dy = dx + 1.1 * bump_x, dy + 1.1 * bump_y
     c, s = float(np.cos(anatomy.rotation)), float(np.sin(anatomy.rotation))
     p, q = dx * c + dy * s, dy * c - dx * s
     r = np.sqrt(p * p + q * q) + np.float32(1e-3)
@@ -66,15 +78,17 @@ def make_field(anatomy: Anatomy, shape: Shape, bends: list[list[float]], y: Arra
     bend = 1 + 0.045 * (bends[0][0] * (cos * cos - sin * sin) + bends[0][1] * 2 * cos * sin)
     bend += 0.02 * (bends[0][2] * cos * (4 * cos * cos - 3) + bends[0][3] * sin * (3 - 4 * sin * sin))
     radius = r / bend
-    start = 0.45 * shape.epi
+    start = 0.30 * shape.epi
     reach = shape.rv_reach - start
     rv = np.full_like(r, 1e3)
     if reach > 2 and shape.rv_half > 2:
         along = q - shape.rv_shift
         # the right ventricle is a rounded triangle: its free wall leans towards the diaphragm
         lean = 0.24 + 0.08 * bends[1][0]
-        rv = _ellipse(p - start + lean * along, along, reach, shape.rv_half)
-        rv += 1.5 * bends[1][1] * np.sin(p / 13 + 3 * bends[1][2]) + 1.5 * np.cos(q / 11 + 3 * bends[1][3])
+        outward = p - start + lean * along
+        # behind the septum the outline closes inside the left ventricle, which is painted over it
+        rv = _blunt(outward, along, np.where(outward < 0, 0.5 * shape.epi, reach), shape.rv_half)
+        rv += 1.2 * bends[1][1] * np.sin(p / 13 + 3 * bends[1][2]) + 1.2 * np.cos(q / 11 + 3 * bends[1][3])
     return Field(p, q, radius, cos, sin, radius - shape.endo, radius - shape.epi, rv)
 
 
@@ -116,7 +130,7 @@ def render_heart(
     canvas: Array, anatomy: Anatomy, shape: Shape, beat: Beat, textures: Textures, y: Array, x: Array, pixel: float
 ) -> None:
     """Paint the heart over `canvas` (y, x), whose pixels lie at y (y, 1) and x (1, x) mm."""
-    field = make_field(anatomy, shape, textures.bends, y, x)
+    field = make_field(anatomy, shape, textures, y, x)
     quality = anatomy.quality
     sharp = 1.1 * pixel
     soft = sharp + shape.edge
@@ -131,9 +145,9 @@ def render_heart(
     ripple = sample_texture(textures.ripple, field.q * 0.9 + depth, field.p + 8 * np.float32(beat.emptied))
 
     wall = quality.myocardium * (1 + 0.10 * muscle)
-    blood = quality.blood * (1 + 0.05 * stir + 0.05 * beat.flow)
+    blood = quality.blood * (1 + 0.06 * stir + 0.05 * beat.flow)
     heart = _join(field.epi, field.rv - anatomy.rv_wall, 8.0)
-    _paint(canvas, cover(heart - _fat_depth(anatomy, shape, field, textures), soft), FAT * (1 + 0.06 * muscle))
+    _paint(canvas, cover(heart - _fat_depth(anatomy, shape, field, textures), soft), FAT * (0.92 + 0.10 * muscle + 0.10 * rough))
     _paint(canvas, cover(field.rv - anatomy.rv_wall * (1 + 0.5 * beat.emptied), soft), wall)
     strands = cover(2.0 - ripple + 0.25 * np.maximum(-field.rv - 3, 0), 0.8) * 0.6
     right = quality.blood * (1.02 + 0.06 * stir - 0.04 * beat.flow)
@@ -152,4 +166,5 @@ def _fat_depth(anatomy: Anatomy, shape: Shape, field: Field, textures: Textures)
     base = 5.0 * max(1 - max(shape.level, 0.0) / 0.2, 0.0)
     b = textures.bends[2]
     wave = 1.2 * (b[0] * field.cos + b[1] * field.sin + b[2] * 2 * field.cos * field.sin)
-    return np.asarray(1.6 + base + pad + wave, dtype=np.float32)
+    front = 2.2 * np.maximum(field.cos, 0) + 1.2 * field.sin
+    return np.asarray(0.3 + base + pad + wave + front, dtype=np.float32)

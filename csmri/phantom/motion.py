@@ -40,9 +40,9 @@ def volume_curve(
     x = np.concatenate([np.asarray(knots) + shift for shift in (-1, 0, 1)])
     grid = np.arange(512) / 512
     curve = PchipInterpolator(x, np.tile(emptied, 3))(grid)
-    # contraction is no instantaneous affair: a Gaussian of 2 % of the cycle rounds the corners
+    # a frame gathers data over several heartbeats and tens of ms: a Gaussian of 3.4 % of the cycle rounds the corners
     harmonics = np.arange(257)
-    curve = np.fft.irfft(np.fft.rfft(curve) * np.exp(-0.5 * (2 * np.pi * 0.018 * harmonics) ** 2), 512)
+    curve = np.fft.irfft(np.fft.rfft(curve) * np.exp(-0.5 * (2 * np.pi * 0.034 * harmonics) ** 2), 512)
     curve = (curve - curve.min()) / np.ptp(curve)
     emptied_now = np.interp(np.asarray(phase, dtype=np.float64) % 1.0, np.append(grid, 1.0), np.append(curve, curve[0]))
     return np.asarray(1.0 - ejection_fraction * emptied_now)
@@ -156,14 +156,14 @@ def make_shape(anatomy: Anatomy, position: float, beat: Beat) -> Shape:
     slope = abs(_rest(anatomy, level + 0.02)[1] - _rest(anatomy, level - 0.02)[1]) / (0.04 * anatomy.lv_length)
     away = anatomy.rotation
     # the septum pulls the left ventricle towards the right one in systole
-    sway = 1.8 * beat.emptied * (1 - 0.6 * position)
+    sway = (1.8 - 0.3 * position) * beat.emptied
     lean = 14.0 * (position - 0.45)
     return Shape(
         level=level,
         stretch=beat.stretch,
         centre=(
             anatomy.heart[0] + sway * np.cos(away) - 0.5 * lean,
-            anatomy.heart[1] + sway * np.sin(away) + 0.6 * lean + 0.8 * beat.emptied,
+            anatomy.heart[1] + sway * np.sin(away) + 0.6 * lean + (3.0 * position - 0.4) * beat.emptied,
         ),
         endo=float(endo),
         epi=epi,
@@ -171,7 +171,7 @@ def make_shape(anatomy: Anatomy, position: float, beat: Beat) -> Shape:
         rest_epi=rest_epi,
         twist=anatomy.twist * beat.emptied * (level - 0.35),
         rv_reach=epi + anatomy.rv_width * rv * squeeze**0.85 - 6.0 * (1 - rv),
-        rv_half=rest_epi * (0.93 + 0.12 * (1 - min(max(level, 0.0) / 0.4, 1.0))) * rv**0.5 * squeeze**0.18,
+        rv_half=rest_epi * (0.90 + 0.10 * (1 - min(max(level, 0.0) / 0.4, 1.0))) * rv**0.5 * squeeze**0.18,
         rv_shift=-7.0 * (1 - min(max(level, 0.0) / 0.35, 1.0)),
         atrium=atrium,
         edge=float(6.0 * slope),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import fft
 
 from csmri.phantom.anatomy import Anatomy, Quality
 
@@ -26,7 +26,9 @@ def cover(distance: Array, width: float | Array) -> Array:
 
 def make_texture(rng: np.random.Generator, grain: float) -> Array:
     """Return a periodic random field (y, x) of unit variance and correlation length `grain` [mm], `STEP` mm a pixel."""
-    field = ndimage.gaussian_filter(rng.standard_normal((PERIOD, PERIOD)), grain / STEP, mode="wrap")
+    wave = np.exp(-2 * (np.pi * grain / STEP * fft.fftfreq(PERIOD)) ** 2)
+    white = fft.rfft2(rng.standard_normal((PERIOD, PERIOD)))
+    field = fft.irfft2(white * wave[:, None] * wave[None, : PERIOD // 2 + 1])
     return np.asarray((field - field.mean()) / field.std(), dtype=np.float32)
 
 

@@ -1,0 +1,24 @@
+"""Import TensorFlow without its start-up notes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow with the process's standard error closed.
+
+    Its C++ part writes notes about the processor before any logging level is obeyed. Import errors are exceptions and
+    still come through; what is logged later is shown from warnings on.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
