@@ -115,7 +115,7 @@ def read_records(path: str | Path) -> list[Record]:
 
 
 def mean_over_subjects(records: Iterable[Record], quality: str) -> dict[tuple[str, float], tuple[float, float]]:
-    """Average within each subject, then over subjects.
+    """Average within each subject, then over subjects; frames whose reference is blank have no NMSE and are left out.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def mean_over_subjects(records: Iterable[Record], quality: str) -> dict[tuple[st
         of_subject[record.method, record.acceleration, record.subject].append(getattr(record, quality))
     means: defaultdict[tuple[str, float], list[float]] = defaultdict(list)
     for (method, acceleration, _), values in of_subject.items():
-        means[method, acceleration].append(float(np.mean(values)))
+        means[method, acceleration].append(float(np.nanmean(values)))
     return {
         key: (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
         for key, values in means.items()

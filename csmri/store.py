@@ -143,7 +143,7 @@ class StoreWriter:
             heart_box=heart_box(magnitude),
             spacing_mm=cine.spacing_mm,
             provenance=cine.provenance,
-            notes=cine.notes,
+            notes=(*cine.notes, *_blank_frames(magnitude)),
         )
         self._entries.append(entry)
         return entry
@@ -225,6 +225,11 @@ def _entry(fields: dict[str, Any]) -> Entry:
             "notes": tuple(fields["notes"]),
         }
     )
+
+
+def _blank_frames(magnitude: NDArray[np.float32]) -> list[str]:
+    blank = np.argwhere(~magnitude.any(axis=(2, 3)))
+    return [f"Slice {index}, frame {frame} is blank; it has no NMSE." for index, frame in blank]
 
 
 def _sha256(path: Path) -> str:

@@ -67,8 +67,11 @@ class ImageMean(keras.metrics.Mean):
 
         if self.quantity == "bias":
             return super().update_state(over_image(difference) / ops.sum(sample_weight, axis=(1, 2)))
-        energy = ops.maximum(over_image(ops.square(reference)), keras.config.epsilon())
-        return super().update_state(over_image(ops.square(difference)) / energy)
+        energy = over_image(ops.square(reference))
+        # A blank frame (real data has them) has no NMSE; it gets no weight in the mean.
+        present = energy > 0
+        nmse = over_image(ops.square(difference)) / ops.where(present, energy, 1.0)
+        return super().update_state(nmse, sample_weight=ops.cast(present, nmse.dtype))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "quantity": self.quantity}

@@ -10,9 +10,10 @@ from csmri.cine import Cine
 from csmri.errors import CsmriError
 from csmri.phantom.anatomy import Anatomy, draw_anatomy
 from csmri.phantom.chest import Chest, make_chest_textures
+from csmri.phantom.drawing import Array, make_grid
 from csmri.phantom.heart import Textures, make_field, render_heart
 from csmri.phantom.motion import Beat, Shape, make_beats, make_shape, volume_curve
-from csmri.phantom.signal import Array, Scanner, make_grid, make_shading
+from csmri.phantom.signal import Scanner, make_shading
 
 __all__ = ["make_labels", "make_subject", "volume_curve"]
 
@@ -144,7 +145,7 @@ def _render_slice(
     anatomy: Anatomy, chest: Chest, beats: list[Beat], textures: Textures, y: Array, x: Array
 ) -> list[Array]:
     """Return one picture (y, x) a frame of one slice, on the fine grid."""
-    pixel, position = chest.pixel, chest.position
+    position = chest.position
     still = chest.render()
     rest = make_shape(anatomy, position, beats[0])
     heart = _box(y, x, rest.centre, 100.0)
@@ -156,7 +157,7 @@ def _render_slice(
         picture = still + np.float32(beat.pulse) * throb
         picture[heart] = _dragged(picture, heart, rest, shape, y, x)
         chest.render_aorta(picture[aorta], beat, aorta)
-        render_heart(picture[heart], anatomy, shape, beat, textures, y[heart[0]], x[:, heart[1]], pixel)
+        render_heart(picture[heart], anatomy, shape, beat, textures, y[heart[0]], x[:, heart[1]])
         pictures.append(picture)
     return pictures
 

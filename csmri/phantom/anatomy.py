@@ -145,10 +145,10 @@ def draw_anatomy(index: int, domain: str, seed: int) -> Anatomy:
         papillaries=(uniform(-0.75, -0.45), uniform(0.75, 1.1)),
         pad=uniform(3.0, 9.0),
         tilt=uniform(0.48, 0.70),
-        body=(uniform(152.0, 168.0), uniform(126.0, 138.0)),
-        depth=uniform(86.0, 98.0),
+        body=(uniform(160.0, 182.0), uniform(132.0, 146.0)),
+        depth=uniform(84.0, 102.0),
         fat=uniform(9.0, 22.0),
         muscle=uniform(12.0, 17.0),
-        diaphragm=uniform(-1.0, 6.0),
+        diaphragm=uniform(-2.0, 9.0),
         **_heart(rng, pathology),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from csmri.phantom.anatomy import Anatomy
-from csmri.phantom.heart import FAT, _ellipse, _paint
+from csmri.phantom.drawing import Array, cover, ellipse, make_texture, paint, sample_texture
+from csmri.phantom.heart import FAT
 from csmri.phantom.motion import Beat
-from csmri.phantom.signal import Array, cover, make_texture, sample_texture
 
 MUSCLE, LIVER, SPLEEN, LUNG, MARROW = 0.20, 0.30, 0.27, 0.03, -0.45
 
@@ -79,11 +79,11 @@ class Chest:
         canvas = np.zeros(depth.shape, dtype=np.float32)
         inner = self._wall(canvas, depth, cos, sin)
         lung = LUNG * (1 + 0.35 * self.coarse + 0.5 * self.grain)
-        _paint(canvas, cover(inner + 1.5 - depth, self.edge), lung)
+        paint(canvas, cover(inner + 1.5 - depth, self.edge), lung)
         self._lung_vessels(canvas, cover(inner + 2 - depth, 2.0))
         self._mediastinum(canvas, depth - inner)
         self._abdomen(canvas, depth - inner)
-        self._spine(canvas)
+        self._spine(canvas, depth)
         return canvas
 
     def _wall(self, canvas: Array, depth: Array, cos: Array, sin: Array) -> Array:
@@ -92,22 +92,22 @@ class Chest:
         fat = anatomy.fat * (1 + 0.3 * w[4] * cos + 0.25 * sin - 0.3 * cos) + 2.0 * self.coarse
         flank = np.maximum(cos, 0) ** 2
         inner = fat + anatomy.muscle * (1 + 0.7 * np.maximum(sin, 0) + 0.9 * flank) + 1.5 * self.coarse
-        _paint(canvas, cover(-depth, self.edge), 0.2)
-        _paint(canvas, cover(1.6 - depth, self.edge), FAT * (1 + 0.05 * self.coarse) * (1 - 0.35 * self.septa))
+        paint(canvas, cover(-depth, self.edge), 0.2)
+        paint(canvas, cover(1.6 - depth, self.edge), FAT * (1 + 0.05 * self.coarse) * (1 - 0.35 * self.septa))
         # layers of muscle with thin sheets of fat between them, which come and go
         layers = np.sin(2 * np.pi * (depth - fat + 2.5 * self.coarse) / (6 + 5 * flank))
         sheets = cover(1.3 - layers - 0.6 * self.coarse - 0.3 * self.grain, 0.8) * 0.75
         flesh = MUSCLE * (1 + 0.25 * self.grain + 0.15 * self.fine)
-        _paint(canvas, cover(fat - depth, self.edge), flesh + (0.9 * FAT - flesh) * sheets)
+        paint(canvas, cover(fat - depth, self.edge), flesh + (0.9 * FAT - flesh) * sheets)
         rng = anatomy.generator("ribs")
         angle = np.arctan2(sin, cos)
         for middle in np.arange(-np.pi, np.pi, 0.34).tolist():
             place = middle + rng.uniform(-0.06, 0.06) + 0.45 * self.position
             arc = 135.0 * ((angle - place + np.pi) % (2 * np.pi) - np.pi)
             lies = depth - inner + 6.0 + rng.uniform(-0.06, 0.06) * arc
-            d = _ellipse(arc, lies, rng.uniform(9, 17), rng.uniform(4.0, 5.5))
-            _paint(canvas, cover(d, 1.5 * self.edge), 0.06)
-            _paint(canvas, cover(d + 1.7, 2 * self.edge), MARROW * (1 + 0.3 * self.grain))
+            d = ellipse(arc, lies, rng.uniform(9, 17), rng.uniform(4.0, 5.5))
+            paint(canvas, cover(d, 1.5 * self.edge), 0.06)
+            paint(canvas, cover(d + 1.7, 2 * self.edge), MARROW * (1 + 0.3 * self.grain))
         return np.asarray(inner, dtype=np.float32)
 
     def _lung_vessels(self, canvas: Array, inside: Array) -> None:
@@ -134,10 +134,10 @@ class Chest:
         w = self.waves
         turn = self.anatomy.rotation - 0.45 + 0.12 * w[12]
         u, v = self._around(np.array(self.anatomy.heart), turn)
-        d = np.maximum(_ellipse(u - 58, v, 46.0 + 5 * w[13], 19.0 + 5 * self.position), 1.5 - wall)
+        d = np.maximum(ellipse(u - 58, v, 46.0 + 5 * w[13], 19.0 + 5 * self.position), 1.5 - wall)
         clefts = cover(np.abs(self.coarse + 0.35 * self.grain + 0.4) - 0.12, 0.3)
         fat = FAT * (0.85 + 0.12 * self.coarse) * (1 - 0.7 * self.septa) * (1 - clefts)
-        _paint(canvas, cover(d + 3 * self.coarse, self.edge), fat)
+        paint(canvas, cover(d + 3 * self.coarse, self.edge), fat)
 
     def _abdomen(self, canvas: Array, wall: Array) -> None:
         """Paint what lies below the diaphragm: fat, bowel, spleen, stomach, liver."""
@@ -148,52 +148,52 @@ class Chest:
         top = 37 + self.anatomy.diaphragm + 3 * self.position + 0.0036 * side**2 + 0.0014 * np.minimum(x + 55, 0) ** 2
         below = (y - top) / np.sqrt(1 + (0.009 * side) ** 2)
         inside = np.minimum(below, wall - 1.5)
-        _paint(canvas, cover(-inside, self.edge), MUSCLE)
+        paint(canvas, cover(-inside, self.edge), MUSCLE)
         loops = cover(0.1 - self.coarse - 0.4 * self.grain, 0.5)
         content = cover(self.coarse + 0.55 + 0.3 * self.grain, 0.4) * (1 + 0.15 * self.grain)
         fat = FAT * (0.8 + 0.05 * self.coarse) * (1 - 0.5 * self.septa)
-        _paint(canvas, cover(2.2 - inside, self.edge), fat + loops * (0.16 + 0.3 * content - fat))
-        spleen = np.maximum(_ellipse(*self._from_heart(86 + 6 * w[5], 74 + 8 * w[6], 1.05), 42.0, 20.0), 4 - inside)
-        _paint(canvas, cover(spleen, self.edge), SPLEEN * (1 + 0.09 * self.grain + 0.08 * self.fine))
+        paint(canvas, cover(2.2 - inside, self.edge), fat + loops * (0.16 + 0.3 * content - fat))
+        spleen = np.maximum(ellipse(*self._from_heart(86 + 6 * w[5], 74 + 8 * w[6], 1.05), 42.0, 20.0), 4 - inside)
+        paint(canvas, cover(spleen, self.edge), SPLEEN * (1 + 0.09 * self.grain + 0.08 * self.fine))
         self._stomach(canvas, inside)
-        liver = _ellipse(*self._from_heart(-84 + 6 * w[7], 92 + 6 * w[8], -0.35), 84.0 + 14 * self.position, 58.0)
+        liver = ellipse(*self._from_heart(-84 + 6 * w[7], 92 + 6 * w[8], -0.35), 84.0 + 14 * self.position, 58.0)
         liver = np.maximum(liver, 3.0 - inside)
         parenchyma = LIVER * (1 + 0.09 * self.grain + 0.08 * self.fine + 0.06 * self.coarse)
-        _paint(canvas, cover(liver, self.edge), parenchyma)
+        paint(canvas, cover(liver, self.edge), parenchyma)
         self._liver_vessels(canvas, cover(liver + 5, 4.0))
 
     def _stomach(self, canvas: Array, inside: Array) -> None:
         w = self.waves
         u, v = self._from_heart(12 + 8 * w[9], 62 + 5 * w[10], -0.3 + 0.2 * w[11])
-        size = 26.0 + 14 * self.position
-        d = np.maximum(_ellipse(u, v + 0.006 * u * u, 1.3 * size, 0.6 * size), 4.0 - inside)
-        _paint(canvas, cover(d, self.edge), 0.15)
+        size = 27.0 + 6 * w[14] + 14 * self.position
+        d = np.maximum(ellipse(u, v + 0.006 * u * u, 1.3 * size, 0.6 * size), 4.0 - inside)
+        paint(canvas, cover(d, self.edge), 0.15)
         content = 0.55 + 0.18 * np.clip(self.grain + 0.5 * self.coarse, -2, 2)
-        _paint(canvas, cover(d + 5.0 + 1.6 * self.grain, 2 * self.edge), content)
+        paint(canvas, cover(d + 5.0 + 1.6 * self.grain, 2 * self.edge), content)
 
     def _liver_vessels(self, canvas: Array, inside: Array) -> None:
         """Paint branching vessels of the liver."""
         rng = self.anatomy.generator("liver", self.slice)
         for _ in range(16):
             u, v = self._from_heart(-66 + rng.normal(0, 32), 84 + rng.normal(0, 24), rng.uniform(-0.2, 1.8))
-            d = _ellipse(u, v + rng.uniform(-0.03, 0.03) * u * u, 2 + rng.exponential(5), rng.uniform(0.8, 1.8))
-            _paint(canvas, rng.uniform(0.3, 0.9) * inside * cover(d, 1.3 * self.edge), 0.65)
+            d = ellipse(u, v + rng.uniform(-0.03, 0.03) * u * u, 2 + rng.exponential(5), rng.uniform(0.8, 1.8))
+            paint(canvas, rng.uniform(0.3, 0.9) * inside * cover(d, 1.3 * self.edge), 0.65)
 
-    def _spine(self, canvas: Array) -> None:
+    def _spine(self, canvas: Array, depth: Array) -> None:
         """Paint a vertebra, the cord in its canal, and the muscles on both sides."""
         left, back = self._around(self.spine, -self.anatomy.tilt)
         for side in (-1, 1):
-            d = _ellipse(left - side * 27, back - 36, 21.0, 16.0)
+            d = np.maximum(ellipse(left - side * 27, back - 36, 21.0, 16.0), 0.6 * self.anatomy.fat - depth)
             flesh = MUSCLE * (1 + 0.2 * self.grain) + (0.6 * FAT - MUSCLE) * self.septa
-            _paint(canvas, cover(d, 1.5 * self.edge), flesh)
-        _paint(canvas, cover(_ellipse(left, back - 12, 30.0, 34.0), 6.0), 0.5 * FAT * (1 + 0.4 * self.grain))
-        _paint(canvas, cover(_ellipse(left, back - 38, 6.0, 20.0), 2 * self.edge), 0.08)
+            paint(canvas, cover(d, 1.5 * self.edge), flesh)
+        paint(canvas, cover(ellipse(left, back - 12, 30.0, 34.0), 6.0), 0.5 * FAT * (1 + 0.4 * self.grain))
+        paint(canvas, cover(np.maximum(ellipse(left, back - 38, 6.0, 20.0), 5 - depth), 2 * self.edge), 0.08)
         body = (((np.abs(left) / 20) ** 3 + (np.abs(back) / 16) ** 3) ** (1 / 3) - 1) * 17
-        _paint(canvas, cover(body, self.edge), 0.06)
-        _paint(canvas, cover(body + 1.8, 1.5 * self.edge), 0.30 * (1 + 0.2 * self.grain + 0.1 * self.fine))
-        _paint(canvas, cover(_ellipse(left, back - 24, 10.0, 8.5), self.edge), 0.06)
-        _paint(canvas, cover(_ellipse(left, back - 24, 8.0, 6.5), self.edge), 0.9)
-        _paint(canvas, cover(_ellipse(left, back - 24, 5.0, 4.0), self.edge), 0.4)
+        paint(canvas, cover(body, self.edge), 0.06)
+        paint(canvas, cover(body + 1.8, 1.5 * self.edge), 0.30 * (1 + 0.2 * self.grain + 0.1 * self.fine))
+        paint(canvas, cover(ellipse(left, back - 24, 10.0, 8.5), self.edge), 0.06)
+        paint(canvas, cover(ellipse(left, back - 24, 8.0, 6.5), self.edge), 0.9)
+        paint(canvas, cover(ellipse(left, back - 24, 5.0, 4.0), self.edge), 0.4)
 
     def throb(self, still: Array) -> Array:
         """Return the change of the picture when the pulse lifts the chest by a fraction of a millimetre."""
@@ -210,6 +210,6 @@ class Chest:
         radius = 9.8 * (1 + 0.055 * beat.pulse)
         level = self.anatomy.quality.blood * (1 + 0.04 * self.coarse[box])
         blood = level * (1.0 - 0.16 * beat.pulse * np.exp(-((r / 7) ** 2)))
-        _paint(canvas, cover(r - radius - 4.0, 4.0), 0.75 * FAT)
-        _paint(canvas, cover(r - radius - 1.5, self.edge[box]), 0.2)
-        _paint(canvas, cover(r - radius, self.edge[box]), blood)
+        paint(canvas, cover(r - radius - 4.0, 4.0), 0.75 * FAT)
+        paint(canvas, cover(r - radius - 1.5, self.edge[box]), 0.2)
+        paint(canvas, cover(r - radius, self.edge[box]), blood)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from csmri.phantom.anatomy import Anatomy
+from csmri.phantom.drawing import Array, blunt, cover, ellipse, join, make_texture, paint, sample_texture
 from csmri.phantom.motion import Beat, Shape
-from csmri.phantom.signal import Array, cover, make_texture, sample_texture
 
 FAT = -0.95  # fat and water are of opposite phase at the echo: where they share a pixel they cancel to a dark line
 
@@ -47,21 +47,6 @@ class Field:
     rv: Array
 
 
-def _ellipse(x: Array, y: Array, a: float, b: float) -> Array:
-    """Return the approximate signed distance from an ellipse with half-axes a and b [mm]."""
-    k = np.sqrt((x / a) ** 2 + (y / b) ** 2) + 1e-4
-    slope = np.sqrt((x / a**2) ** 2 + (y / b**2) ** 2) + 1e-6
-    return np.asarray(k * (k - 1) / slope, dtype=np.float32)
-
-
-def _blunt(x: Array, y: Array, a: Array, b: float) -> Array:
-    """Return the approximate signed distance from a box-like ellipse (power 3) with half-axes a and b [mm]."""
-    u, v = np.abs(x) / a, np.abs(y) / b
-    k = np.cbrt(u * u * u + v * v * v) + 1e-4
-    slope = np.sqrt((u * u / a) ** 2 + (v * v / b) ** 2) / (k * k) + 1e-6
-    return np.asarray((k - 1) / slope, dtype=np.float32)
-
-
 def make_field(anatomy: Anatomy, shape: Shape, textures: Textures, y: Array, x: Array) -> Field:
     """Return distances from the outlines on a grid y (y, 1), x (1, x) in mm.
 
@@ -87,7 +72,7 @@ def make_field(anatomy: Anatomy, shape: Shape, textures: Textures, y: Array, x: 
         lean = 0.24 + 0.08 * bends[1][0]
         outward = p - start + lean * along
         # behind the septum the outline closes inside the left ventricle, which is painted over it
-        rv = _blunt(outward, along, np.where(outward < 0, 0.5 * shape.epi, reach), shape.rv_half)
+        rv = blunt(outward, along, np.where(outward < 0, 0.5 * shape.epi, reach), shape.rv_half)
         rv += 1.2 * bends[1][1] * np.sin(p / 13 + 3 * bends[1][2]) + 1.2 * np.cos(q / 11 + 3 * bends[1][3])
     return Field(p, q, radius, cos, sin, radius - shape.endo, radius - shape.epi, rv)
 
@@ -96,16 +81,6 @@ def _blend(pair: tuple[Array, Array], y: Array, x: Array, angle: float) -> Array
     """Return a texture that turns into another one and back as `angle` grows, at constant variance."""
     first, second = (sample_texture(texture, y, x) for texture in pair)
     return np.asarray(first * np.float32(np.cos(angle)) + second * np.float32(np.sin(angle)), dtype=np.float32)
-
-
-def _paint(canvas: Array, part: Array, value: Array | float) -> None:
-    canvas += part * (value - canvas)
-
-
-def _join(a: Array, b: Array, radius: float) -> Array:
-    """Return the distance from the union of two outlines with the corner between them filled."""
-    h = np.clip(0.5 + 0.5 * (b - a) / radius, 0, 1)
-    return np.asarray(b + (a - b) * h - radius * h * (1 - h), dtype=np.float32)
 
 
 def _papillaries(anatomy: Anatomy, shape: Shape, field: Field, rough: Array) -> Array:
@@ -122,47 +97,47 @@ def _papillaries(anatomy: Anatomy, shape: Shape, field: Field, rough: Array) -> 
         c, s = float(np.cos(turn)), float(np.sin(turn))
         along = field.p * c + field.q * s - stand
         across = field.q * c - field.p * s
-        distance = np.minimum(distance, _ellipse(along, across, 1.25 * size, 0.85 * size))
+        distance = np.minimum(distance, ellipse(along, across, 1.25 * size, 0.85 * size))
     return np.asarray(distance + 0.7 * rough, dtype=np.float32)
 
 
 def render_heart(
-    canvas: Array, anatomy: Anatomy, shape: Shape, beat: Beat, textures: Textures, y: Array, x: Array, pixel: float
+    canvas: Array, anatomy: Anatomy, shape: Shape, beat: Beat, textures: Textures, y: Array, x: Array
 ) -> None:
     """Paint the heart over `canvas` (y, x), whose pixels lie at y (y, 1) and x (1, x) mm."""
     field = make_field(anatomy, shape, textures, y, x)
-    quality = anatomy.quality
-    sharp = 1.1 * pixel
+    sharp = 1.1 * float(y[1, 0] - y[0, 0])
     soft = sharp + shape.edge
+    # textures are looked up where the muscle was at rest: unwind the twist, undo the thickening
     c, s = float(np.cos(shape.twist)), float(np.sin(shape.twist))
     cos, sin = field.cos * c - field.sin * s, field.sin * c + field.cos * s
     rest = np.sqrt(np.maximum(shape.rest_endo**2 + shape.stretch * (field.radius**2 - shape.endo**2), 0))
     depth = shape.level * anatomy.lv_length
     muscle = _blend(textures.muscle, rest * sin, rest * cos, depth / 8)
-    blood_y, blood_x = field.q + 6 * beat.emptied, field.p + 25 * np.float32(beat.emptied)
-    stir = _blend(textures.blood, blood_y, blood_x, 2 * np.pi * beat.phase)
     rough = sample_texture(textures.rough, shape.rest_endo * sin + depth, shape.rest_endo * cos)
-    ripple = sample_texture(textures.ripple, field.q * 0.9 + depth, field.p + 8 * np.float32(beat.emptied))
+    ripple = sample_texture(textures.ripple, field.q * 0.9 + depth, field.p + 8 * beat.emptied)
+    stir = _blend(textures.blood, field.q + 6 * beat.emptied, field.p + 25 * beat.emptied, 2 * np.pi * beat.phase)
 
+    quality = anatomy.quality
     wall = quality.myocardium * (1 + 0.10 * muscle)
-    blood = quality.blood * (1 + 0.06 * stir + 0.05 * beat.flow)
-    heart = _join(field.epi, field.rv - anatomy.rv_wall, 8.0)
-    _paint(canvas, cover(heart - _fat_depth(anatomy, shape, field, textures), soft), FAT * (0.92 + 0.10 * muscle + 0.10 * rough))
-    _paint(canvas, cover(field.rv - anatomy.rv_wall * (1 + 0.5 * beat.emptied), soft), wall)
+    heart = join(field.epi, field.rv - anatomy.rv_wall, 8.0)
+    fat = heart - _fat_depth(anatomy, shape, field, textures)
+    paint(canvas, cover(fat, soft), FAT * (0.92 + 0.10 * muscle + 0.10 * rough))
+    paint(canvas, cover(field.rv - anatomy.rv_wall * (1 + 0.5 * beat.emptied), soft), wall)
     strands = cover(2.0 - ripple + 0.25 * np.maximum(-field.rv - 3, 0), 0.8) * 0.6
     right = quality.blood * (1.02 + 0.06 * stir - 0.04 * beat.flow)
-    _paint(canvas, cover(field.rv, soft), right + strands * (wall - right))
-    _paint(canvas, cover(field.epi, soft), wall)
+    paint(canvas, cover(field.rv, soft), right + strands * (wall - right))
+    paint(canvas, cover(field.epi, soft), wall)
     endo = field.endo + (0.5 + 1.6 * max(shape.level, 0.0)) * (rough + 0.4 * ripple) * (0.75 - 0.5 * cos)
     cavity = cover(endo, soft)
     cavity *= 1 - 0.92 * cover(_papillaries(anatomy, shape, field, rough), sharp + 0.6)
-    _paint(canvas, cavity, blood)
+    paint(canvas, cavity, quality.blood * (1 + 0.06 * stir + 0.05 * beat.flow))
 
 
 def _fat_depth(anatomy: Anatomy, shape: Shape, field: Field, textures: Textures) -> Array:
     """Return the thickness of the epicardial fat [mm]: thick towards the sternum, in the grooves and at the base."""
     towards = field.cos * 0.9 - field.sin * 0.44
-    pad = (anatomy.pad + 6 * max(shape.level, 0.0)) * np.exp(-((1 - towards) / 0.22) ** 2)
+    pad = (anatomy.pad + 6 * max(shape.level, 0.0)) * np.exp(-(((1 - towards) / 0.22) ** 2))
     base = 5.0 * max(1 - max(shape.level, 0.0) / 0.2, 0.0)
     b = textures.bends[2]
     wave = 1.2 * (b[0] * field.cos + b[1] * field.sin + b[2] * 2 * field.cos * field.sin)

@@ -78,6 +78,7 @@ class Beat:
 
 def make_beats(anatomy: Anatomy, n_frames: int) -> list[Beat]:
     """Return the state of the heart in each of `n_frames` frames, evenly spread over one cycle."""
+
     def volume(phase: NDArray[np.float64]) -> NDArray[np.float64]:
         return volume_curve(
             phase, ejection_fraction=anatomy.ejection_fraction, systole=anatomy.systole, kick=anatomy.kick
@@ -134,7 +135,7 @@ def _profile(level: float, end: float, power: float) -> float:
 
 def _rest(anatomy: Anatomy, level: float) -> tuple[float, float]:
     """Return endocardial and epicardial radius at end-diastole [mm]."""
-    endo = anatomy.lv_radius * _profile(level, 0.95, 2.6)
+    endo = anatomy.lv_radius * _profile(level, 0.96, 3.0)
     wall = anatomy.wall * (1 - 0.2 * max(level, 0.0)) * (1 - _ramp(level, 0.92, 1.08))
     # beyond the base the ring of muscle ends and the thin wall of the atrium begins
     wall *= 1 - 0.72 * _ramp(-level, 0.0, 0.10)
@@ -151,7 +152,7 @@ def make_shape(anatomy: Anatomy, position: float, beat: Beat) -> Shape:
     area = (1 - atrium) * beat.volume / beat.stretch + atrium * (1 + 0.15 * beat.emptied)
     endo = rest_endo * np.sqrt(area)
     epi = float(np.sqrt(endo**2 + (rest_epi**2 - rest_endo**2) / beat.stretch))
-    rv = _profile(level, 0.90, 2.4)
+    rv = _profile(level, 0.93, 2.6)
     squeeze = 1 - 0.85 * anatomy.ejection_fraction * beat.emptied * (1 - 0.6 * atrium)
     slope = abs(_rest(anatomy, level + 0.02)[1] - _rest(anatomy, level - 0.02)[1]) / (0.04 * anatomy.lv_length)
     away = anatomy.rotation

@@ -1,42 +1,12 @@
-"""What the scanner adds: coil shading, the point spread of a truncated k-space, noise; and textures of tissue."""
+"""What the scanner adds: coil shading, the point spread of a truncated k-space, and noise."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 from csmri.phantom.anatomy import Anatomy, Quality
-
-Array = NDArray[np.float32]
-PERIOD, STEP = 512, 0.5  # of textures: pixels, and mm a pixel
-
-
-def make_grid(n: int, fov: float) -> tuple[Array, Array]:
-    """Return open grids y (y, 1) and x (1, x) in mm with 0 at pixel n // 2, as in the centred Fourier transform."""
-    line = ((np.arange(n) - n // 2) * (fov / n)).astype(np.float32)
-    return line[:, None], line[None, :]
-
-
-def cover(distance: Array, width: float | Array) -> Array:
-    """Return how much of a pixel lies inside (0..1), for a signed distance and a soft edge in mm."""
-    x = np.clip(0.5 - distance / width, 0, 1)
-    return np.asarray(x * x * (3 - 2 * x), dtype=np.float32)
-
-
-def make_texture(rng: np.random.Generator, grain: float) -> Array:
-    """Return a periodic random field (y, x) of unit variance and correlation length `grain` [mm], `STEP` mm a pixel."""
-    wave = np.exp(-2 * (np.pi * grain / STEP * fft.fftfreq(PERIOD)) ** 2)
-    white = fft.rfft2(rng.standard_normal((PERIOD, PERIOD)))
-    field = fft.irfft2(white * wave[:, None] * wave[None, : PERIOD // 2 + 1])
-    return np.asarray((field - field.mean()) / field.std(), dtype=np.float32)
-
-
-def sample_texture(texture: Array, y: Array, x: Array) -> Array:
-    """Return a periodic texture at positions in mm: nearest neighbour, for the texture is finer than any pixel."""
-    rows = np.rint(y * np.float32(1 / STEP)).astype(np.int32) % PERIOD
-    columns = np.rint(x * np.float32(1 / STEP)).astype(np.int32) % PERIOD
-    return np.asarray(texture[rows, columns], dtype=np.float32)
+from csmri.phantom.drawing import Array
 
 
 def make_shading(anatomy: Anatomy, y: Array, x: Array) -> Array:

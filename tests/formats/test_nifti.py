@@ -1,0 +1,210 @@
+"""NIfTI files: axis order, lost headers, units of time, round trips, and what is refused."""
+
+import gzip
+import os
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from csmri.cine import Cine
+from csmri.errors import CsmriError
+from csmri.formats import find_cines, nifti
+
+AFFINE = np.array([[-1.4, 0.1, 0, 70], [0.2, 1.5, 0.3, -60], [0, 0.1, 9, -30], [0, 0, 0, 1.0]])
+SHAPE = (5, 6, 3, 4)  # (x, y, slice, frame)
+
+
+def save(path, array, affine=AFFINE, *, zooms=None, units=("mm", "msec"), toffset=0.0):
+    image = nibabel.Nifti1Image(array, affine)
+    if zooms is not None:
+        image.header.set_zooms(zooms)
+    image.header.set_xyzt_units(*units)
+    image.header["toffset"] = toffset
+    nibabel.save(image, path)
+    return path
+
+
+def numbers(dtype=np.int16, shape=SHAPE):
+    return np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+
+
+def make_cine(**fields):
+    rng = np.random.default_rng(3)
+    # Odd, even and non-square sizes; values that only bit-for-bit copying keeps.
+    images = rng.gamma(2.0, 100.0, (3, 4, 6, 5)).astype(np.float32)
+    return Cine(images=images, subject="s1", **fields)
+
+
+def test_axes_become_slice_frame_y_x(tmp_path):
+    array = numbers()
+    cine = nifti.read(save(tmp_path / "patient061_4d.nii.gz", array))
+    assert cine.images.shape == (3, 4, 6, 5) and cine.subject == "patient061"
+    for x, y, slice_index, frame in [(0, 0, 0, 0), (4, 1, 2, 3), (2, 5, 1, 0)]:
+        assert cine.images[slice_index, frame, y, x] == array[x, y, slice_index, frame]
+    np.testing.assert_allclose(cine.affine, AFFINE, rtol=1e-6)
+    lengths = np.linalg.norm(AFFINE[:3, :3], axis=0)
+    np.testing.assert_allclose(cine.spacing_mm, (lengths[1], lengths[0]), rtol=1e-6)  # (y, x)
+    np.testing.assert_allclose(cine.slice_spacing_mm, lengths[2], rtol=1e-6)
+
+
+def test_scaled_and_complex_data(tmp_path):
+    image = nibabel.Nifti1Image(numbers(), AFFINE)
+    image.header.set_slope_inter(0.5, 3.0)
+    nibabel.save(image, tmp_path / "scaled.nii")
+    raw = numbers()
+    np.testing.assert_allclose(
+        nifti.read(tmp_path / "scaled.nii").images, nibabel.load(tmp_path / "scaled.nii").get_fdata().T.swapaxes(0, 1)
+    )
+    complex_cine = nifti.read(save(tmp_path / "c.nii", (raw * (1 - 2j)).astype(np.complex64)))
+    assert complex_cine.images.dtype == np.complex64 and complex_cine.images[2, 3, 1, 4] == raw[4, 1, 2, 3] * (1 - 2j)
+
+
+def test_slope_is_applied(tmp_path):
+    path = save(tmp_path / "a.nii", numbers())
+    content = bytearray(path.read_bytes())
+    content[112:120] = np.array([2.0, 10.0], "<f4").tobytes()  # scl_slope, scl_inter
+    path.write_bytes(content)
+    assert nifti.read(path).images[0, 0, 0, 1] == 2 * numbers()[1, 0, 0, 0] + 10
+
+
+def test_nifti2_and_a_wrong_suffix_are_read_by_content(tmp_path):
+    nibabel.save(nibabel.Nifti2Image(numbers(), AFFINE), tmp_path / "two.nii.gz")
+    assert nifti.read(tmp_path / "two.nii.gz").images.shape == (3, 4, 6, 5)
+    (tmp_path / "two.nii.gz").rename(tmp_path / "zipped.nii")
+    assert nifti.read(tmp_path / "zipped.nii").images.shape == (3, 4, 6, 5)
+
+
+@pytest.mark.parametrize(
+    ("step", "unit", "offset", "expected"),
+    [
+        (0.04, "sec", 0.0, [0, 40, 80, 120]),
+        (40, "msec", 18.0, [18, 58, 98, 138]),
+        (40000, "usec", 0.0, [0, 40, 80, 120]),
+        (1.0, "unknown", 0.0, None),
+        (40, "unknown", 0.0, None),  # seconds or milliseconds? Not said, not guessed
+        (1.0, "sec", 0.0, None),  # what converters write that know nothing
+        (0.0, "msec", 0.0, None),
+    ],
+)
+def test_frame_times_need_a_unit_and_a_plausible_step(tmp_path, step, unit, offset, expected):
+    path = save(tmp_path / "t.nii", numbers(), zooms=(1.4, 1.4, 8, step), units=("mm", unit), toffset=offset)
+    cine = nifti.read(path)
+    if expected is None:
+        assert cine.frame_times_ms is None and any("Frame times are unknown" in note for note in cine.notes)
+    else:
+        np.testing.assert_allclose(cine.frame_times_ms, expected, rtol=1e-6)
+        assert cine.notes == ()
+
+
+@pytest.mark.parametrize("unit", ["unknown", "mm"])
+def test_lost_header_is_read_and_told(tmp_path, unit):
+    cine = nifti.read(save(tmp_path / "lost.nii", numbers(np.float32), np.eye(4), units=(unit, "unknown")))
+    assert cine.spacing_mm is None and cine.slice_spacing_mm is None and cine.affine is None
+    assert any("header was lost" in note for note in cine.notes)
+
+
+def test_units_of_length(tmp_path):
+    cine = nifti.read(save(tmp_path / "m.nii", numbers(), zooms=(0.0014, 0.0015, 0.008, 40), units=("meter", "msec")))
+    np.testing.assert_allclose((*cine.spacing_mm, cine.slice_spacing_mm), (1.5, 1.4, 8), rtol=1e-6)
+    cine = nifti.read(save(tmp_path / "u.nii", numbers(), zooms=(1.4, 1.5, 8, 40), units=("unknown", "msec")))
+    assert cine.spacing_mm is not None and any("no unit of length" in note for note in cine.notes)
+
+
+@pytest.mark.parametrize("name", ["s1.nii", "s1.nii.gz"])
+@pytest.mark.parametrize("times", [None, np.float32([12.5, 50.1, 93.7, 150.2])], ids=["no times", "uneven times"])
+@pytest.mark.parametrize("spacing", [None, (1.3, 1.2), (1.0, 1.0)], ids=["no spacing", "spacing", "1 mm"])
+@pytest.mark.parametrize("slice_spacing", [None, 1.0, 8.0])
+def test_round_trip(tmp_path, name, times, spacing, slice_spacing):
+    if spacing is None and slice_spacing is not None:
+        pytest.skip("a slice spacing without a pixel spacing has no place in the header")
+    cine = make_cine(spacing_mm=spacing, slice_spacing_mm=slice_spacing, frame_times_ms=times)
+    nifti.write(tmp_path / name, cine)
+    again = nifti.read(tmp_path / name)
+    np.testing.assert_array_equal(again.images, cine.images)
+    assert again.subject == "s1" and again.affine is None
+    for field in ("spacing_mm", "slice_spacing_mm", "frame_times_ms"):
+        if getattr(cine, field) is None:
+            assert getattr(again, field) is None
+        else:
+            np.testing.assert_allclose(getattr(again, field), getattr(cine, field), rtol=1e-6)
+    if times is not None:
+        np.testing.assert_array_equal(again.frame_times_ms, times)
+
+
+def test_round_trip_of_the_affine_and_other_readers_see_geometry(tmp_path):
+    lengths = np.linalg.norm(AFFINE[:3, :3], axis=0)
+    cine = make_cine(
+        spacing_mm=(lengths[1], lengths[0]),
+        slice_spacing_mm=lengths[2],
+        affine=AFFINE,
+        frame_times_ms=np.float32([5, 45, 85, 125]),
+    )
+    nifti.write(tmp_path / "a.nii.gz", cine)
+    np.testing.assert_allclose(nifti.read(tmp_path / "a.nii.gz").affine, AFFINE, rtol=1e-6)
+    seen = nibabel.load(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(seen.affine, AFFINE, rtol=1e-6)
+    np.testing.assert_allclose(seen.header.get_zooms(), (*lengths, 40), rtol=1e-6)
+    assert seen.header.get_xyzt_units() == ("mm", "msec") and seen.header["toffset"] == 5
+
+
+def test_complex_is_written_as_magnitude_and_twice_the_same(tmp_path):
+    cine = make_cine()
+    turned = Cine(images=(cine.images * np.exp(0.7j)).astype(np.complex64), subject="s1")
+    nifti.write(tmp_path / "a.nii.gz", turned)
+    np.testing.assert_allclose(nifti.read(tmp_path / "a.nii.gz").images, cine.images, rtol=1e-6)
+    nifti.write(tmp_path / "b.nii.gz", turned)
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_a_cropped_copy_does_not_keep_our_old_times(tmp_path):
+    nifti.write(tmp_path / "a.nii", make_cine(frame_times_ms=np.float32([0, 30, 80, 120])))
+    whole = nibabel.load(tmp_path / "a.nii")
+    nibabel.save(whole.slicer[..., :3], tmp_path / "b.nii")  # nibabel copies header extensions
+    np.testing.assert_allclose(nifti.read(tmp_path / "b.nii").frame_times_ms, [0, 40, 80], rtol=1e-6)
+
+
+def test_refusals_are_one_line_with_the_path(tmp_path):
+    with pytest.raises(CsmriError, match=r"expected the axes \(x, y, slice, frame\), found 3 axes"):
+        nifti.read(save(tmp_path / "volume.nii", numbers(shape=(5, 6, 3))))
+    whole = save(tmp_path / "a.nii.gz", numbers(shape=(50, 60, 3, 4))).read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) - 4):
+        (tmp_path / "cut.nii.gz").write_bytes(whole[:length])
+        with pytest.raises(CsmriError, match=r"cut\.nii\.gz: ") as caught:
+            nifti.read(tmp_path / "cut.nii.gz")
+        assert "\n" not in str(caught.value)
+    (tmp_path / "short.nii").write_bytes(gzip.decompress(whole)[:5000])
+    with pytest.raises(CsmriError, match=r"short\.nii: could not be read as a NIfTI file"):
+        nifti.read(tmp_path / "short.nii")
+    colours = np.zeros((5, 6, 3, 4), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    with pytest.raises(CsmriError, match="expected images of numbers"):
+        nifti.read(save(tmp_path / "rgb.nii", colours))
+
+
+def test_acdc_group_is_quoted(tmp_path):
+    (tmp_path / "Info.cfg").write_text("ED: 1\nES: 10\nGroup: NOR\n")
+    assert "ACDC group NOR" in nifti.read(save(tmp_path / "patient061_4d.nii.gz", numbers())).provenance
+
+
+@pytest.fixture(scope="module")
+def acdc():
+    root = Path(os.environ.get("CSMRI_DATA", "")) / "acdc"
+    if not os.environ.get("CSMRI_DATA") or not root.is_dir():
+        pytest.skip("set CSMRI_DATA to a folder with the ACDC subjects to run this")
+    return {path.parent.name: nifti.read(path) for path in find_cines(root)}
+
+
+def test_real_acdc_subjects_are_all_read(acdc):
+    assert len(acdc) == 32 and all(cine.subject == name for name, cine in acdc.items())
+    assert {cine.matrix for cine in acdc.values()} == {(95, 100)}
+    assert all(5 <= cine.n_slices <= 7 and 13 <= cine.n_frames <= 35 for cine in acdc.values())
+    assert acdc["patient061"].images.shape == (7, 30, 95, 100)
+    assert acdc["patient061"].spacing_mm == (1.3671875, 1.3671875) and acdc["patient061"].slice_spacing_mm == 10
+    assert all(cine.frame_times_ms is None for cine in acdc.values())
+
+
+def test_real_lost_headers_are_noted(acdc):
+    lost = {name for name, cine in acdc.items() if any("header was lost" in note for note in cine.notes)}
+    assert lost == {f"patient{number:03d}" for number in (41, 43, 45, 46, 81, 82, 83, 84, 85, 86)}
+    assert all((cine.spacing_mm is None) == (name in lost) for name, cine in acdc.items())
