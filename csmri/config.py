@@ -13,12 +13,14 @@ from csmri.errors import CsmriError
 
 EVALUATION_ACCELERATIONS = (2.0, 3.0, 4.0, 8.0)
 
-Acceleration = Annotated[float, Field(ge=1)]
+# The model is strict, but TOML and JSON have lists where a frozen record has tuples; their elements stay strict.
+Accelerations = Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(min_length=1, strict=False)]
+Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
 Split = Literal["pretrain", "train", "validation", "test"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Sampling(_Frozen):
@@ -49,7 +51,7 @@ class Config(Sampling, Network):
     """Split of the store whose subjects are trained on: `pretrain` is the Y set, `train` the K set."""
     validation_split: Split | Literal[""] = ""
     """Split that the validation NMSE is measured on; empty for none."""
-    accelerations: Annotated[tuple[Acceleration, ...], Field(min_length=1)] = (4.0, 8.0)
+    accelerations: Accelerations = (4.0, 8.0)
     augment: bool = True
     """Flip left-right, flip up-down and rotate by 90 degrees, each with probability one half."""
     passes: Annotated[int, Field(ge=1)] = 3
@@ -63,7 +65,7 @@ class Config(Sampling, Network):
     """`cosine` lets the learning rate fall to zero over all epochs."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Arithmetic of the convolutions; the sigmoid and the loss are always float32."""
-    save_epochs: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    save_epochs: Epochs = ()
     """Epochs after which a SavedModel is written besides the last."""
 
     @model_validator(mode="after")

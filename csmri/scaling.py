@@ -26,7 +26,7 @@ def normalise_initial(initial: tf.Tensor, peak: tf.Tensor) -> tf.Tensor:
 def normalise_error(error: tf.Tensor, peak: tf.Tensor) -> tf.Tensor:
     """Equation (2): T = (E / max(I) + 1) / 2, where the error E = G - I is signed and the output a sigmoid.
 
-    Values lie in [0, 1] unless the reference is more than twice as bright as the initial reconstruction's maximum.
+    Values lie in [0, 1] unless somewhere the reference exceeds the initial reconstruction by more than its maximum.
     """
     return (error / peak + 1.0) / 2.0
 

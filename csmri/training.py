@@ -165,7 +165,7 @@ def _start(
     if checkpoint.exists():
         network = keras.saving.load_model(checkpoint)
         # The optimizer's own count is saved with the weights, so that the two cannot disagree.
-        return network, int(network.optimizer.iterations.numpy()) // batches.n_batches
+        return network, int(ops.convert_to_numpy(network.optimizer.iterations)) // batches.n_batches
     network = compiled_unet(config, batches.n_batches)
     if init is not None:
         saved = describe_saved_model(init)

@@ -7,7 +7,11 @@ improved image, and `csmri.json` inside the folder tells the config, the epoch a
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +22,7 @@ import tensorflow as tf
 from csmri import __version__, scaling
 from csmri.config import Config, make_config
 from csmri.errors import CsmriError
+from csmri.unet import build_unet
 
 DESCRIPTION = "csmri.json"
 
@@ -38,6 +43,8 @@ def write_saved_model(network: keras.Model, path: str | Path, *, config: Config,
     Signature `serving_default`: `initial` (frame, y, x) float32 >= 0 -> {`improved`: (frame, y, x)}.
     """
     path = Path(path)
+    if keras.backend.backend() != "tensorflow":
+        return _write_through_tensorflow(network, path, config=config, epoch=epoch)
     multiple = 2**config.depth
 
     def improve(initial: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -60,6 +67,24 @@ def write_saved_model(network: keras.Model, path: str | Path, *, config: Config,
     (partial / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(path, ignore_errors=True)
     partial.rename(path)
+
+
+def _write_through_tensorflow(network: keras.Model, path: Path, *, config: Config, epoch: int) -> None:
+    """Write the SavedModel from a process of its own: a process has one Keras backend, and this one's is another."""
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "network.weights.h5"
+        network.save_weights(weights)
+        arguments = json.dumps([str(weights), str(path), config.model_dump(mode="json"), epoch])
+        program = "import json, sys; from csmri import weights; weights._rewrite(*json.loads(sys.argv[1]))"
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+        subprocess.run([sys.executable, "-c", program, arguments], env=environment, check=True)
+
+
+def _rewrite(weights: str, path: str, fields: dict[str, Any], epoch: int) -> None:
+    config = make_config(fields, where=weights)
+    network = build_unet(base_channels=config.base_channels, depth=config.depth, precision=config.precision)
+    network.load_weights(weights)
+    write_saved_model(network, path, config=config, epoch=epoch)
 
 
 def describe_saved_model(path: str | Path) -> SavedNetwork:

@@ -43,7 +43,8 @@ class Header:
 @contextlib.contextmanager
 def quiet_pydicom() -> Iterator[None]:
     """Hide pydicom's warnings: archives break DICOM's rules (UIDs with leading zeros) where it does not matter."""
-    with warnings.catch_warnings():
+    # Twice, because checks of values are logged as well, while complaints about padding are only warned of.
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore", UserWarning)
         yield
 

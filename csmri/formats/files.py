@@ -67,10 +67,11 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def natural_key(path: Path) -> list[tuple[bool, int | str]]:
+def natural_key(path: Path) -> list[tuple[bool, int, str]]:
     """Sort key that puts `pat2` before `pat10`."""
+    # re.split gives text and numbers in turn, so that every second part is a number.
     parts = re.split(r"([0-9]+)", str(path))
-    return [(part.isdigit(), int(part) if part.isdigit() else part) for part in parts if part]
+    return [(index % 2 == 1, int(part) if index % 2 else 0, part) for index, part in enumerate(parts)]
 
 
 def as_images(array: ArrayLike, where: str) -> NDArray[np.float32] | NDArray[np.complex64]:

@@ -39,7 +39,8 @@ def read(path: str | Path) -> Cine | KSpace:
     """
     path = Path(path)
     with parsing(path, "a NumPy archive (.npz)", "save plain arrays again with numpy.savez"):
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because np.load leaves a damaged file open when it fails.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = list(archive.files)
             arrays = {name: archive[name] for name in (*DATA, *NUMBERS, *TEXTS) if name in names}
     if ("images" in arrays) == ("kspace" in arrays):

@@ -42,7 +42,7 @@ class Quality:
 
 QUALITY = {
     "k": Quality((216, 256), (0.94, 1.0), 0.35, 1.2e-4, 0.75, 1.0, 0.25),
-    "york": Quality((152, 192), (0.76, 0.84), 0.45, 1.0e-3, 1.05, 0.9, 0.31),
+    "york": Quality((152, 192), (0.76, 0.84), 0.45, 1.0e-3, 0.85, 0.9, 0.31),
 }
 
 
@@ -87,6 +87,7 @@ class Anatomy:
 
     @property
     def quality(self) -> Quality:
+        """What the scanner of this person's domain does to the picture."""
         return QUALITY[self.domain]
 
 
@@ -98,7 +99,7 @@ def _heart(rng: np.random.Generator, pathology: str) -> dict[str, float]:
         "lv_length": rng.uniform(82.0, 94.0),
         "wall": rng.uniform(7.5, 9.5),
     }
-    poor, thick, size = rng.uniform(0.22, 0.36), rng.uniform(13.0, 17.0), rng.uniform(1.12, 1.3)
+    poor, thick, size = rng.uniform(0.26, 0.38), rng.uniform(13.0, 17.0), rng.uniform(1.12, 1.3)
     if pathology == "dilated":
         values |= {"ejection_fraction": poor, "lv_radius": 25.0 * size, "lv_length": 96.0, "wall": 7.0}
     elif pathology == "thick":

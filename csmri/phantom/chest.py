@@ -47,7 +47,7 @@ class Chest:
         self.spine = self.centre - out * (anatomy.body[1] - 44) - along * (30 + 8 * self.waves[0])
         self.aorta = self.spine + out * 15 + along * 29
         # neighbouring slices look alike: the textures drift from slice to slice
-        drift = 9 * position
+        drift = 20 * position
         self.fine, self.grain, self.coarse, other, bend_y, bend_x = (sample_texture(t, y + drift, x) for t in textures)
         # nothing in a body is an ellipse: all outlines are drawn on bent coordinates
         self.y = y + 2.6 * bend_y + 0.9 * self.coarse
@@ -145,7 +145,13 @@ class Chest:
         x, y = self._from_heart(0.0, 0.0, 0.0)
         # the diaphragm carries the heart, is highest under it and falls off to the side of the lung
         side = np.maximum(x - 15, 0)
-        top = 37 + self.anatomy.diaphragm + 3 * self.position + 0.0036 * side**2 + 0.0014 * np.minimum(x + 55, 0) ** 2
+        top = (
+            37
+            + self.anatomy.diaphragm
+            - 4 * (self.position - 0.5)
+            + 0.0036 * side**2
+            + 0.0014 * np.minimum(x + 55, 0) ** 2
+        )
         below = (y - top) / np.sqrt(1 + (0.009 * side) ** 2)
         inside = np.minimum(below, wall - 1.5)
         paint(canvas, cover(-inside, self.edge), MUSCLE)

@@ -26,6 +26,7 @@ class Textures:
 
     @classmethod
     def make(cls, anatomy: Anatomy) -> Textures:
+        """Draw the fields of one person."""
         rng = anatomy.generator("heart textures")
         grains = (2.0, 2.0, 4.5, 4.5, 3.0, 1.6, 11.0, 11.0)
         fields = [make_texture(rng, grain) for grain in grains]

@@ -30,6 +30,12 @@ def test_grid_shows_every_slice_once(n_slices, rows, columns):
         assert (panel == round(min(1.0, cine.images[slice_index, 2, 0, 0] / white) * 255)).all()
 
 
+def test_panels_are_not_turned():
+    images = np.zeros((2, 2, 6, 8), np.float32)
+    images[1, 0, 1, 6] = 1
+    assert np.argwhere(gif.grid(Cine(images=images, subject="s"))[0] == 255).tolist() == [[1, 8 + gif.GAP + 6]]
+
+
 def test_almost_black_cine_still_shows():
     images = np.zeros((1, 2, 40, 40), np.float32)
     images[0, 0, 3, 4] = 7

@@ -114,11 +114,11 @@ def test_units_of_length(tmp_path):
 
 @pytest.mark.parametrize("name", ["s1.nii", "s1.nii.gz"])
 @pytest.mark.parametrize("times", [None, np.float32([12.5, 50.1, 93.7, 150.2])], ids=["no times", "uneven times"])
-@pytest.mark.parametrize("spacing", [None, (1.3, 1.2), (1.0, 1.0)], ids=["no spacing", "spacing", "1 mm"])
-@pytest.mark.parametrize("slice_spacing", [None, 1.0, 8.0])
+@pytest.mark.parametrize(
+    ("spacing", "slice_spacing"),
+    [(None, None), ((1.3, 1.2), None), ((1.3, 1.2), 8.0), ((1.0, 1.0), None), ((1.0, 1.0), 1.0)],
+)
 def test_round_trip(tmp_path, name, times, spacing, slice_spacing):
-    if spacing is None and slice_spacing is not None:
-        pytest.skip("a slice spacing without a pixel spacing has no place in the header")
     cine = make_cine(spacing_mm=spacing, slice_spacing_mm=slice_spacing, frame_times_ms=times)
     nifti.write(tmp_path / name, cine)
     again = nifti.read(tmp_path / name)
@@ -155,6 +155,7 @@ def test_complex_is_written_as_magnitude_and_twice_the_same(tmp_path):
     nifti.write(tmp_path / "a.nii.gz", turned)
     np.testing.assert_allclose(nifti.read(tmp_path / "a.nii.gz").images, cine.images, rtol=1e-6)
     nifti.write(tmp_path / "b.nii.gz", turned)
+    assert (tmp_path / "a.nii.gz").read_bytes()[4:8] == b"\0\0\0\0"  # gzip's date
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
 

@@ -1,0 +1,303 @@
+"""The pipeline: right values, announced numbers, and the same again after a restart, whatever the number of threads."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csmri import pipeline
+from csmri.cine import Cine
+from csmri.config import Config
+from csmri.errors import CsmriError
+from csmri.pipeline import augment, padded_matrix, training_batches, training_example, validation_batches
+from csmri.seeds import derive_seed, subject_key
+from csmri.store import StoreWriter, open_store
+
+EPOCHS = 3
+CONFIG = Config(base_channels=2, depth=2, epochs=EPOCHS, batch_size=7, passes=3, accelerations=(4.0, 8.0))
+MATRICES = {"a": (32, 32), "b": (27, 30), "c": (20, 24)}
+N_FRAMES = {"a": 5, "b": 4, "c": 3}
+
+
+@pytest.fixture(scope="module")
+def mixed_store(cines, tmp_path_factory):
+    """Two slices of `a` and one of `b` and `c`, of different sizes and numbers of frames."""
+    path = tmp_path_factory.mktemp("mixed") / "store"
+    with StoreWriter(path) as writer:
+        for subject, (y, x) in MATRICES.items():
+            images = cines["k_phantom_000"].images[: 2 if subject == "a" else 1, : N_FRAMES[subject], 2 : 2 + y, 1 : 1 + x]
+            writer.add(Cine(images + np.float32(ord(subject)), subject), "train")
+    return open_store(path)
+
+
+def collect(batches):
+    return [tuple(part.numpy() for part in batch) for batch in batches.dataset]
+
+
+def equal(some, others) -> bool:
+    return len(some) == len(others) and all(
+        np.array_equal(a, b) for one, other in zip(some, others, strict=True) for a, b in zip(one, other, strict=True)
+    )
+
+
+def frames_of(batches) -> list[bytes]:
+    """Every (input, target, weight) as bytes, in order; equal bytes are equal frames, bit for bit."""
+    return [
+        b"".join(part.tobytes() for part in frame) for batch in batches for frame in zip(*batch, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def announced(mixed_store):
+    return training_batches(mixed_store, CONFIG)
+
+
+@pytest.fixture(scope="module")
+def epochs(announced):
+    """All batches of three epochs of the mixed store: with rotation, buckets of 32 x 32 and 24 x 24."""
+    batches = collect(announced)
+    n = announced.n_batches
+    assert len(batches) == EPOCHS * n
+    return [batches[i * n : (i + 1) * n] for i in range(EPOCHS)]
+
+
+@pytest.fixture(scope="module")
+def square(store):
+    """One epoch of the store whose subjects share one size."""
+    batches = training_batches(store, CONFIG.model_copy(update={"epochs": 1}))
+    return batches, collect(batches)
+
+
+# --- numbers and shapes
+
+
+def test_announces_images_and_batches_of_an_epoch(announced, epochs):
+    per_bucket = {(32, 32): (2 * 5 + 4) * 2 * 3, (24, 24): 3 * 2 * 3}
+    assert announced.n_frames == sum(per_bucket.values())
+    assert announced.n_batches == sum(math.ceil(n / 7) for n in per_bucket.values())
+    for epoch in epochs:
+        shapes = Counter()
+        for inputs, target, weight in epoch:
+            n, y, x = weight.shape
+            assert n <= 7
+            assert inputs.shape == (n, y, x, 1)
+            assert target.shape == (n, y, x, 2)
+            shapes[y, x] += n
+        assert shapes == per_bucket
+
+
+def test_shapes_are_static_where_subjects_share_one(square, announced):
+    shapes = [tuple(spec.shape) for spec in square[0].dataset.element_spec]
+    assert shapes == [(None, 32, 32, 1), (None, 32, 32, 2), (None, 32, 32)]
+    assert {tuple(spec.shape[1:3]) for spec in announced.dataset.element_spec} == {(None, None)}
+
+
+def test_weight_is_one_on_the_image_and_zero_on_the_padding(epochs):
+    found = set()
+    for inputs, target, weight in (batch for epoch in epochs for batch in epoch):
+        for i in range(len(weight)):
+            rows, columns = int(weight[i, :, 0].sum()), int(weight[i, 0].sum())
+            expected = np.zeros_like(weight[i])
+            expected[:rows, :columns] = 1
+            np.testing.assert_array_equal(weight[i], expected)
+            assert not inputs[i][expected == 0].any()
+            assert not target[i][expected == 0].any()
+            found.add((rows, columns))
+    assert found == {(32, 32), (27, 30), (30, 27), (20, 24), (24, 20)}
+
+
+@given(st.tuples(st.integers(1, 300), st.integers(1, 300)), st.integers(1, 7))
+def test_padded_matrix_is_the_smallest_multiple(matrix, depth):
+    padded = padded_matrix(matrix, depth, square=False)
+    for n, bigger in zip(matrix, padded, strict=True):
+        assert bigger % 2**depth == 0
+        assert 0 <= bigger - n < 2**depth
+    assert padded_matrix(matrix, depth, square=True) == (max(padded), max(padded))
+
+
+# --- values
+
+
+def orientations(image):
+    return [np.rot90(flipped, k) for flipped in (image, image[::-1]) for k in range(4)]
+
+
+def test_targets_are_the_stored_frames_in_an_orientation(mixed_store, epochs):
+    """input + 2 target - 1 is the reference over the input's peak, so that rescaled it must be a frame of the store."""
+    known, n_slices = {}, Counter()
+    for entry in mixed_store.entries:
+        for index, images in enumerate(mixed_store.slices(entry)):
+            n_slices[entry.subject] += 1
+            for frame, image in enumerate(images):
+                for turned in orientations(image):
+                    known.setdefault(turned.shape, []).append(((entry.subject, index, frame), turned))
+    for epoch in epochs:
+        seen = Counter()
+        for inputs, target, weight in epoch:
+            np.testing.assert_array_equal(target[..., 1], inputs[..., 0])
+            for i in range(len(inputs)):
+                y, x = int(weight[i, :, 0].sum()), int(weight[i, 0].sum())
+                normalised = inputs[i, :y, :x, 0]
+                assert normalised.min() >= 0
+                assert normalised.max() == 1
+                reference = normalised + 2 * target[i, :y, :x, 0] - 1
+                reference = reference / np.linalg.norm(reference)
+                names, frames = zip(*known[y, x], strict=True)
+                distance = [np.linalg.norm(reference - frame / np.linalg.norm(frame)) for frame in frames]
+                assert min(distance) < 1e-5
+                seen[names[int(np.argmin(distance))]] += 1
+        expected = {(s, i, f) for s in MATRICES for i in range(n_slices[s]) for f in range(N_FRAMES[s])}
+        assert seen == dict.fromkeys(expected, 2 * 3)  # accelerations x passes
+
+
+def items(opened):
+    for entry in opened.entries:
+        for index, images in enumerate(opened.slices(entry)):
+            for acceleration_index, acceleration in enumerate(CONFIG.accelerations):
+                for number in range(CONFIG.passes):
+                    yield {
+                        "images": tf.constant(images),
+                        "subject_key": tf.constant(subject_key(entry.subject), tf.int64),
+                        "slice": tf.constant(index, tf.int64),
+                        "acceleration_index": tf.constant(acceleration_index, tf.int64),
+                        "acceleration": tf.constant(acceleration, tf.float32),
+                        "pass": tf.constant(number, tf.int64),
+                    }
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_same_values_eagerly_and_inside_tf_data(mixed_store, epochs, epoch):
+    eager = [
+        tuple(part.numpy() for part in training_example(item, tf.constant(epoch, tf.int64), CONFIG))
+        for item in items(mixed_store)
+    ]
+    assert sorted(frames_of(eager)) == sorted(frames_of(epochs[epoch]))
+
+
+def test_masks_are_fresh_and_at_the_requested_accelerations(mixed_store, monkeypatch):
+    masks = []
+
+    def spy(*args):
+        mask = make_mask(*args)
+        masks.append((mask.numpy(), float(args[3])))
+        return mask
+
+    make_mask = pipeline.make_mask
+    monkeypatch.setattr(pipeline, "make_mask", spy)
+    for epoch in range(2):
+        for item in items(mixed_store):
+            training_example(item, tf.constant(epoch, tf.int64), CONFIG)
+    assert len(masks) == 2 * 4 * 2 * 3  # epochs, slices, accelerations, passes
+    assert len({mask.tobytes() for mask, _ in masks}) == len(masks)
+    assert {acceleration for _, acceleration in masks} == {4, 8}
+    for mask, acceleration in masks:
+        assert set(mask.sum(axis=1)) == {round(mask.shape[1] / acceleration)}
+
+
+def test_augmentation_is_flips_and_a_rotation_of_the_whole_cine():
+    images = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
+    expected = {}
+    for flip_x in (False, True):
+        for flip_y in (False, True):
+            for rotate in (False, True):
+                turned = images[:, :, ::-1] if flip_x else images
+                turned = turned[:, ::-1] if flip_y else turned
+                turned = np.rot90(turned, axes=(1, 2)) if rotate else turned
+                expected[turned.tobytes()] = flip_x, flip_y, rotate
+    assert len(expected) == 8
+    counts = Counter(expected[augment(images, derive_seed(0, number)).numpy().tobytes()] for number in range(400))
+    # 50 of each are expected, with a standard deviation of 6.6; four of them are left as margin.
+    assert len(counts) == 8
+    assert min(counts.values()) > 50 - 4 * 6.6
+    assert max(counts.values()) < 50 + 4 * 6.6
+
+
+def test_without_augmentation_no_frame_is_turned(mixed_store):
+    config = CONFIG.model_copy(update={"augment": False, "epochs": 1, "passes": 1})
+    batches = training_batches(mixed_store, config)
+    found = Counter()
+    for _, _, weight in collect(batches):
+        for one in weight:
+            found[one.shape, int(one[:, 0].sum()), int(one[0].sum())] += 1
+    assert found == {((32, 32), 32, 32): 20, ((28, 32), 27, 30): 8, ((20, 24), 20, 24): 6}
+    assert batches.n_batches == 3 + 2 + 1
+
+
+# --- order and repetition
+
+
+def test_restart_at_an_epoch_goes_on_as_if_never_stopped(mixed_store, epochs):
+    rest = training_batches(mixed_store, CONFIG, first_epoch=1)
+    assert rest.n_batches == len(epochs[0])
+    assert equal(collect(rest), epochs[1] + epochs[2])
+
+
+def test_epochs_differ_in_order_and_values(epochs):
+    first, second, third = (frames_of(epoch) for epoch in epochs)
+    assert not set(first) & set(second)
+    assert not set(second) & set(third)
+
+
+def test_another_seed_gives_other_frames(store, square):
+    other = training_batches(store, CONFIG.model_copy(update={"epochs": 1, "seed": 1}))
+    assert not set(frames_of(collect(other))) & set(frames_of(square[1]))
+
+
+@pytest.mark.parametrize("n_calls", [1, 5])
+def test_number_of_parallel_calls_does_not_matter(mixed_store, epochs, monkeypatch, n_calls):
+    monkeypatch.setattr(tf.data, "AUTOTUNE", n_calls)
+    assert equal(collect(training_batches(mixed_store, CONFIG))[: len(epochs[0])], epochs[0])
+
+
+def test_frames_are_shuffled_across_cines(store, square):
+    """Ten frames of two slices in 60 variants: of each cine's frames, few still follow one another."""
+    (entry,) = store.of_split("train")
+    named = [(index, frame, image) for index, images in enumerate(store.slices(entry)) for frame, image in enumerate(images)]
+    order = []
+    for inputs, target, _ in square[1]:
+        for reference in inputs[..., 0] + 2 * target[..., 0] - 1:
+            # The sorted values of a frame do not change when it is turned.
+            values = np.sort(reference, axis=None) / reference.max()
+            index, frame, _ = min(named, key=lambda one: np.abs(np.sort(one[2], axis=None) / one[2].max() - values).sum())
+            order.append((index, frame))
+    assert len(order) == 60
+    follows = sum(a[0] == b[0] and (a[1] + 1) % 5 == b[1] for a, b in zip(order, order[1:], strict=False))
+    assert follows < 60 / 4  # unshuffled cines: at least 48 of 59
+    assert len({index for index, _ in order[:14]}) == 2  # both slices within two batches
+
+
+def test_examples_do_not_depend_on_who_else_is_in_the_store(tmp_path, cines, square):
+    with StoreWriter(tmp_path / "store") as writer:
+        writer.add(replace(cines["york_phantom_000"], subject="someone"), "train")
+        writer.add(cines["k_phantom_000"], "train")
+    more = training_batches(open_store(tmp_path / "store"), CONFIG.model_copy(update={"epochs": 1}))
+    assert set(frames_of(square[1])) < set(frames_of(collect(more)))
+
+
+def test_validation_is_one_pass_without_augmentation_and_always_the_same(store):
+    config = CONFIG.model_copy(update={"validation_split": "test"})
+    batches = validation_batches(store, config)
+    once = collect(batches)
+    assert equal(collect(batches), once)
+    assert equal(collect(validation_batches(store, config)), once)
+    assert batches.n_frames == (4 + 2 * 6) * 2 == sum(len(weight) for _, _, weight in once)
+    assert batches.n_batches == math.ceil(32 / 7) == len(once)
+    references = np.concatenate([inputs[..., 0] + 2 * target[..., 0] - 1 for inputs, target, _ in once])
+    entry = store.of_split("test")[0]
+    (images,) = store.slices(entry)
+    np.testing.assert_allclose(references[0] / references[0].max(), images[0] / images[0].max(), atol=1e-6)
+
+
+def test_impossible_acceleration_is_refused(mixed_store):
+    with pytest.raises(CsmriError, match="acceleration 24 is impossible.*20"):
+        training_batches(mixed_store, CONFIG.model_copy(update={"accelerations": (4.0, 24.0)}))
+    wide = CONFIG.model_copy(update={"accelerations": (22.0,), "augment": False, "train_split": "train"})
+    with pytest.raises(CsmriError, match="acceleration 22 is impossible"):
+        training_batches(mixed_store, wide)
