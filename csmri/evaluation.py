@@ -69,9 +69,9 @@ def evaluate(
         If two networks have one name, differ in their sampling, or an acceleration is impossible.
     """
     law = law or common_law(correctors)
-    names = [corrector.name for corrector in correctors]
+    names = ["zero-filled", "initial", *(corrector.name for corrector in correctors)]
     if len(set(names)) < len(names):
-        raise CsmriError(f"two models are named alike ({', '.join(names)}); name them as NAME=PATH")
+        raise CsmriError(f"two methods are named alike ({', '.join(names)}); name the models as NAME=PATH")
     entries = store.of_split(split)
     for entry in entries:
         for acceleration in accelerations:

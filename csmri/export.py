@@ -13,7 +13,7 @@ from csmri import scaling
 from csmri.config import read_config
 from csmri.errors import CsmriError
 from csmri.reconstruction import load_corrector
-from csmri.training import CHECKPOINT, CONFIG, RECORD
+from csmri.training import CHECKPOINT, CONFIG, RECORD, epochs_behind, load_checkpoint, read_record
 from csmri.weights import write_saved_model
 
 PARITY = {"float32": 1e-5, "mixed_bfloat16": 1e-2}
@@ -43,21 +43,22 @@ def export(run: str | Path, out: str | Path) -> tuple[int, float]:
     if out.exists():
         raise CsmriError(f"{out}: exists already; remove it or choose another name")
     config = read_config(run / CONFIG)
-    network = keras.saving.load_model(run / CHECKPOINT)
-    n_rows = len((run / "log.csv").read_text(encoding="utf-8").splitlines()) - 1
+    network = load_checkpoint(run)
+    # Not the rows of the log: a run killed between log and checkpoint has one row more.
+    n_epochs = epochs_behind(network, read_record(run)["batches_per_epoch"])
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_saved_model(network, out, config=config, epoch=n_rows)
+    write_saved_model(network, out, config=config, epoch=n_epochs)
     deviation = parity(network, out, depth=config.depth)
     if not deviation <= PARITY[config.precision]:
         shutil.rmtree(out)
         raise CsmriError(f"{out}: differs from the Keras model by {deviation:.2g} of the maximum; not exported")
-    return n_rows, deviation
+    return n_epochs, deviation
 
 
 def parity(network: keras.Model, path: str | Path, *, depth: int, seed: int = 0) -> float:
     """Largest difference between a SavedModel and its Keras network, relative to the maximum of a random cine."""
     multiple = 2**depth
-    y, x = 3 * multiple - 5, 2 * multiple + 3
+    y, x = 3 * multiple - 1, 2 * multiple + 1  # odd, and both padded to 3 multiples
     initial = np.random.default_rng(seed).gamma(2.0, 100.0, (3, y, x)).astype(np.float32)
     peak = scaling.frame_peak(initial)
     normalised = np.zeros((3, 3 * multiple, 3 * multiple, 1), np.float32)

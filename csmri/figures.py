@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from csmri.errors import CsmriError
 from csmri.roi import Box
 
 TITLES = {"initial": "initial (IR)", "standalone": "standalone (SL)", "transfer": "transfer (TL)"}
+UNDATED = {".png": ("Software",), ".svg": ("Date",), ".pdf": ("CreationDate", "Creator", "Producer")}
+"""Suffixes of pictures, and what matplotlib would write into the file that changes."""
+
 ERROR_GAIN = 5
 """Error maps are drawn this many times brighter than the images."""
 
@@ -45,6 +51,13 @@ def write_examples(examples: Sequence[Example], path: str | Path) -> None:
 
 def read_examples(path: str | Path) -> list[Example]:
     """Read what `write_examples` wrote."""
+    try:
+        return _examples(path)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise CsmriError(f"{path}: not the examples that `csmri evaluate` writes, or damaged") from error
+
+
+def _examples(path: str | Path) -> list[Example]:
     with np.load(path, allow_pickle=False) as arrays:
         examples = []
         for i in range(sum(name.endswith("/reference") for name in arrays)):
@@ -55,6 +68,14 @@ def read_examples(path: str | Path) -> list[Example]:
             reference = arrays[f"{i}/reference"]
             examples.append(Example(str(subject), int(slice_index), float(acceleration), reference, methods, box))
         return examples
+
+
+def picture_suffix(path: str | Path) -> str:
+    """Tell the format of a picture from its name, before any work is done."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in UNDATED:
+        raise CsmriError(f"{path}: cannot tell the format of the picture; end the name in {', '.join(UNDATED)}")
+    return suffix
 
 
 def render_learning_curves(logs: Mapping[str, Sequence[Mapping[str, str]]], path: str | Path) -> None:
@@ -148,7 +169,6 @@ def _bare(axes: Axes) -> None:
 
 
 def _save(figure: Figure, path: str | Path) -> None:
-    # Without the software's version in it, the same records give the same file.
-    path = Path(path)
-    metadata = {"Software": None} if path.suffix == ".png" else {"Date": None}
-    figure.savefig(path, dpi=160, metadata=metadata)
+    # Without date, version and random names in it, the same records give the same file.
+    with matplotlib.rc_context({"svg.hashsalt": "csmri"}):
+        figure.savefig(path, dpi=160, metadata=dict.fromkeys(UNDATED[picture_suffix(path)]))

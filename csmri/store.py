@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -127,7 +128,7 @@ class StoreWriter:
             raise CsmriError(f"{cine.provenance}: subject {cine.subject!r} was added already from another file")
         magnitude = cine.magnitude
         scale = float(magnitude.max())
-        shard = f"{cine.subject}.tfrecord"
+        shard = self._shard(cine.subject)
         with tf.io.TFRecordWriter(str(self._partial / shard)) as writer:
             for index, images in enumerate(magnitude / np.float32(scale)):
                 writer.write(_serialise_slice(cine.subject, index, images))
@@ -147,6 +148,12 @@ class StoreWriter:
         )
         self._entries.append(entry)
         return entry
+
+    def _shard(self, subject: str) -> str:
+        """File name for a subject: its name where that can be one (a DICOM patient ID may hold anything)."""
+        if re.fullmatch(r"\w[\w.-]{0,99}", subject, re.ASCII):
+            return f"{subject}.tfrecord"
+        return f"subject {len(self._entries)}.tfrecord"  # with a blank, which no name above has
 
     def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
         if error_type is None:

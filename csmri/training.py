@@ -69,7 +69,8 @@ class ImageMean(keras.metrics.Mean):
             return super().update_state(over_image(difference) / ops.sum(sample_weight, axis=(1, 2)))
         energy = over_image(ops.square(reference))
         # A blank frame (real data has them) has no NMSE; it gets no weight in the mean.
-        present = energy > 0
+        # The reference is a difference of float32 numbers: blank means smaller than their rounding, not zero.
+        present = energy > 1e-10 * ops.sum(sample_weight, axis=(1, 2))
         nmse = over_image(ops.square(difference)) / ops.where(present, energy, 1.0)
         return super().update_state(nmse, sample_weight=ops.cast(present, nmse.dtype))
 
@@ -118,7 +119,7 @@ def train(
         report(f"{run}: finished already, nothing to do")
         return final
 
-    _write_record(run, config, store, init, network)
+    _write_record(run, config, store, init, network, batches)
     report(
         f"{run}: {network.count_params():,} parameters, {batches.n_frames:,} images an epoch "
         f"in {batches.n_batches:,} batches, epochs {first_epoch + 1} to {config.epochs}"
@@ -157,15 +158,26 @@ def compiled_unet(config: Config, n_batches: int) -> keras.Model:
     return network
 
 
+def load_checkpoint(run: Path) -> keras.Model:
+    """Load network and optimizer as they were after the last finished epoch."""
+    try:
+        return keras.saving.load_model(run / CHECKPOINT)
+    except (OSError, ValueError, KeyError) as error:
+        raise CsmriError(f"{run / CHECKPOINT}: damaged; remove {run} and train again") from error
+
+
+def epochs_behind(network: keras.Model, n_batches: int) -> int:
+    """Count epochs by the optimizer's own number of steps, which is saved with the weights and cannot disagree."""
+    return int(ops.convert_to_numpy(network.optimizer.iterations)) // n_batches
+
+
 def _start(
     config: Config, run: Path, init: str | Path | None, batches: Batches, report: Callable[[str], None]
 ) -> tuple[keras.Model, int]:
     """The network to go on with, and how many epochs it has behind it."""
-    checkpoint = run / CHECKPOINT
-    if checkpoint.exists():
-        network = keras.saving.load_model(checkpoint)
-        # The optimizer's own count is saved with the weights, so that the two cannot disagree.
-        return network, int(ops.convert_to_numpy(network.optimizer.iterations)) // batches.n_batches
+    if (run / CHECKPOINT).exists():
+        network = load_checkpoint(run)
+        return network, epochs_behind(network, batches.n_batches)
     network = compiled_unet(config, batches.n_batches)
     if init is not None:
         saved = describe_saved_model(init)
@@ -187,14 +199,25 @@ def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path 
     for name, value in config.model_dump().items():
         if before[name] != value:
             raise CsmriError(f"{run}: holds a run with {name} = {before[name]!r}, not {value!r}; choose another folder")
-    record = json.loads((run / RECORD).read_text(encoding="utf-8"))
+    record = read_record(run)
     if record["store_sha256"] != store.sha256:
         raise CsmriError(f"{run}: holds a run on other data than {store.path}; choose another folder")
     if record["init"] != (str(init) if init else None):
         raise CsmriError(f"{run}: holds a run with --init {record['init']}, not {init}; choose another folder")
 
 
-def _write_record(run: Path, config: Config, store: Store, init: str | Path | None, network: keras.Model) -> None:
+def read_record(run: Path) -> dict[str, Any]:
+    """Read what a run was made of: data, seed, start, versions."""
+    try:
+        record: dict[str, Any] = json.loads((run / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CsmriError(f"{run / RECORD}: damaged; remove {run} and train again") from error
+    return record
+
+
+def _write_record(
+    run: Path, config: Config, store: Store, init: str | Path | None, network: keras.Model, batches: Batches
+) -> None:
     if (run / RECORD).exists():
         return
     try:
@@ -209,6 +232,8 @@ def _write_record(run: Path, config: Config, store: Store, init: str | Path | No
         "store_sha256": store.sha256,
         "init": str(init) if init else None,
         "parameters": network.count_params(),
+        "images_per_epoch": batches.n_frames,
+        "batches_per_epoch": batches.n_batches,
         "git_revision": _git_revision(),
         "versions": {
             "csmri": __version__,

@@ -62,11 +62,14 @@ def write_saved_model(network: keras.Model, path: str | Path, *, config: Config,
     archive.add_endpoint("serving_default", improve, input_signature=[signature])
     partial = path.with_name(path.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    archive.write_out(str(partial), verbose=False)
-    description = {"csmri": __version__, "epoch": epoch, "config": config.model_dump(mode="json")}
-    (partial / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(path, ignore_errors=True)
-    partial.rename(path)
+    try:
+        archive.write_out(str(partial), verbose=False)
+        description = {"csmri": __version__, "epoch": epoch, "config": config.model_dump(mode="json")}
+        (partial / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_through_tensorflow(network: keras.Model, path: Path, *, config: Config, epoch: int) -> None:
@@ -94,7 +97,7 @@ def describe_saved_model(path: str | Path) -> SavedNetwork:
         raise CsmriError(f"{path}: not a SavedModel folder (saved_model.pb is missing); `csmri train` writes them")
     try:
         description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
-        fields, epoch = description["config"], int(description["epoch"])
+        fields, epoch = dict(description["config"]), int(description["epoch"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CsmriError(f"{path}: a SavedModel, but not of csmri ({DESCRIPTION} is missing or damaged)") from error
     return SavedNetwork(path, make_config(fields, where=str(path / DESCRIPTION)), epoch)

@@ -32,7 +32,7 @@ def mixed_store(cines, tmp_path_factory):
     path = tmp_path_factory.mktemp("mixed") / "store"
     with StoreWriter(path) as writer:
         for subject, (y, x) in MATRICES.items():
-            images = cines["k_phantom_000"].images[: 2 if subject == "a" else 1, : N_FRAMES[subject], 2 : 2 + y, 1 : 1 + x]
+            images = cines["k_phantom_000"].images[: 2 if subject == "a" else 1, : N_FRAMES[subject], -y:, -x:]
             writer.add(Cine(images + np.float32(ord(subject)), subject), "train")
     return open_store(path)
 
@@ -49,9 +49,7 @@ def equal(some, others) -> bool:
 
 def frames_of(batches) -> list[bytes]:
     """Every (input, target, weight) as bytes, in order; equal bytes are equal frames, bit for bit."""
-    return [
-        b"".join(part.tobytes() for part in frame) for batch in batches for frame in zip(*batch, strict=True)
-    ]
+    return [b"".join(part.tobytes() for part in frame) for batch in batches for frame in zip(*batch, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -172,13 +170,31 @@ def items(opened):
                     }
 
 
-@pytest.mark.parametrize("epoch", [0, 2])
-def test_same_values_eagerly_and_inside_tf_data(mixed_store, epochs, epoch):
-    eager = [
+def eagerly(opened, epoch):
+    return [
         tuple(part.numpy() for part in training_example(item, tf.constant(epoch, tf.int64), CONFIG))
-        for item in items(mixed_store)
+        for item in items(opened)
     ]
-    assert sorted(frames_of(eager)) == sorted(frames_of(epochs[epoch]))
+
+
+def test_same_values_eagerly_and_inside_tf_data(store, square):
+    eager = eagerly(store.__class__(store.path, store.of_split("train")), 0)
+    assert sorted(frames_of(eager)) == sorted(frames_of(square[1]))
+
+
+def test_same_values_eagerly_and_inside_tf_data_at_any_size(mixed_store, epochs):
+    def vectors(batches, n_pixels):
+        parts = [(target, weight) for _, target, weight in batches if weight[0].size == n_pixels]
+        return np.concatenate([np.concatenate([t.reshape(len(t), -1), w.reshape(len(w), -1)], 1) for t, w in parts])
+
+    eager = eagerly(mixed_store, 2)
+    for n_pixels in (32 * 32, 24 * 24):
+        some, others = vectors(eager, n_pixels), vectors(epochs[2], n_pixels)
+        distance = np.abs(some[:, np.newaxis] - others[np.newaxis]).max(axis=2)
+        partner = distance.argmin(axis=1)
+        assert sorted(partner) == list(range(len(others)))
+        # Graph optimisation may round the last bit in another way where the size is no power of two.
+        assert distance.min(axis=1).max() < 1e-6
 
 
 def test_masks_are_fresh_and_at_the_requested_accelerations(mixed_store, monkeypatch):
@@ -192,9 +208,9 @@ def test_masks_are_fresh_and_at_the_requested_accelerations(mixed_store, monkeyp
     make_mask = pipeline.make_mask
     monkeypatch.setattr(pipeline, "make_mask", spy)
     for epoch in range(2):
-        for item in items(mixed_store):
+        for item in list(items(mixed_store))[-12:]:  # subjects b and c
             training_example(item, tf.constant(epoch, tf.int64), CONFIG)
-    assert len(masks) == 2 * 4 * 2 * 3  # epochs, slices, accelerations, passes
+    assert len(masks) == 2 * 2 * 2 * 3  # epochs, slices, accelerations, passes
     assert len({mask.tobytes() for mask, _ in masks}) == len(masks)
     assert {acceleration for _, acceleration in masks} == {4, 8}
     for mask, acceleration in masks:
@@ -212,11 +228,12 @@ def test_augmentation_is_flips_and_a_rotation_of_the_whole_cine():
                 turned = np.rot90(turned, axes=(1, 2)) if rotate else turned
                 expected[turned.tobytes()] = flip_x, flip_y, rotate
     assert len(expected) == 8
-    counts = Counter(expected[augment(images, derive_seed(0, number)).numpy().tobytes()] for number in range(400))
-    # 50 of each are expected, with a standard deviation of 6.6; four of them are left as margin.
+    turns = (augment(tf.constant(images), derive_seed(0, number)).numpy() for number in range(200))
+    counts = Counter(expected[turned.tobytes()] for turned in turns)
+    # 25 of each are expected, with a standard deviation of 4.7; four of them are left as margin.
     assert len(counts) == 8
-    assert min(counts.values()) > 50 - 4 * 6.6
-    assert max(counts.values()) < 50 + 4 * 6.6
+    assert min(counts.values()) > 25 - 4 * 4.7
+    assert max(counts.values()) < 25 + 4 * 4.7
 
 
 def test_without_augmentation_no_frame_is_turned(mixed_store):
@@ -256,17 +273,24 @@ def test_number_of_parallel_calls_does_not_matter(mixed_store, epochs, monkeypat
     assert equal(collect(training_batches(mixed_store, CONFIG))[: len(epochs[0])], epochs[0])
 
 
+def sorted_values(image):
+    """All pixels of a frame by size: the same however it is turned."""
+    return np.sort(image, axis=None) / image.max()
+
+
 def test_frames_are_shuffled_across_cines(store, square):
     """Ten frames of two slices in 60 variants: of each cine's frames, few still follow one another."""
     (entry,) = store.of_split("train")
-    named = [(index, frame, image) for index, images in enumerate(store.slices(entry)) for frame, image in enumerate(images)]
+    known = {
+        (index, frame): sorted_values(image)
+        for index, images in enumerate(store.slices(entry))
+        for frame, image in enumerate(images)
+    }
     order = []
     for inputs, target, _ in square[1]:
         for reference in inputs[..., 0] + 2 * target[..., 0] - 1:
-            # The sorted values of a frame do not change when it is turned.
-            values = np.sort(reference, axis=None) / reference.max()
-            index, frame, _ = min(named, key=lambda one: np.abs(np.sort(one[2], axis=None) / one[2].max() - values).sum())
-            order.append((index, frame))
+            distance = {name: np.abs(values - sorted_values(reference)).sum() for name, values in known.items()}
+            order.append(min(distance, key=distance.__getitem__))
     assert len(order) == 60
     follows = sum(a[0] == b[0] and (a[1] + 1) % 5 == b[1] for a, b in zip(order, order[1:], strict=False))
     assert follows < 60 / 4  # unshuffled cines: at least 48 of 59

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     "--out", required=True, type=click.Path(path_type=Path), help="Folder for records.csv, table2.md and examples.npz."
 )
 @click.option(
-    "--split", type=click.Choice(["test", "validation", "train", "pretrain"]), default="test", show_default=True
+    "--split",
+    type=click.Choice(["test", "validation", "train", "pretrain"]),
+    default="test",
+    show_default=True,
+    help="Whose images are reconstructed.",
 )
 @click.option(
     "--acceleration",
@@ -67,6 +71,8 @@ def evaluate(
     Writes one record per subject, slice, frame, acceleration and method, and prints the form of the paper's table 2:
     NMSE x 1e-3 in the heart box, mean over subjects, +- standard deviation between subjects.
     """
+    if out.exists() and not out.is_dir():
+        raise CsmriError(f"{out}: is a file; give a folder for the results")
     import_tensorflow()
     from csmri import evaluation
     from csmri.figures import Example, write_examples

@@ -12,10 +12,12 @@ from csmri.cli.quiet import import_tensorflow
 from csmri.errors import CsmriError
 
 LOG, RECORDS, EXAMPLES = "log.csv", "records.csv", "examples.npz"
+KEPT = (LOG, "config.toml", "run.json")
+"""What is copied of a run."""
 
 
 @click.command()
-@click.argument("results", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("results", type=click.Path(path_type=Path))
 @click.option(
     "--run",
     "runs",
@@ -27,8 +29,13 @@ LOG, RECORDS, EXAMPLES = "log.csv", "records.csv", "examples.npz"
 @click.option("--caption", default="", help="Attribution under the pictures.")
 def figures(results: Path, runs: tuple[Path, ...], curves: tuple[str, ...], caption: str) -> None:
     """Draw learning curves and reconstructions, and print table 2, from the records in the folder RESULTS."""
+    if not results.is_dir():
+        raise CsmriError(f"{results}: no such folder; `csmri evaluate --out {results}` makes it")
     for run in runs:
-        _copy(run, results / "runs" / run.name)
+        if not all((run / name).is_file() for name in KEPT):
+            raise CsmriError(f"{run}: not a run with a finished epoch; expected {', '.join(KEPT)} in it")
+    for run in runs:
+        _copy(run, results / "runs" / run.resolve().name)
 
     import_tensorflow()
     from csmri.evaluation import read_records, table2
@@ -51,16 +58,17 @@ def figures(results: Path, runs: tuple[Path, ...], curves: tuple[str, ...], capt
 
 
 def _copy(run: Path, destination: Path) -> None:
-    if not (run / LOG).is_file():
-        raise CsmriError(f"{run}: not a run with a finished epoch ({LOG} is missing)")
     destination.mkdir(parents=True, exist_ok=True)
-    for name in (LOG, "config.toml", "run.json"):
+    for name in KEPT:
         shutil.copyfile(run / name, destination / name)
 
 
 def _rows(log: Path) -> list[dict[str, str]]:
     try:
         with log.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except OSError as error:
-        raise CsmriError(f"{log}: cannot read the log: {error.strerror}") from error
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CsmriError(f"{log}: cannot read the log: {getattr(error, 'strerror', None) or error}") from error
+    if not rows or not {"epoch", "nmse"} <= rows[0].keys():
+        raise CsmriError(f"{log}: not the log of `csmri train`; expected the columns epoch and nmse")
+    return rows

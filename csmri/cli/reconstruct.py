@@ -41,9 +41,12 @@ def reconstruct(
 
     INPUT is fully sampled (undersampling is simulated and quality printed) or an .npz with measured kspace and mask.
     """
+    from csmri.figures import picture_suffix
     from csmri.formats import check_suffix
 
     check_suffix(output)
+    if picture is not None:
+        picture_suffix(picture)
     import_tensorflow()
     from csmri.cine import KSpace
     from csmri.evaluation import common_law

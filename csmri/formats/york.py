@@ -7,6 +7,7 @@ Andreopoulos and Tsotsos, Med Image Anal 12:335, 2008, doi 10.1016/j.media.2007.
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from csmri.cine import Cine, Outlines
 from csmri.errors import CsmriError
 from csmri.formats.files import as_images, parsing
+from csmri.formats.mat5 import sound_variables
 
 IMAGES = "sol_yxzt"
 OUTLINES = "manual_seg_32points"
@@ -102,19 +104,17 @@ def holds_images(path: Path) -> bool:
 
 def _load(path: Path, variable: str) -> NDArray:
     with parsing(path, "a MATLAB v5 file", "export it again with MATLAB's save(..., '-v7')"):
-        with path.open("rb") as file:
-            head = file.read(16)
-        if head.startswith((b"MATLAB 7.3", b"\x89HDF")):
+        content = path.read_bytes()
+        if content.startswith((b"MATLAB 7.3", b"\x89HDF")):
             raise CsmriError(
                 f"{path}: this is a MATLAB v7.3 (HDF5) file, expected MATLAB v5; load it in MATLAB and save it "
                 f"again with save('{path.name}', '{variable}', '-v7')"
             )
-        # A list of names instead of the values: loadmat would read the whole file before it finds nothing.
-        names = [name for name, *_ in scipy.io.whosmat(path, appendmat=False)]
+        names = sound_variables(content)
         if variable not in names:
-            found = ", ".join(names[:5]) or "no variable at all"
+            found = ", ".join(names[:5]) or "no array at all"
             raise CsmriError(f"{path}: expected the variable {variable}, found {found}; is this a York file?")
-        return scipy.io.loadmat(path, appendmat=False, variable_names=[variable])[variable]
+        return scipy.io.loadmat(io.BytesIO(content), variable_names=[variable])[variable]
 
 
 def _points(cell: NDArray, where: str) -> NDArray[np.float32] | None:
@@ -123,9 +123,12 @@ def _points(cell: NDArray, where: str) -> NDArray[np.float32] | None:
     if cell.size == 0 or cell.flat[0] == NO_OUTLINE:
         return None
     odd_pairs = cell.ndim == 2 and cell.shape[1] == 2 and len(cell) >= 3 and len(cell) % 2 == 1
-    if not odd_pairs or cell.dtype.kind not in "uif" or not np.isfinite(cell).all() or cell[len(cell) // 2].any():
-        raise CsmriError(
-            f"{where}: expected 65x2 points (endocardium, a row [0 0], epicardium) or {NO_OUTLINE}, "
-            f"found {cell.dtype} of shape {cell.shape}"
-        )
-    return cell.astype(np.float32)
+    if odd_pairs and cell.dtype.kind in "uif":
+        with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite and is refused
+            points = cell.astype(np.float32)
+        if np.isfinite(points).all() and not points[len(points) // 2].any():
+            return points
+    raise CsmriError(
+        f"{where}: expected 65x2 points (endocardium, a row [0 0], epicardium) or {NO_OUTLINE}, "
+        f"found {cell.dtype} of shape {cell.shape}"
+    )

@@ -1,0 +1,255 @@
+"""The whole way on numerical phantoms, one command after the other, and every command documented."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import nibabel
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from csmri import __version__
+from csmri.cli import main
+from csmri.evaluation import read_records, table2
+from csmri.formats import read_cine, write
+from csmri.reconstruction import load_corrector, simulate_slices
+from csmri.store import open_store
+from csmri.weights import load_saved_model
+
+SPLIT = 'pretrain = ["york_phantom_000"]\ntrain = ["k_phantom_000"]\ntest = ["k_phantom_001"]\n'
+CONFIG = "base_channels = 2\ndepth = 2\nepochs = 1\nbatch_size = 8\npasses = 1\naccelerations = [4.0]\n"
+RECONSTRUCT = (
+    "reconstruct {{f}}/phantoms/k_phantom_001.npz {{f}}/out/new.{} --model {{f}}/exported --acceleration 4 --seed 2"
+)
+STEPS = {
+    "york": "phantom {f}/phantoms --domain york --subjects 1 --size 32 --slices 1 --frames 4",
+    "k": "phantom {f}/phantoms --domain k --subjects 3 --size 32 --slices 2 --frames 4",
+    "inspect": "inspect {f}/phantoms",
+    "prepare": "prepare {f}/phantoms {f}/store --split {f}/split.toml",
+    "pretrain": "train {f}/pretrain.toml --store {f}/store --out {f}/pretrain",
+    "transfer": "train {f}/target.toml --store {f}/store --out {f}/transfer --init {f}/pretrain/models/final",
+    "again": "train {f}/target.toml --store {f}/store --out {f}/transfer --init {f}/pretrain/models/final",
+    "evaluate": "evaluate {f}/transfer/models/final first={f}/pretrain/models/final {f}/store --out {f}/results"
+    " --acceleration 2 --acceleration 4 --seed 5",
+    "figures": "figures {f}/results --run {f}/pretrain --run {f}/transfer --caption made-up",
+    "export": "export {f}/transfer {f}/exported",
+    "npz": RECONSTRUCT.format("npz") + " --picture {f}/out/picture.png",
+    "nii": RECONSTRUCT.format("nii.gz"),
+    "gif": RECONSTRUCT.format("gif"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def printed(folder) -> dict[str, str]:
+    """What every step printed; each must end well and keep stderr empty."""
+    (folder / "split.toml").write_text(SPLIT)
+    (folder / "pretrain.toml").write_text(CONFIG + 'train_split = "pretrain"\n')
+    (folder / "target.toml").write_text(CONFIG)
+    printed = {}
+    for name, line in STEPS.items():
+        result = CliRunner().invoke(main, line.format(f=folder).split())
+        assert result.exit_code == 0, (name, result.output, result.exception)
+        assert result.stderr == "", name
+        printed[name] = result.stdout
+    return printed
+
+
+def test_phantom_writes_a_file_a_subject(folder, printed):
+    names = sorted(path.name for path in (folder / "phantoms").iterdir())
+    assert names == ["k_phantom_000.npz", "k_phantom_001.npz", "k_phantom_002.npz", "york_phantom_000.npz"]
+    assert read_cine(folder / "phantoms" / "k_phantom_000.npz").images.shape == (2, 4, 32, 32)
+    assert f"{folder}/phantoms: 3 subjects, 32 x 32 pixels" in printed["k"]
+
+
+def test_inspect_describes_every_cine(folder, printed):
+    text = printed["inspect"]
+    assert text.count("2 slices x 4 frames x 32 rows (y) x 32 columns (x)") == 3
+    assert text.count("1 slices x 4 frames x 32 rows (y) x 32 columns (x)") == 1
+    for line in ("k_phantom_001\n", "magnitude images", "mm (y, x)", "numerical phantom, no real person"):
+        assert line in text
+    assert text.endswith(f"{folder}/phantoms: 4 cines\n")
+
+
+def test_prepare_takes_the_subjects_of_the_split(folder, printed):
+    entries = open_store(folder / "store").entries
+    assert {entry.subject: entry.split for entry in entries} == {
+        "k_phantom_000": "train",
+        "k_phantom_001": "test",
+        "york_phantom_000": "pretrain",
+    }
+    assert "left out: k_phantom_002\n" in printed["prepare"]
+    assert printed["prepare"].endswith(f"{folder}/store: 3 subjects (1 pretrain, 1 train, 1 test)\n")
+
+
+def test_train_reports_and_keeps_its_start(folder, printed):
+    assert "4 images an epoch in 1 batches, epochs 1 to 1" in printed["pretrain"]
+    assert printed["pretrain"].endswith(f"{folder}/pretrain/models/final: SavedModel after 1 epochs\n")
+    assert "all 24 variables loaded, after 1 epochs of pretraining" in printed["transfer"]
+    assert "finished already, nothing to do" in printed["again"]
+    record = json.loads((folder / "transfer" / "run.json").read_text())
+    assert record["init"] == f"{folder}/pretrain/models/final"
+    with (folder / "transfer" / "log.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
+
+
+def test_evaluate_writes_records_and_table(folder, printed):
+    results = folder / "results"
+    records = read_records(results / "records.csv")
+    assert len(records) == 2 * 4 * 2 * 4  # slices, frames, accelerations, methods
+    assert list(dict.fromkeys(r.method for r in records)) == ["zero-filled", "initial", "transfer", "first"]
+    table = (results / "table2.md").read_text()
+    assert table == table2(records) + "\n"
+    assert table in printed["evaluate"]
+    description = json.loads((results / "evaluation.json").read_text())
+    assert description["seed"] == 5
+    assert description["subjects"] == ["k_phantom_001"]
+    assert description["models"]["first"] == {"path": f"{folder}/pretrain/models/final", "epoch": 1}
+    assert description["store_sha256"] == open_store(folder / "store").sha256
+
+
+def test_figures_are_drawn_from_the_records(folder, printed):
+    results = folder / "results"
+    for name in ("learning_curves.png", "reconstructions.png"):
+        assert f"{results / name}: drawn" in printed["figures"]
+        with Image.open(results / name) as picture:
+            picture.verify()
+    assert (results / "table2.md").read_text() in printed["figures"]
+    for run in ("pretrain", "transfer"):
+        for name in ("log.csv", "config.toml", "run.json"):
+            assert (results / "runs" / run / name).read_bytes() == (folder / run / name).read_bytes()
+
+
+def test_figures_can_be_drawn_again_from_what_was_kept(folder, printed, tmp_path):
+    copy = shutil.copytree(folder / "results", tmp_path / "results")
+    drawn = {path.name: path.read_bytes() for path in copy.glob("*.png")}
+    for name in drawn:
+        (copy / name).unlink()
+    assert CliRunner().invoke(main, ["figures", str(copy), "--caption", "made-up"]).exit_code == 0
+    assert {path.name: path.read_bytes() for path in copy.glob("*.png")} == drawn
+    line = ["figures", str(copy), "--caption", "made-up", "--curve", "transfer"]
+    assert CliRunner().invoke(main, line).exit_code == 0
+    assert (copy / "learning_curves.png").read_bytes() != drawn["learning_curves.png"]
+
+
+def test_export_has_the_weights_of_the_run(folder, printed):
+    final, exported = (
+        {variable.name: variable.numpy() for variable in load_saved_model(path).variables}
+        for path in (folder / "transfer" / "models" / "final", folder / "exported")
+    )
+    assert final.keys() == exported.keys()
+    assert all(final[name].tobytes() == exported[name].tobytes() for name in final)
+    assert f"{folder}/exported: SavedModel after 1 epochs; differs from the Keras model by" in printed["export"]
+
+
+def test_reconstruct_writes_the_networks_images(folder, printed):
+    source = read_cine(folder / "phantoms" / "k_phantom_001.npz")
+    corrector = load_corrector(folder / "exported")
+    done = simulate_slices(source, 4.0, seed=2, law=corrector.saved.config, correctors=(corrector,))
+    wanted = np.stack([one.methods["exported"] for one in done])
+    written = read_cine(folder / "out" / "new.npz")
+    np.testing.assert_array_equal(written.images, wanted)
+    assert (written.subject, written.spacing_mm) == (source.subject, source.spacing_mm)
+    np.testing.assert_array_equal(written.frame_times_ms, source.frame_times_ms)
+    nifti = nibabel.load(folder / "out" / "new.nii.gz")
+    np.testing.assert_array_equal(np.asarray(nifti.dataobj).transpose(2, 3, 1, 0), wanted)
+    with Image.open(folder / "out" / "new.gif") as animation:
+        assert animation.n_frames == 4
+        assert animation.size == (2 * 32 + 2, 32)
+
+
+def test_reconstruct_prints_quality_and_draws(folder, printed):
+    text = printed["npz"]
+    assert "acceleration 4 requested, 4.000 achieved" in text
+    assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")] == [
+        "method",
+        "-" * 13,
+        "zero-filled",
+        "initial",
+        "exported",
+    ]
+    with Image.open(folder / "out" / "picture.png") as picture:
+        picture.verify()
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        "new.gif",
+        "new.nii.gz",
+        "new.npz",
+        "picture.png",
+    ]
+
+
+def test_reconstruct_takes_measured_kspace(folder, printed, cines):
+    from csmri.cine import KSpace
+    from csmri.config import Sampling
+    from csmri.kspace.fourier import image_to_kspace
+    from csmri.reconstruction import simulation_mask
+
+    cine = cines["k_phantom_002"]
+    mask = simulation_mask(Sampling(), seed=0, subject="m", slice_index=0, n_frames=4, n_ky=32, acceleration=4)
+    kspace = np.array(image_to_kspace(cine.images[:, np.newaxis]))
+    kspace[..., ~mask, :] = 0
+    write(folder / "measured.npz", KSpace(kspace, mask, "m"))
+    line = ["reconstruct", str(folder / "measured.npz"), str(folder / "measured_out.npz"), "--model"]
+    result = CliRunner().invoke(main, [*line, str(folder / "exported")])
+    assert result.exit_code == 0, result.output
+    images = read_cine(folder / "measured_out.npz").images
+    assert images.shape == cine.images.shape
+    assert np.linalg.norm(images - cine.images) < 0.5 * np.linalg.norm(cine.images)
+    text = CliRunner().invoke(main, ["inspect", str(folder / "measured.npz")]).stdout
+    assert "32 of 128 (frame, ky) lines, acceleration 4.00" in text
+
+
+def test_nothing_half_written_is_left(folder, printed):
+    assert not [path for path in folder.rglob("*") if "partial" in path.name or path.name.startswith(".")]
+
+
+# --- documentation
+
+
+def test_commands_stand_in_the_order_of_work():
+    names = ["phantom", "inspect", "prepare", "train", "reconstruct", "evaluate", "export", "figures"]
+    assert main.list_commands(click.Context(main)) == names
+
+
+@pytest.mark.parametrize("name", list(main.commands))
+def test_every_command_and_option_is_documented(name):
+    command = main.commands[name]
+    assert command.help
+    assert command.help.splitlines()[0].endswith((".", ","))
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.opts}"
+        else:
+            assert parameter.make_metavar(click.Context(command)).strip("[].").split("|")[-1].split("=")[-1] in (
+                command.help.replace("input", "INPUT") if name == "reconstruct" else command.help.upper()
+            )
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    assert all(opt in result.output for parameter in command.params for opt in parameter.opts if opt.startswith("--"))
+
+
+def test_version():
+    result = CliRunner().invoke(main, ["--version"])
+    assert result.output == f"csmri, version {__version__}\n"
+    assert importlib.metadata.version("csmri") == __version__
+
+
+def test_installed_program_helps_without_tensorflow():
+    code = "import sys; from csmri.cli import main; main(['--help'], standalone_mode=False); " \
+        "sys.exit('tensorflow' in sys.modules)"  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: " in done.stdout

@@ -1,0 +1,219 @@
+"""SavedModels: complete, exact after a round trip, put in place in one step, and refused where they do not fit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from csmri import __version__
+from csmri.config import Config
+from csmri.errors import CsmriError
+from csmri.reconstruction import load_corrector
+from csmri.unet import build_unet
+from csmri.weights import describe_saved_model, load_saved_model, load_weights, write_saved_model
+
+CONFIG = Config(base_channels=2, depth=2)
+
+
+def make_network(seed=1, *, base_channels=2, depth=2, precision="float32"):
+    """A network whose biases are not zero, so that padding in the wrong place shows."""
+    network = build_unet(base_channels=base_channels, depth=depth, seed=seed, precision=precision)
+    rng = np.random.default_rng(seed)
+    for variable in network.weights:
+        if variable.path.endswith("bias"):
+            variable.assign(rng.normal(0, 0.2, variable.shape))
+    return network
+
+
+@pytest.fixture(scope="module")
+def network():
+    return make_network()
+
+
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "model"
+    write_saved_model(network, path, config=CONFIG, epoch=7)
+    return path
+
+
+def images(*shape, seed=0):
+    return np.random.default_rng(seed).gamma(2.0, 100.0, shape).astype(np.float32)
+
+
+def expected(network, initial, multiple=4):
+    """Equations (1) to (3) and the padding once more, in NumPy."""
+    peak = initial.max(axis=(1, 2), keepdims=True)
+    n, y, x = initial.shape
+    padded = np.zeros((n, -(-y // multiple) * multiple, -(-x // multiple) * multiple, 1), np.float32)
+    padded[:, :y, :x, 0] = initial / peak
+    target = network.predict_on_batch(padded)[:, :y, :x, 0]
+    return np.maximum(initial + (2 * target - 1) * peak, 0)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 17, 30), (2, 5, 4), (4, 1, 3)])
+def test_default_signature_corrects_images_of_any_size(saved, network, shape):
+    signature = tf.saved_model.load(str(saved)).signatures["serving_default"]
+    _, arguments = signature.structured_input_signature
+    assert {name: (spec.shape.as_list(), spec.dtype) for name, spec in arguments.items()} == {
+        "initial": ([None, None, None], tf.float32)
+    }
+    initial = images(*shape)
+    answer = signature(initial=tf.constant(initial))
+    assert list(answer) == ["improved"]
+    assert answer["improved"].shape == shape
+    wanted = expected(network, initial)
+    assert np.abs(wanted - initial).max() > 0.05 * initial.max()
+    np.testing.assert_allclose(answer["improved"], wanted, atol=1e-6 * initial.max())
+
+
+def test_frames_are_scaled_one_by_one(saved):
+    """A frame's result does not depend on its neighbours."""
+    improve = load_corrector(saved).improve
+    initial = images(3, 12, 12) * np.float32([[[1]], [[50]], [[0.01]]])
+    together = improve(initial)
+    for frame in range(3):
+        alone = improve(initial[frame : frame + 1])
+        np.testing.assert_allclose(alone[0], together[frame], atol=1e-6 * initial[frame].max())
+
+
+@pytest.mark.parametrize("factor", [2.0**-20, 4096.0, 3.0, 1e-6, 7e8])
+def test_scaling_the_input_scales_the_output(saved, factor):
+    improve = load_corrector(saved).improve
+    initial = images(2, 12, 16)
+    scaled, wanted = improve(initial * np.float32(factor)), improve(initial) * np.float32(factor)
+    if np.log2(factor).is_integer():  # powers of two do not even round
+        np.testing.assert_array_equal(scaled, wanted)
+    np.testing.assert_allclose(scaled, wanted, atol=1e-6 * wanted.max())
+
+
+def test_result_is_never_negative_and_blank_stays_finite(saved):
+    improve = load_corrector(saved).improve
+    assert improve(images(2, 8, 8)).min() >= 0
+    blank = improve(np.zeros((1, 8, 8), np.float32))
+    assert np.isfinite(blank).all()
+
+
+def test_variables_are_bit_exact_after_a_round_trip(saved, network):
+    other = make_network(seed=2)
+    before = [variable.numpy().copy() for variable in other.weights]
+    assert load_weights(other, saved) == []
+    for old, new, wanted in zip(before, other.weights, network.weights, strict=True):
+        assert not np.array_equal(old, wanted.numpy())
+        assert new.numpy().tobytes() == wanted.numpy().tobytes()
+
+
+def test_mixed_precision_keeps_float32_variables(tmp_path):
+    network = make_network(precision="mixed_bfloat16")
+    config = CONFIG.model_copy(update={"precision": "mixed_bfloat16"})
+    write_saved_model(network, tmp_path / "model", config=config, epoch=1)
+    plain = make_network(seed=2)
+    assert load_weights(plain, tmp_path / "model") == []
+    for new, wanted in zip(plain.weights, network.weights, strict=True):
+        assert new.numpy().tobytes() == wanted.numpy().tobytes()
+    improved = load_corrector(tmp_path / "model").improve(images(2, 9, 11))
+    assert improved.dtype == np.float32
+    np.testing.assert_allclose(improved, expected(plain, images(2, 9, 11)), atol=0.02 * images(2, 9, 11).max())
+
+
+def test_variables_without_a_place_are_named(saved, network):
+    encoder = keras.Model(network.inputs, network.get_layer("encoder0_conv1").output)
+    left_out = load_weights(encoder, saved)
+    names = {variable.path for variable in network.weights} - {variable.path for variable in encoder.weights}
+    assert len(names) == 20
+    assert left_out == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"base_channels": 3}, r"variable encoder0_conv0/kernel has shape \(3, 3, 1, 2\), the network needs"),
+        ({"depth": 3}, r"has no variable encoder2_conv0/kernel; .*depth"),
+        ({"depth": 1}, r"variable bottom_conv0/kernel has shape"),
+    ],
+)
+def test_network_of_another_size_is_refused_and_stays_as_it_was(saved, fields, message):
+    other = build_unet(**{"base_channels": 2, "depth": 2, **fields}, seed=3)
+    before = [variable.numpy().copy() for variable in other.weights]
+    with pytest.raises(CsmriError, match=message) as caught:
+        load_weights(other, saved)
+    assert str(saved) in str(caught.value)
+    for old, new in zip(before, other.weights, strict=True):
+        np.testing.assert_array_equal(old, new.numpy())
+
+
+def test_folder_describes_itself(saved):
+    described = describe_saved_model(saved)
+    assert (described.path, described.config, described.epoch) == (saved, CONFIG, 7)
+    assert json.loads((saved / "csmri.json").read_text())["csmri"] == __version__
+
+
+@pytest.fixture
+def spoilt(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, "", "{", "[]", "{}", '{"epoch": 1, "config": 3}', '{"epoch": "x", "config": {}}', '{"epoch": 1}'],
+)
+def test_saved_model_of_others_is_refused(spoilt, content):
+    (spoilt / "csmri.json").unlink()
+    if content is not None:
+        (spoilt / "csmri.json").write_text(content)
+    with pytest.raises(CsmriError, match="a SavedModel, but not of csmri"):
+        describe_saved_model(spoilt)
+
+
+def test_description_with_a_wrong_config_is_refused(spoilt):
+    (spoilt / "csmri.json").write_text('{"epoch": 1, "config": {"depth": 0}}')
+    with pytest.raises(CsmriError, match=r"csmri\.json: depth = 0"):
+        describe_saved_model(spoilt)
+
+
+def test_what_is_no_saved_model_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("text")
+    for path in (tmp_path, file, tmp_path / "missing"):
+        with pytest.raises(CsmriError, match="not a SavedModel folder"):
+            describe_saved_model(path)
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index"])
+@pytest.mark.parametrize("content", [None, b"", b"no protocol buffer at all"])
+def test_damaged_saved_model_is_refused(spoilt, name, content):
+    (spoilt / name).unlink()
+    if content is not None:
+        (spoilt / name).write_bytes(content)
+    with pytest.raises(CsmriError, match="the SavedModel cannot be loaded"):
+        load_saved_model(spoilt)
+
+
+def test_replaces_what_was_there(network, tmp_path):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "old").write_text("remains")
+    (tmp_path / "model.partial").mkdir()  # of a process that was killed
+    (tmp_path / "model.partial" / "half").write_text("remains")
+    write_saved_model(network, path, config=CONFIG, epoch=1)
+    assert list(tmp_path.iterdir()) == [path]
+    assert describe_saved_model(path).epoch == 1
+    assert not (path / "old").exists()
+    assert not (path / "half").exists()
+
+
+def test_failure_leaves_the_old_model_and_nothing_else(network, spoilt, monkeypatch):
+    def write_half(archive, path, **kwargs):
+        spoilt.with_name("copy.partial").mkdir()
+        raise OSError("disk full")
+
+    monkeypatch.setattr(keras.export.ExportArchive, "write_out", write_half)
+    with pytest.raises(OSError, match="disk full"):
+        write_saved_model(network, spoilt, config=CONFIG, epoch=8)
+    assert list(spoilt.parent.iterdir()) == [spoilt]
+    assert describe_saved_model(spoilt).epoch == 7
