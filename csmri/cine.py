@@ -62,7 +62,8 @@ class Cine:
             raise CsmriError(f"{where}: the images are empty, shape {images.shape} (slice, frame, y, x)")
         if images.shape[1] < 2:
             raise CsmriError(f"{where}: a cine needs at least 2 frames, this has {images.shape[1]}")
-        images = images.astype(np.complex64 if np.iscomplexobj(images) else np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite and is refused below
+            images = images.astype(np.complex64 if np.iscomplexobj(images) else np.float32, copy=False)
         if not np.isfinite(images).all():
             slice_index, frame, *_ = np.argwhere(~np.isfinite(images))[0]
             raise CsmriError(
@@ -73,10 +74,7 @@ class Cine:
             raise CsmriError(f"{where}: magnitude images must not be negative, the smallest value is {images.min():g}")
         if not images.any():
             raise CsmriError(f"{where}: every pixel is zero")
-        if self.frame_times_ms is not None and np.shape(self.frame_times_ms) != images.shape[1:2]:
-            raise CsmriError(
-                f"{where}: {np.shape(self.frame_times_ms)} frame times do not fit {images.shape[1]} frames"
-            )
+        _check_frame_times(where, self.frame_times_ms, images.shape[1])
         object.__setattr__(self, "images", images)
 
     @property
@@ -96,6 +94,11 @@ class Cine:
     def matrix(self) -> tuple[int, int]:
         """Number of pixels (y, x)."""
         return self.images.shape[2], self.images.shape[3]
+
+
+def _check_frame_times(where: str, frame_times_ms: NDArray[np.float32] | None, n_frames: int) -> None:
+    if frame_times_ms is not None and np.shape(frame_times_ms) != (n_frames,):
+        raise CsmriError(f"{where}: frame times of shape {np.shape(frame_times_ms)} do not fit {n_frames} frames")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +150,7 @@ class KSpace:
             raise CsmriError(f"{where}: k-space holds NaN or infinite values")
         if not mask.any():
             raise CsmriError(f"{where}: the mask marks no k-space line as acquired")
+        _check_frame_times(where, self.frame_times_ms, kspace.shape[2])
         object.__setattr__(self, "kspace", kspace.astype(np.complex64, copy=False))
         object.__setattr__(self, "mask", mask)
 

@@ -53,12 +53,12 @@ def read_examples(path: str | Path) -> list[Example]:
     """Read what `write_examples` wrote."""
     try:
         return _examples(path)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise CsmriError(f"{path}: not the examples that `csmri evaluate` writes, or damaged") from error
 
 
 def _examples(path: str | Path) -> list[Example]:
-    with np.load(path, allow_pickle=False) as arrays:
+    with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         examples = []
         for i in range(sum(name.endswith("/reference") for name in arrays)):
             subject, slice_index, acceleration = arrays[f"{i}/label"]

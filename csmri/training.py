@@ -264,8 +264,10 @@ class _EpochLog(keras.callbacks.Callback):
     def __init__(self, path: Path, first_epoch: int) -> None:
         super().__init__()
         self.path = path
-        rows = list(csv.DictReader(path.open(newline=""))) if path.exists() else []
-        self.rows: list[dict[str, Any]] = [row for row in rows if int(row["epoch"]) <= first_epoch]
+        self.rows: list[dict[str, Any]] = []
+        if path.exists():
+            with path.open(newline="") as file:
+                self.rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= first_epoch]
         self._begun = datetime.now(UTC)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:

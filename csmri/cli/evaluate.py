@@ -102,7 +102,8 @@ def evaluate(
     evaluation.write_records(records, out / "records.csv")
     if examples:
         write_examples(examples, out / "examples.npz")
-    table = evaluation.table2(records)
+    # From the rounded records of the file, so that whoever makes the table again gets the same.
+    table = evaluation.table2(evaluation.read_records(out / "records.csv"))
     (out / "table2.md").write_text(table + "\n", encoding="utf-8")
     description = {
         "csmri": __version__,

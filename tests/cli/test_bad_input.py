@@ -267,7 +267,7 @@ CASES = {
     # configs
     "train-unknown-key": (
         "train {w}/unknown_key.toml --store {w}/store --out {o}/run",
-        "unknown_key.toml: unknown key 'learning_rat'; allowed are seed",
+        "unknown_key.toml: unknown key 'learning_rat'; allowed are ",
     ),
     "train-wrong-type": (
         "train {w}/wrong_type.toml --store {w}/store --out {o}/run",

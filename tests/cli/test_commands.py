@@ -98,7 +98,7 @@ def test_prepare_takes_the_subjects_of_the_split(folder, printed):
 def test_train_reports_and_keeps_its_start(folder, printed):
     assert "4 images an epoch in 1 batches, epochs 1 to 1" in printed["pretrain"]
     assert printed["pretrain"].endswith(f"{folder}/pretrain/models/final: SavedModel after 1 epochs\n")
-    assert "all 24 variables loaded, after 1 epochs of pretraining" in printed["transfer"]
+    assert "all 26 variables loaded, after 1 epochs of pretraining" in printed["transfer"]
     assert "finished already, nothing to do" in printed["again"]
     record = json.loads((folder / "transfer" / "run.json").read_text())
     assert record["init"] == f"{folder}/pretrain/models/final"
