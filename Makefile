@@ -16,8 +16,9 @@ demo: $(VENV)/installed
 	$(CSMRI) train configs/demo_target.toml --store $(DEMO)/store --out $(DEMO)/standalone
 	$(CSMRI) train configs/demo_target.toml --store $(DEMO)/store --out $(DEMO)/transfer --init $(DEMO)/pretrain/models/final
 	$(CSMRI) evaluate $(DEMO)/standalone/models/final $(DEMO)/transfer/models/final $(DEMO)/store --out $(DEMO)/results
-	$(CSMRI) figures $(DEMO)/results --run $(DEMO)/standalone --run $(DEMO)/transfer
 	$(CSMRI) reconstruct $(DEMO)/phantoms/k_phantom_003.npz $(DEMO)/results/beating.gif --model $(DEMO)/transfer/models/final --acceleration 4
+	$(CSMRI) figures $(DEMO)/results --run $(DEMO)/standalone --run $(DEMO)/transfer
+	@echo "Look at $(DEMO)/results: reconstructions.png, learning_curves.png, beating.gif"
 
 test: $(VENV)/tested
 	$(VENV)/bin/python -m pytest

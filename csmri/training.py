@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import platform
-import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 from keras import ops
 
-from csmri import __version__
 from csmri.config import Config, read_config, write_config
 from csmri.errors import CsmriError
 from csmri.pipeline import Batches, training_batches, validation_batches
+from csmri.provenance import git_revision, versions
 from csmri.store import Store
 from csmri.unet import build_unet
 from csmri.weights import describe_saved_model, load_weights, write_saved_model
@@ -69,8 +65,7 @@ class ImageMean(keras.metrics.Mean):
             return super().update_state(over_image(difference) / ops.sum(sample_weight, axis=(1, 2)))
         energy = over_image(ops.square(reference))
         # A blank frame (real data has them) has no NMSE; it gets no weight in the mean.
-        # The reference is a difference of float32 numbers: blank means smaller than their rounding, not zero.
-        present = energy > 1e-10 * ops.sum(sample_weight, axis=(1, 2))
+        present = energy > 0
         nmse = over_image(ops.square(difference)) / ops.where(present, energy, 1.0)
         return super().update_state(nmse, sample_weight=ops.cast(present, nmse.dtype))
 
@@ -234,28 +229,12 @@ def _write_record(
         "parameters": network.count_params(),
         "images_per_epoch": batches.n_frames,
         "batches_per_epoch": batches.n_batches,
-        "git_revision": _git_revision(),
-        "versions": {
-            "csmri": __version__,
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-        },
+        "git_revision": git_revision(),
+        "versions": versions(),
         "keras_backend": keras.backend.backend(),
         "processors": os.cpu_count(),
     }
     (run / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-
-
-def _git_revision() -> str | None:
-    here = Path(__file__).parent
-    try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-        answer = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return answer.stdout.strip()
 
 
 class _EpochLog(keras.callbacks.Callback):

@@ -23,6 +23,7 @@ LAYERS = {
     "config": 0,
     "cine": 0,
     "seeds": 0,
+    "provenance": 0,
     "scaling": 0,
     "metrics": 0,
     "unet": 0,

@@ -92,7 +92,7 @@ def test_image_mean_is_the_mean_over_images_without_their_padding(padded_batch, 
 
 
 def test_blank_frames_do_not_spoil_the_logged_nmse(tmp_path, cines):
-    """Interpolation fills a blank frame from its neighbours; its reference is zero but for rounding."""
+    """Interpolation fills a blank frame from its neighbours; x + (1 - x) - 1 must round to zero all the same."""
     images = cines["k_phantom_000"].images.copy()
     images[:, 2] = 0
     with StoreWriter(tmp_path / "store") as writer:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csmri import __version__
 from csmri.cli.quiet import import_tensorflow
 from csmri.config import EVALUATION_ACCELERATIONS, Sampling
 from csmri.errors import CsmriError
@@ -76,6 +75,7 @@ def evaluate(
     import_tensorflow()
     from csmri import evaluation
     from csmri.figures import Example, write_examples
+    from csmri.provenance import git_revision, versions
     from csmri.store import open_store
 
     opened = open_store(store)
@@ -106,7 +106,8 @@ def evaluate(
     table = evaluation.table2(evaluation.read_records(out / "records.csv"))
     (out / "table2.md").write_text(table + "\n", encoding="utf-8")
     description = {
-        "csmri": __version__,
+        "git_revision": git_revision(),
+        "versions": versions(),
         "models": {
             corrector.name: {"path": str(corrector.saved.path), "epoch": corrector.saved.epoch}
             for corrector in correctors
