@@ -74,6 +74,12 @@ class Config(Sampling, Network):
             raise ValueError(f"validation_split must differ from train_split, both are {self.train_split!r}")
         return self
 
+    @model_validator(mode="after")
+    def _saved_epochs_are_reached(self) -> Self:
+        if beyond := [epoch for epoch in self.save_epochs if epoch > self.epochs]:
+            raise ValueError(f"save_epochs names epoch {beyond[0]}, but the training ends after epochs = {self.epochs}")
+        return self
+
 
 def read_config(path: str | Path) -> Config:
     """Read an experiment from a flat TOML file.

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,15 @@ from csmri.config import EVALUATION_ACCELERATIONS, Sampling
 from csmri.errors import CsmriError
 from csmri.kspace.fourier import fft_y
 from csmri.kspace.sampling import check_acceleration
-from csmri.reconstruction import Corrector, Images, frame_quality, reconstruct_slice, simulation_mask
+from csmri.reconstruction import (
+    INITIAL,
+    ZERO_FILLED,
+    Corrector,
+    Images,
+    frame_quality,
+    reconstruct_slice,
+    simulation_mask,
+)
 from csmri.store import Entry, Store
 
 QUALITIES = ("nmse", "nmse_heart", "psnr", "psnr_heart", "ssim", "ssim_heart")
@@ -69,9 +78,7 @@ def evaluate(
         If two networks have one name, differ in their sampling, or an acceleration is impossible.
     """
     law = law or common_law(correctors)
-    names = ["zero-filled", "initial", *(corrector.name for corrector in correctors)]
-    if len(set(names)) < len(names):
-        raise CsmriError(f"two methods are named alike ({', '.join(names)}); name the models as NAME=PATH")
+    check_names(correctors)
     entries = store.of_split(split)
     for entry in entries:
         for acceleration in accelerations:
@@ -79,16 +86,23 @@ def evaluate(
     return _records(store, entries, tuple(correctors), law, accelerations, seed, visit)
 
 
-def common_law(correctors: Sequence[Corrector]) -> Sampling:
-    """The sampling that all networks were trained with; the default one where there is no network."""
-    fields_of_law = set(Sampling.model_fields)
-    laws = {Sampling(**corrector.saved.config.model_dump(include=fields_of_law)) for corrector in correctors}
+def check_names(correctors: Sequence[Corrector]) -> None:
+    """Refuse networks that are have one name, or as a method that needs no network."""
+    names = [ZERO_FILLED, INITIAL, *(corrector.name for corrector in correctors)]
+    if len(set(names)) < len(names):
+        raise CsmriError(f"two methods have one name ({', '.join(names)}); rename the folder or give NAME=PATH")
+
+
+def common_law(correctors: Sequence[Corrector], **changes: Any) -> Sampling:
+    """The sampling that all networks were trained with, but for `changes`; the default where there is no network."""
+    trained = [corrector.saved.config.model_dump(include=set(Sampling.model_fields)) for corrector in correctors]
+    laws = {Sampling(**{**fields, **changes}) for fields in trained or [{}]}
     if len(laws) > 1:
         raise CsmriError(
             f"the models were trained with different sampling ({' and '.join(str(law) for law in laws)}); "
             "choose one with --mask-law"
         )
-    return laws.pop() if laws else Sampling()
+    return laws.pop()
 
 
 def write_records(records: Iterable[Record], path: str | Path) -> None:

@@ -22,6 +22,9 @@ from csmri.weights import SavedNetwork, describe_saved_model, load_saved_model
 
 Images = NDArray[np.float32]
 
+ZERO_FILLED, INITIAL = "zero-filled", "initial"
+"""Names of the methods that need no network."""
+
 
 @dataclass(frozen=True)
 class Corrector:
@@ -89,7 +92,7 @@ def reconstruct_slice(
         return (tf.norm(magnitude, axis=0) if magnitude.shape.rank == 4 else magnitude).numpy()
 
     initial = combined(initial_reconstruction(hybrid, mask, cyclic=cyclic))
-    methods = {"zero-filled": combined(zero_filled(hybrid, mask)), "initial": initial}
+    methods = {ZERO_FILLED: combined(zero_filled(hybrid, mask)), INITIAL: initial}
     methods |= {corrector.name: corrector.improve(initial) for corrector in correctors}
     return SliceReconstruction(mask, methods)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from csmri.cine import Outlines
+
+Real = TypeVar("Real", bound=np.floating)
 
 BOX_FRACTION = (120 / 256, 100 / 256)
 """The paper's 120 x 100 pixels of a 256 x 256 image, as fractions of the matrix (y, x)."""
@@ -21,7 +23,7 @@ class Box(NamedTuple):
     height: int
     width: int
 
-    def crop(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def crop(self, images: NDArray[Real]) -> NDArray[Real]:
         """Cut the box out of images (..., y, x)."""
         return images[..., self.y : self.y + self.height, self.x : self.x + self.width]
 

@@ -187,7 +187,8 @@ def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path 
     if run.exists() and not run.is_dir():
         raise CsmriError(f"{run}: is a file; the run needs a folder")
     if not (run / RECORD).exists():
-        if run.exists() and any(run.iterdir()):
+        # A config alone is what a kill right at the start leaves.
+        if run.exists() and {path.name for path in run.iterdir()} - {CONFIG}:
             raise CsmriError(f"{run}: holds files but no run ({RECORD} is missing); choose an empty or new folder")
         return
     before = read_config(run / CONFIG).model_dump()

@@ -44,6 +44,7 @@ LAYERS = {
     "figures": 5,
     "report": 5,
     "cli": 6,
+    "__main__": 7,
 }
 
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in ROOT.rglob("*.py")}

@@ -108,9 +108,9 @@ def test_real_network_takes_part(store, run):
 @pytest.mark.parametrize(
     ("correctors", "options", "message"),
     [
-        ((COPY, COPY), {}, "named alike .*NAME=PATH"),
-        ((make_corrector("initial"),), {}, "named alike"),
-        ((make_corrector("zero-filled"),), {}, "named alike"),
+        ((COPY, COPY), {}, "have one name .*NAME=PATH"),
+        ((make_corrector("initial"),), {}, "have one name"),
+        ((make_corrector("zero-filled"),), {}, "have one name"),
         ((COPY, make_corrector("other", cyclic=False)), {}, "trained with different sampling.*--mask-law"),
         ((), {"accelerations": (2.0, 33.0)}, "acceleration 33 is impossible"),
         ((), {"accelerations": (0.9,)}, r"acceleration 0\.9 is impossible"),

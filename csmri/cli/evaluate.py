@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from csmri.cli.quiet import import_tensorflow
-from csmri.config import EVALUATION_ACCELERATIONS, Sampling
+from csmri.config import EVALUATION_ACCELERATIONS
 from csmri.errors import CsmriError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def evaluate(
 
     opened = open_store(store)
     correctors = [_load(model) for model in models]
-    law = Sampling(mask_law=mask_law) if mask_law else evaluation.common_law(correctors)  # type: ignore[arg-type]
+    law = evaluation.common_law(correctors, **({"mask_law": mask_law} if mask_law else {}))
     entries = opened.of_split(split)
     examples: list[Example] = []
 

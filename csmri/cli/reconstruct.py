@@ -49,7 +49,7 @@ def reconstruct(
         picture_suffix(picture)
     import_tensorflow()
     from csmri.cine import KSpace
-    from csmri.evaluation import common_law
+    from csmri.evaluation import check_names, common_law
     from csmri.formats import read
     from csmri.kspace.sampling import check_acceleration
     from csmri.reconstruction import load_corrector
@@ -64,6 +64,7 @@ def reconstruct(
             raise CsmriError(f"{source}: is fully sampled; give --acceleration to simulate undersampling")
         check_acceleration(acceleration, record.matrix[0])
     corrector = load_corrector(model_path)
+    check_names([corrector])
     law = common_law([corrector])
     if isinstance(record, KSpace):
         _measured(record, output, corrector, law)

@@ -19,12 +19,13 @@ def ifft_y(hybrid: tf.Tensor) -> tf.Tensor:
 
 def fft_x(values: tf.Tensor) -> tf.Tensor:
     """Transform the last axis, x to kx; complex64, DC at index n // 2."""
-    return _centred(tf.signal.fft, values, 0.5)
+    # TensorFlow's ifft divides by n and its fft does not: dividing here and multiplying there makes both orthonormal.
+    return _centred(tf.signal.fft, values) / _root_of_length(values)
 
 
 def ifft_x(values: tf.Tensor) -> tf.Tensor:
     """Transform the last axis back, kx to x; inverse and adjoint of `fft_x`."""
-    return _centred(tf.signal.ifft, values, -0.5)
+    return _centred(tf.signal.ifft, values) * _root_of_length(values)
 
 
 def image_to_kspace(image: tf.Tensor) -> tf.Tensor:
@@ -37,9 +38,9 @@ def kspace_to_image(kspace: tf.Tensor) -> tf.Tensor:
     return ifft_y(ifft_x(kspace))
 
 
-def _centred(transform: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor, power: float) -> tf.Tensor:
-    # TensorFlow's ifft divides by n and its fft does not: n^-1/2 and n^1/2 make both orthonormal.
-    values = tf.cast(values, tf.complex64)
-    length = tf.cast(tf.shape(values)[-1], tf.float32)
-    transformed = transform(tf.signal.ifftshift(values, axes=-1))
-    return tf.signal.fftshift(transformed, axes=-1) * tf.cast(length**-power, tf.complex64)
+def _centred(transform: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
+    return tf.signal.fftshift(transform(tf.signal.ifftshift(tf.cast(values, tf.complex64), axes=-1)), axes=-1)
+
+
+def _root_of_length(values: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.sqrt(tf.cast(tf.shape(values)[-1], tf.float32)), tf.complex64)

@@ -224,7 +224,7 @@ CASES = {
     ),
     "evaluate-same-name-twice": (
         "evaluate a={w}/model a={w}/model {w}/store --out {o}/results",
-        "two methods are named alike",
+        "two methods have one name",
     ),
     # accelerations
     "reconstruct-below-one": (
