@@ -13,7 +13,8 @@ from csmri.config import EVALUATION_ACCELERATIONS
 from csmri.errors import CsmriError
 
 if TYPE_CHECKING:
-    from csmri.reconstruction import Corrector
+    from csmri.reconstruction import Corrector, Images
+    from csmri.store import Entry
 
 
 @click.command()
@@ -84,7 +85,7 @@ def evaluate(
     entries = opened.of_split(split)
     examples: list[Example] = []
 
-    def keep(entry, index, acceleration, reference, methods) -> None:  # type: ignore[no-untyped-def]
+    def keep(entry: Entry, index: int, acceleration: float, reference: Images, methods: dict[str, Images]) -> None:
         if entry is entries[0] and index == entry.n_slices // 2 and acceleration in example_accelerations:
             examples.append(Example(entry.subject, index, acceleration, reference, methods, entry.heart_box))
 
