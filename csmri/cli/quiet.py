@@ -9,8 +9,8 @@ import sys
 def import_tensorflow() -> None:
     """Import TensorFlow with the process's standard error closed.
 
-    Its C++ part writes notes about the processor before any logging level is obeyed. Import errors are exceptions and
-    still come through; what is logged later is shown from warnings on.
+    Its C++ part writes notes about processor and GPU before any logging level is obeyed. Import errors are exceptions
+    and still come through; what is logged later is shown from warnings on.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
@@ -18,7 +18,9 @@ def import_tensorflow() -> None:
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
-        import tensorflow  # noqa: F401
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")  # the GPU build complains here on a machine without one
     finally:
         os.dup2(kept, 2)
         os.close(kept)
