@@ -89,13 +89,17 @@ def read_config(path: str | Path) -> Config:
     CsmriError
         In one line naming file, key and what is allowed.
     """
+    return make_config(read_toml(path, "config"), where=str(path))
+
+
+def read_toml(path: str | Path, kind: str) -> dict[str, Any]:
+    """Read a TOML file; `kind` tells in error messages what it should have been."""
     try:
-        fields = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise CsmriError(f"{path}: cannot read the config: {getattr(error, 'strerror', None) or error}") from error
+        raise CsmriError(f"{path}: cannot read the {kind}: {getattr(error, 'strerror', None) or error}") from error
     except tomllib.TOMLDecodeError as error:
         raise CsmriError(f"{path}: not a TOML file: {error}") from error
-    return make_config(fields, where=str(path))
 
 
 def make_config(fields: dict[str, Any], *, where: str) -> Config:

@@ -7,13 +7,16 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+import tensorflow as tf
+
 from csmri import __version__
 
 
 def versions() -> dict[str, str]:
     """Versions of csmri, Python and the libraries that numbers depend on."""
+    # TensorFlow tells its own: it is one module under many package names.
     libraries = {name: version(name) for name in ("keras", "numpy", "scipy")}
-    return {"csmri": __version__, "python": platform.python_version(), "tensorflow": _tensorflow(), **libraries}
+    return {"csmri": __version__, "python": platform.python_version(), "tensorflow": tf.__version__, **libraries}
 
 
 def git_revision() -> str | None:
@@ -24,9 +27,3 @@ def git_revision() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return answer.stdout.strip()
-
-
-def _tensorflow() -> str:
-    import tensorflow as tf  # tensorflow, tensorflow-cpu and others are one module under many package names
-
-    return str(tf.__version__)

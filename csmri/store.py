@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import shutil
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from csmri import __version__
 from csmri.cine import Cine
-from csmri.config import Split
+from csmri.config import Split, read_toml
 from csmri.errors import CsmriError
 from csmri.roi import Box, heart_box
 
@@ -85,14 +84,8 @@ def read_split(path: str | Path) -> dict[str, str]:
     CsmriError
         If a split is unknown, a subject stands in two, or the file is not of this form.
     """
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CsmriError(f"{path}: cannot read the split: {getattr(error, 'strerror', None) or error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise CsmriError(f"{path}: not a TOML file: {error}") from error
     split_of: dict[str, str] = {}
-    for split, subjects in table.items():
+    for split, subjects in read_toml(path, "split").items():
         if split not in SPLITS or not isinstance(subjects, list) or not all(isinstance(s, str) for s in subjects):
             raise CsmriError(f"{path}: expected lists of subject names under {', '.join(SPLITS)}; found {split!r}")
         for subject in subjects:
