@@ -21,8 +21,7 @@ from csmri.reconstruction import (
     Corrector,
     Images,
     frame_quality,
-    reconstruct_slice,
-    simulation_mask,
+    simulate_slice,
 )
 from csmri.store import Entry, Store
 
@@ -87,7 +86,7 @@ def evaluate(
 
 
 def check_names(correctors: Sequence[Corrector]) -> None:
-    """Refuse networks that are have one name, or as a method that needs no network."""
+    """Refuse networks that have one name, or as a method that needs no network."""
     names = [ZERO_FILLED, INITIAL, *(corrector.name for corrector in correctors)]
     if len(set(names)) < len(names):
         raise CsmriError(f"two methods have one name ({', '.join(names)}); rename the folder or give NAME=PATH")
@@ -189,21 +188,19 @@ def _records(
         for index, reference in enumerate(store.slices(entry)):
             hybrid = fft_y(reference)
             for acceleration in accelerations:
-                mask = simulation_mask(
-                    law,
+                done = simulate_slice(
+                    hybrid,
+                    acceleration,
                     seed=seed,
                     subject=entry.subject,
                     slice_index=index,
-                    n_frames=entry.n_frames,
-                    n_ky=entry.matrix[0],
-                    acceleration=acceleration,
+                    law=law,
+                    correctors=correctors,
                 )
-                methods = reconstruct_slice(hybrid, mask, correctors=correctors, cyclic=law.cyclic).methods
                 if visit:
-                    visit(entry, index, acceleration, reference, methods)
-                achieved = mask.size / mask.sum()
+                    visit(entry, index, acceleration, reference, done.methods)
                 yield [
-                    Record(entry.subject, index, frame, acceleration, achieved, method, **quality)
-                    for method, images in methods.items()
+                    Record(entry.subject, index, frame, acceleration, done.achieved, method, **quality)
+                    for method, images in done.methods.items()
                     for frame, quality in enumerate(frame_quality(reference, images, entry.heart_box))
                 ]

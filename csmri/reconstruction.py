@@ -43,6 +43,11 @@ class SliceReconstruction:
     mask: NDArray[np.bool_]
     methods: dict[str, Images]
 
+    @property
+    def achieved(self) -> float:
+        """Acceleration of the mask: all lines over the acquired ones."""
+        return float(self.mask.size / self.mask.sum())
+
 
 def load_corrector(path: str | Path, *, name: str = "") -> Corrector:
     """Load a csmri SavedModel; see `weights.describe_saved_model` for what is refused.
@@ -97,21 +102,44 @@ def reconstruct_slice(
     return SliceReconstruction(mask, methods)
 
 
+def simulate_slice(
+    hybrid: tf.Tensor,
+    acceleration: float,
+    *,
+    seed: int,
+    subject: str,
+    slice_index: int,
+    law: Sampling,
+    correctors: tuple[Corrector, ...],
+) -> SliceReconstruction:
+    """Undersample one fully sampled slice (frame, ky, x) with its mask for testing and reconstruct it."""
+    n_frames, n_ky = hybrid.shape[:2]
+    mask = simulation_mask(
+        law,
+        seed=seed,
+        subject=subject,
+        slice_index=slice_index,
+        n_frames=n_frames,
+        n_ky=n_ky,
+        acceleration=acceleration,
+    )
+    return reconstruct_slice(hybrid, mask, correctors=correctors, cyclic=law.cyclic)
+
+
 def simulate_slices(
     cine: Cine, acceleration: float, *, seed: int, law: Sampling, correctors: tuple[Corrector, ...]
 ) -> Iterator[SliceReconstruction]:
     """Undersample every slice of a fully sampled cine and reconstruct it, one slice at a time."""
     for index, images in enumerate(cine.images):
-        mask = simulation_mask(
-            law,
+        yield simulate_slice(
+            fft_y(images),
+            acceleration,
             seed=seed,
             subject=cine.subject,
             slice_index=index,
-            n_frames=cine.n_frames,
-            n_ky=cine.matrix[0],
-            acceleration=acceleration,
+            law=law,
+            correctors=correctors,
         )
-        yield reconstruct_slice(fft_y(images), mask, correctors=correctors, cyclic=law.cyclic)
 
 
 def measured_slices(

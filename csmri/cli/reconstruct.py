@@ -118,8 +118,7 @@ def _simulated(
                 f"{mean['ssim_heart']:.4f}",
             ]
         )
-    achieved = done[0].mask.size / done[0].mask.sum()
-    click.echo(f"acceleration {acceleration:g} requested, {achieved:.3f} achieved")
+    click.echo(f"acceleration {acceleration:g} requested, {done[0].achieved:.3f} achieved")
     click.echo(f"means over {cine.n_slices} slices x {cine.n_frames} frames; range of PSNR and SSIM: a slice's maximum")
     click.echo(f"heart box: {box.height} rows from {box.y}, {box.width} columns from {box.x}")
     click.echo(markdown(rows))
@@ -139,7 +138,7 @@ def _write(source: Cine | KSpace, slices: list[SliceReconstruction], output: Pat
     from csmri.formats import write
 
     images = np.stack([one.methods[corrector.name] for one in slices])
-    achieved = slices[0].mask.size / slices[0].mask.sum()
+    achieved = slices[0].achieved
     reconstructed = Cine(
         images,
         source.subject,
