@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from csmri.errors import CsmriError
 
+PRETRAIN, STANDALONE, TRANSFER = "pretrain", "standalone", "transfer"
+"""Names of a study's trainings; the last followed by the epochs of pretraining, as `transfer_name` does."""
 EVALUATION_ACCELERATIONS = (2.0, 3.0, 4.0, 8.0)
 
 # The model is strict, but TOML and JSON have lists where a frozen record has tuples; their elements stay strict.
 Accelerations = Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(min_length=1, strict=False)]
 Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Split = Literal["pretrain", "train", "validation", "test"]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+Fields = TypeVar("Fields", bound=_Frozen)
 
 
 class Sampling(_Frozen):
@@ -43,28 +49,37 @@ class Network(_Frozen):
     depth: Annotated[int, Field(ge=1, le=7)] = 4
 
 
-class Config(Sampling, Network):
-    """One training: standalone, pretraining and transfer differ only in these fields."""
+class Training(Sampling, Network):
+    """What all trainings of a study share."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    train_split: Split = "train"
-    """Split of the store whose subjects are trained on: `pretrain` is the Y set, `train` the K set."""
-    validation_split: Split | Literal[""] = ""
-    """Split that the validation NMSE is measured on; empty for none."""
     accelerations: Accelerations = (4.0, 8.0)
     augment: bool = True
     """Flip left-right, flip up-down and rotate by 90 degrees, each with probability one half."""
     passes: Annotated[int, Field(ge=1)] = 3
     """How often an epoch shows every (slice, acceleration), each time with a fresh augmentation and mask."""
+    images_per_epoch: Annotated[int, Field(ge=0)] = 0
+    """End every epoch after this many images, drawn anew each time; 0 for all of them."""
     shuffle_frames: Annotated[int, Field(ge=1)] = 512
     """Frames held back to mix frames of different cines."""
     batch_size: Annotated[int, Field(ge=1)] = 8
-    epochs: Annotated[int, Field(ge=1)] = 100
+    optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
+    """`sgd` is with Nesterov momentum 0.9."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
     """`cosine` lets the learning rate fall to zero over all epochs."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Arithmetic of the convolutions; the sigmoid and the loss are always float32."""
+
+
+class Config(Training):
+    """One training: standalone, pretraining and transfer differ only in these fields."""
+
+    seed: Seed = 0
+    train_split: Split = "train"
+    """Split of the store whose subjects are trained on: `pretrain` is the Y set, `train` the K set."""
+    validation_split: Split | Literal[""] = ""
+    """Split that the validation NMSE is measured on; empty for none."""
+    epochs: Annotated[int, Field(ge=1)] = 100
     save_epochs: Epochs = ()
     """Epochs after which a SavedModel is written besides the last."""
 
@@ -79,6 +94,69 @@ class Config(Sampling, Network):
         if beyond := [epoch for epoch in self.save_epochs if epoch > self.epochs]:
             raise ValueError(f"save_epochs names epoch {beyond[0]}, but the training ends after epochs = {self.epochs}")
         return self
+
+
+class Study(Training):
+    """The paper's experiment: pretraining on Y, standalone learning on K, transfer from each saved pretraining."""
+
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)] = (0, 1, 2)
+    """Every training is done once with each."""
+    pretrain_store: str = ""
+    """Prepared store with the Y set in its split `pretrain`; environment variables are expanded."""
+    target_store: str = ""
+    """Prepared store with the K set in its splits `train` and `test`; phantoms are made where both are empty."""
+    pretrain_at: Annotated[Epochs, Field(min_length=1)] = (10, 20, 50)
+    """Epochs of pretraining whose weights a transfer starts from; the last ends the pretraining."""
+    pretrain_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    pretrain_augment: bool = False
+    pretrain_passes: Annotated[int, Field(ge=1)] = 1
+    standalone_epochs: Annotated[int, Field(ge=1)] = 100
+    transfer_epochs: Annotated[int, Field(ge=1)] = 100
+    evaluation_accelerations: Accelerations = EVALUATION_ACCELERATIONS
+    evaluation_seed: Seed = 0
+    """Of the masks that all methods are tested on."""
+    caption: str = ""
+    """Attribution of the data under every picture made from it."""
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        for name in ("seeds", "pretrain_at", "evaluation_accelerations"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} names something twice: {list(values)}")
+        return self
+
+    @model_validator(mode="after")
+    def _both_stores_or_none(self) -> Self:
+        if bool(self.pretrain_store) != bool(self.target_store):
+            raise ValueError("give both pretrain_store and target_store, or neither for phantoms")
+        return self
+
+    def stages(self) -> dict[str, Config]:
+        """Trainings of one seed in order, by name: pretrain, standalone, transfer_10, ...; seed 0."""
+        shared = {name: getattr(self, name) for name in Training.model_fields}
+        pretraining = Config(
+            **{
+                **shared,
+                "train_split": "pretrain",
+                "learning_rate": self.pretrain_learning_rate,
+                "augment": self.pretrain_augment,
+                "passes": self.pretrain_passes,
+                "epochs": max(self.pretrain_at),
+                "save_epochs": tuple(sorted(self.pretrain_at)),
+            }
+        )
+        transfer = Config(**shared, epochs=self.transfer_epochs)
+        return {
+            PRETRAIN: pretraining,
+            STANDALONE: Config(**shared, epochs=self.standalone_epochs),
+            **{transfer_name(epochs): transfer for epochs in sorted(self.pretrain_at)},
+        }
+
+
+def transfer_name(pretrain_epochs: int) -> str:
+    """Name the transfer learning that starts after so many epochs of pretraining."""
+    return f"{TRANSFER}_{pretrain_epochs}"
 
 
 def read_config(path: str | Path) -> Config:
@@ -104,22 +182,31 @@ def read_toml(path: str | Path, kind: str) -> dict[str, Any]:
 
 def make_config(fields: dict[str, Any], *, where: str) -> Config:
     """Check the fields of a config; `where` names their source in error messages."""
+    return _checked(Config, fields, where)
+
+
+def read_study(path: str | Path) -> Study:
+    """Read a study from a flat TOML file; refuses as `read_config` does."""
+    return _checked(Study, read_toml(path, "study"), str(path))
+
+
+def _checked(kind: type[Fields], fields: dict[str, Any], where: str) -> Fields:
     try:
-        return Config(**fields)
+        return kind(**fields)
     except ValidationError as error:
-        raise CsmriError(f"{where}: {_one_line(error)}") from error
+        raise CsmriError(f"{where}: {_one_line(error, kind)}") from error
 
 
-def write_config(config: Config, path: str | Path) -> None:
+def write_config(config: Training, path: str | Path) -> None:
     """Write every field, defaults included, as flat TOML."""
     lines = [f"{name} = {json.dumps(value)}" for name, value in config.model_dump(mode="json").items()]
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _one_line(error: ValidationError) -> str:
+def _one_line(error: ValidationError, kind: type[_Frozen]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"][:1])
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; allowed are {', '.join(Config.model_fields)}"
+        return f"unknown key {key!r}; allowed are {', '.join(kind.model_fields)}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{key} = {first['input']!r}: {message}" if key else message

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 
 from csmri.errors import CsmriError
+from csmri.records import Example
 from csmri.roi import Box
 
 TITLES = {"initial": "initial (IR)", "standalone": "standalone (SL)", "transfer": "transfer (TL)"}
@@ -24,50 +22,6 @@ UNDATED = {".png": ("Software",), ".svg": ("Date",), ".pdf": ("CreationDate", "C
 
 ERROR_GAIN = 5
 """Error maps are drawn this many times brighter than the images."""
-
-
-@dataclass(frozen=True, eq=False)
-class Example:
-    """One slice as every method shows it, for a picture like figure 4; images (frame, y, x) in one unit."""
-
-    subject: str
-    slice: int
-    acceleration: float
-    reference: NDArray[np.float32]
-    methods: Mapping[str, NDArray[np.float32]]
-    heart_box: Box
-
-
-def write_examples(examples: Sequence[Example], path: str | Path) -> None:
-    """Keep the images behind a figure; they are pixels of the data set and share its licence."""
-    arrays: dict[str, NDArray[np.generic]] = {}
-    for i, example in enumerate(examples):
-        arrays[f"{i}/reference"] = example.reference
-        arrays[f"{i}/heart_box"] = np.array(example.heart_box)
-        arrays[f"{i}/label"] = np.array([example.subject, str(example.slice), repr(example.acceleration)])
-        arrays |= {f"{i}/method/{name}": images for name, images in example.methods.items()}
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
-
-
-def read_examples(path: str | Path) -> list[Example]:
-    """Read what `write_examples` wrote."""
-    try:
-        return _examples(path)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise CsmriError(f"{path}: not the examples that `csmri evaluate` writes, or damaged") from error
-
-
-def _examples(path: str | Path) -> list[Example]:
-    with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        examples = []
-        for i in range(sum(name.endswith("/reference") for name in arrays)):
-            subject, slice_index, acceleration = arrays[f"{i}/label"]
-            prefix = f"{i}/method/"
-            methods = {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}
-            box = Box(*map(int, arrays[f"{i}/heart_box"]))
-            reference = arrays[f"{i}/reference"]
-            examples.append(Example(str(subject), int(slice_index), float(acceleration), reference, methods, box))
-        return examples
 
 
 def picture_suffix(path: str | Path) -> str:

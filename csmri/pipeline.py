@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from csmri import scaling
 from csmri.config import Config
+from csmri.errors import CsmriError
 from csmri.kspace.initial import simulate_initial
 from csmri.kspace.sampling import check_acceleration, make_mask
 from csmri.seeds import derive_seed, subject_key
@@ -63,6 +64,7 @@ def training_batches(store: Store, config: Config, *, first_epoch: int = 0) -> B
                 seed=_order_seed(config.seed, _FRAME_ORDER, epoch),
                 reshuffle_each_iteration=False,
             )
+            .take(config.images_per_epoch or -1)
             .apply(lambda frames: _batched(frames, config.batch_size, padded))
         )
 
@@ -74,7 +76,7 @@ def validation_batches(store: Store, config: Config) -> Batches:
     """Batches of the validation split: no augmentation, one pass, the same masks every time."""
     assert config.validation_split
     entries = store.of_split(config.validation_split)
-    config = config.model_copy(update={"augment": False, "passes": 1})
+    config = config.model_copy(update={"augment": False, "passes": 1, "images_per_epoch": 0})
     padded = [padded_matrix(entry.matrix, config.depth, square=False) for entry in entries]
     _check(config, entries)
     epoch = tf.constant(_VALIDATION_EPOCH, tf.int64)
@@ -200,8 +202,19 @@ def _counted(
     frames_of_bucket: Counter[tuple[int, int]] = Counter()
     for entry, bucket in zip(entries, padded, strict=True):
         frames_of_bucket[bucket] += entry.n_slices * entry.n_frames * variants
+    if config.images_per_epoch:
+        frames_of_bucket = _cut(frames_of_bucket, config.images_per_epoch)
     n_batches = sum(math.ceil(n / config.batch_size) for n in frames_of_bucket.values())
     return Batches(dataset, n_batches, frames_of_bucket.total())
+
+
+def _cut(frames_of_bucket: Counter[tuple[int, int]], images: int) -> Counter[tuple[int, int]]:
+    if len(frames_of_bucket) > 1:
+        matrices = ", ".join(f"{y}x{x}" for y, x in sorted(frames_of_bucket))
+        raise CsmriError(f"images_per_epoch = {images} needs subjects of one matrix; padded, these have {matrices}")
+    if images > frames_of_bucket.total():
+        raise CsmriError(f"images_per_epoch = {images} is more than the {frames_of_bucket.total()} of a whole epoch")
+    return Counter(dict.fromkeys(frames_of_bucket, images))
 
 
 def _check(config: Config, entries: Sequence[Entry]) -> None:

@@ -25,8 +25,13 @@ from csmri.weights import describe_saved_model, load_weights, write_saved_model
 CONFIG, RECORD, LOG, CHECKPOINT, MODELS = "config.toml", "run.json", "log.csv", "checkpoint.keras", "models"
 FINAL = "final"
 
-# The target's spread is of the order of 0.01, so that gradients are tiny; Adam's usual 1e-7 would damp them.
-ADAM_EPSILON = 1e-10
+# The target's spread is of the order of 0.01, so that gradients are tiny; the usual 1e-7 would damp them.
+EPSILON = 1e-10
+OPTIMIZERS: dict[str, Callable[[Any], keras.Optimizer]] = {
+    "adam": lambda rate: keras.optimizers.Adam(rate, epsilon=EPSILON),
+    "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, epsilon=EPSILON),
+    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+}
 
 
 @keras.saving.register_keras_serializable("csmri")
@@ -146,7 +151,7 @@ def compiled_unet(config: Config, n_batches: int) -> keras.Model:
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * n_batches)
     network.compile(
-        optimizer=keras.optimizers.Adam(rate, epsilon=ADAM_EPSILON),
+        optimizer=OPTIMIZERS[config.optimizer](rate),
         loss=TargetError(),
         weighted_metrics=[ImageMean("nmse"), ImageMean("initial_nmse"), ImageMean("bias")],
     )

@@ -9,15 +9,8 @@ import pytest
 from PIL import Image
 
 from csmri.errors import CsmriError
-from csmri.figures import (
-    Example,
-    _window,
-    picture_suffix,
-    read_examples,
-    render_learning_curves,
-    render_reconstructions,
-    write_examples,
-)
+from csmri.figures import _window, picture_suffix, render_learning_curves, render_reconstructions
+from csmri.records import Example, read_examples, write_examples
 from csmri.roi import Box
 
 SUFFIXES = [".png", ".svg", ".pdf"]

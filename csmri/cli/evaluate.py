@@ -75,9 +75,10 @@ def evaluate(
         raise CsmriError(f"{out}: is a file; give a folder for the results")
     import_tensorflow()
     from csmri import evaluation
-    from csmri.figures import Example, write_examples
     from csmri.provenance import git_revision, versions
+    from csmri.records import RECORDS, Example, read_records, write_examples, write_records
     from csmri.store import open_store
+    from csmri.tables import table2
 
     opened = open_store(store)
     correctors = [_load(model) for model in models]
@@ -100,11 +101,11 @@ def evaluate(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CsmriError(f"{out}: cannot create the folder: {error.strerror}") from error
-    evaluation.write_records(records, out / "records.csv")
+    write_records(records, out / RECORDS)
     if examples:
         write_examples(examples, out / "examples.npz")
     # From the rounded records of the file, so that whoever makes the table again gets the same.
-    table = evaluation.table2(evaluation.read_records(out / "records.csv"))
+    table = table2(read_records(out / RECORDS))
     (out / "table2.md").write_text(table + "\n", encoding="utf-8")
     description = {
         "git_revision": git_revision(),

@@ -92,10 +92,11 @@ def _simulated(
     picture: Path | None,
     caption: str,
 ) -> None:
-    from csmri.evaluation import markdown
-    from csmri.figures import Example, render_reconstructions
+    from csmri.figures import render_reconstructions
     from csmri.reconstruction import frame_quality, simulate_slices
+    from csmri.records import Example
     from csmri.roi import heart_box
+    from csmri.tables import markdown
 
     slices = simulate_slices(cine, acceleration, seed=seed, law=law, correctors=(corrector,))
     with click.progressbar(slices, length=cine.n_slices, label="slices") as progress:

@@ -19,10 +19,11 @@ from PIL import Image
 
 from csmri import __version__
 from csmri.cli import main
-from csmri.evaluation import read_records, table2
 from csmri.formats import read_cine, write
 from csmri.reconstruction import load_corrector, simulate_slices
+from csmri.records import read_records
 from csmri.store import open_store
+from csmri.tables import table2
 from csmri.weights import load_saved_model
 
 SPLIT = 'pretrain = ["york_phantom_000"]\ntrain = ["k_phantom_000"]\ntest = ["k_phantom_001"]\n'
