@@ -144,15 +144,7 @@ def test_given_law_decides(store):
 def make_record(**fields):
     quality = dict.fromkeys(QUALITIES, 0.5)
     common = {"subject": "a", "slice": 0, "frame": 0, "acceleration": 4.0, "achieved": 4.0}
-        "subject": "a",
-        "slice": 0,
-        "frame": 0,
-        "acceleration": 4.0,
-        "achieved": 4.0,
-        "method": "initial",
-        "seed": 0,
-    }
-    return Record(**{**common, **quality, **fields})
+    return Record(**{**common, "method": "initial", "seed": 0, **quality, **fields})
 
 
 def test_records_come_back_from_csv(records, tmp_path):
