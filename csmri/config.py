@@ -18,6 +18,7 @@ EVALUATION_ACCELERATIONS = (2.0, 3.0, 4.0, 8.0)
 # The model is strict, but TOML and JSON have lists where a frozen record has tuples; their elements stay strict.
 Accelerations = Annotated[tuple[Annotated[float, Field(ge=1)], ...], Field(min_length=1, strict=False)]
 Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
+Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Split = Literal["pretrain", "train", "validation", "test"]
 
@@ -115,8 +116,14 @@ class Study(Training):
     evaluation_accelerations: Accelerations = EVALUATION_ACCELERATIONS
     evaluation_seed: Seed = 0
     """Of the masks that all methods are tested on."""
+    example_subject: str = ""
+    """Test subject that figure 4 and the report show; the first of the store if empty."""
     caption: str = ""
     """Attribution of the data under every picture made from it."""
+    phantom_subjects: Annotated[tuple[Count, Count, Count], Field(strict=False)] = (8, 3, 2)
+    """How many phantoms to make for pretraining, training and test where no store is named."""
+    phantom_size: Annotated[int, Field(ge=32)] = 96
+    phantom_slices: Count = 5
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
