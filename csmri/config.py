@@ -58,11 +58,15 @@ class Training(Sampling, Network):
     """Flip left-right, flip up-down and rotate by 90 degrees, each with probability one half."""
     passes: Annotated[int, Field(ge=1)] = 3
     """How often an epoch shows every (slice, acceleration), each time with a fresh augmentation and mask."""
+    crop_columns: Annotated[int, Field(ge=0)] = 0
+    """Train on so many columns (kx is fully read, so that columns are independent), at random; 0 for whole images."""
     images_per_epoch: Annotated[int, Field(ge=0)] = 0
     """End every epoch after this many images, drawn anew each time; 0 for all of them."""
     shuffle_frames: Annotated[int, Field(ge=1)] = 512
     """Frames held back to mix frames of different cines."""
     batch_size: Annotated[int, Field(ge=1)] = 8
+    loss: Literal["absolute", "relative"] = "absolute"
+    """Mean squared error of the network's target, as it is or divided by that of the initial reconstruction."""
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
     """`sgd` is with Nesterov momentum 0.9."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3

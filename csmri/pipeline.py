@@ -21,11 +21,13 @@ from csmri.kspace.sampling import check_acceleration, make_mask
 from csmri.seeds import derive_seed, subject_key
 from csmri.store import Entry, Store, parse_slice
 
+NO_ERROR = 0.5
+"""Target of equation (2) where the initial reconstruction is right; padding has none."""
 SLICE_BUFFER = 1024
 """(slice, acceleration, pass) elements shuffled at once; most studies have fewer, so that any order can occur."""
 
 # What a random draw is for; keeps, say, the mask of an item independent of its augmentation.
-_AUGMENTATION, _MASK, _SLICE_ORDER, _FRAME_ORDER = range(4)
+_AUGMENTATION, _MASK, _SLICE_ORDER, _FRAME_ORDER, _CROP = range(5)
 _VALIDATION_EPOCH = -1
 
 
@@ -47,8 +49,8 @@ class Batches:
 def training_batches(store: Store, config: Config, *, first_epoch: int = 0) -> Batches:
     """Batches of all epochs from `first_epoch` on, one after the other."""
     entries = store.of_split(config.train_split)
-    padded = [padded_matrix(entry.matrix, config.depth, square=config.augment) for entry in entries]
     _check(config, entries)
+    padded = [training_matrix(entry.matrix, config) for entry in entries]
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         def example(item: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -76,7 +78,7 @@ def validation_batches(store: Store, config: Config) -> Batches:
     """Batches of the validation split: no augmentation, one pass, the same masks every time."""
     assert config.validation_split
     entries = store.of_split(config.validation_split)
-    config = config.model_copy(update={"augment": False, "passes": 1, "images_per_epoch": 0})
+    config = config.model_copy(update={"augment": False, "passes": 1, "images_per_epoch": 0, "crop_columns": 0})
     padded = [padded_matrix(entry.matrix, config.depth, square=False) for entry in entries]
     _check(config, entries)
     epoch = tf.constant(_VALIDATION_EPOCH, tf.int64)
@@ -104,7 +106,14 @@ def training_example(
     inputs, target = normalised_pair(initial, images)
 
     padding = [[0, 0], *_padding(images, config.depth, square=config.augment)]
-    inputs, target, weight = (tf.pad(value, padding) for value in (inputs, target, tf.ones_like(inputs)))
+    if config.crop_columns:
+        first = tf.random.stateless_uniform(
+            [], derive_seed(config.seed, _CROP, *parts), 0, shape[2] - config.crop_columns + 1, tf.int32, alg="philox"
+        )
+        inputs, target = (value[..., first : first + config.crop_columns] for value in (inputs, target))
+        padding[2] = [0, -config.crop_columns % 2**config.depth]
+    inputs, weight = (tf.pad(value, padding) for value in (inputs, tf.ones_like(inputs)))
+    target = tf.pad(target, padding, constant_values=NO_ERROR)
     return inputs[..., tf.newaxis], tf.stack([target, inputs], axis=-1), weight
 
 
@@ -127,6 +136,13 @@ def padded_matrix(matrix: Sequence[int], depth: int, *, square: bool) -> tuple[i
     multiple = 2**depth
     y, x = (math.ceil(n / multiple) * multiple for n in matrix)
     return (max(y, x), max(y, x)) if square else (y, x)
+
+
+def training_matrix(matrix: Sequence[int], config: Config) -> tuple[int, int]:
+    """Rows and columns of the batches that the images of one subject come in."""
+    y, x = padded_matrix(matrix, config.depth, square=config.augment)
+    multiple = 2**config.depth
+    return y, math.ceil(config.crop_columns / multiple) * multiple or x
 
 
 def _padding(images: tf.Tensor, depth: int, *, square: bool) -> list[list[tf.Tensor | int]]:
@@ -221,6 +237,11 @@ def _check(config: Config, entries: Sequence[Entry]) -> None:
     n_ky = min(min(entry.matrix) if config.augment else entry.matrix[0] for entry in entries)
     for acceleration in config.accelerations:
         check_acceleration(acceleration, n_ky)
+    n_x = min(min(entry.matrix) if config.augment else entry.matrix[1] for entry in entries)
+    if config.crop_columns > n_x:
+        raise CsmriError(
+            f"crop_columns = {config.crop_columns} is more than the {n_x} columns of the narrowest subject"
+        )
 
 
 def _order_seed(seed: int, purpose: int, epoch: tf.Tensor) -> tf.Tensor:

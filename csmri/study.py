@@ -18,7 +18,7 @@ from csmri.config import PRETRAIN, STANDALONE, Config, Study, read_study, transf
 from csmri.errors import CsmriError
 from csmri.evaluation import evaluate
 from csmri.phantom import make_subject
-from csmri.pipeline import padded_matrix, training_batches
+from csmri.pipeline import training_batches, training_matrix
 from csmri.provenance import git_revision, versions
 from csmri.reconstruction import ZERO_FILLED, Images, frame_quality, load_corrector
 from csmri.records import (
@@ -153,7 +153,7 @@ class StudyRun:
                 return Pace(float(seconds) / stage.images, quality)
         config = self.study.stages()[STANDALONE]
         network = compiled_unet(config, 1)
-        matrix = padded_matrix(entry.matrix, config.depth, square=config.augment)
+        matrix = training_matrix(entry.matrix, config)
         batch = rng.random((config.batch_size, *matrix, 1), np.float32)
         arguments = batch, np.concatenate([batch, batch], axis=-1), np.ones_like(batch[..., 0])
         seconds = []

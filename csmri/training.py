@@ -27,6 +27,8 @@ FINAL = "final"
 
 # The target's spread is of the order of 0.01, so that gradients are tiny; the usual 1e-7 would damp them.
 EPSILON = 1e-10
+LEAST_ERROR = 1e-7
+"""Mean square of the normalised error that the relative loss takes an initial reconstruction to have at least."""
 OPTIMIZERS: dict[str, Callable[[Any], keras.Optimizer]] = {
     "adam": lambda rate: keras.optimizers.Adam(rate, epsilon=EPSILON),
     "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, epsilon=EPSILON),
@@ -36,13 +38,26 @@ OPTIMIZERS: dict[str, Callable[[Any], keras.Optimizer]] = {
 
 @keras.saving.register_keras_serializable("csmri")
 class TargetError(keras.losses.Loss):
-    """Mean squared error between predicted and true normalised error, over the image without its padding."""
+    """Mean squared error between predicted and true normalised error, over the image without its padding.
 
-    def __init__(self, name: str = "target_error", **kwargs: Any) -> None:
+    `relative` divides it, image by image, by that of the initial reconstruction (of the prediction 1/2), so that
+    images at a low acceleration count as much as others.
+    """
+
+    def __init__(self, relative: bool = False, name: str = "target_error", **kwargs: Any) -> None:
         super().__init__(name=name, **{**kwargs, "reduction": "mean_with_sample_weight"})
+        self.relative = relative
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        return ops.square(y_true[..., 0] - y_pred[..., 0])
+        error = ops.square(y_true[..., 0] - y_pred[..., 0])
+        if not self.relative:
+            return error
+        # Of a blank or static image nothing is to be learnt; the floor keeps it from being divided by nothing.
+        initial = ops.mean(ops.square(y_true[..., 0] - 0.5), axis=(1, 2), keepdims=True)
+        return error / ops.maximum(initial, LEAST_ERROR)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "relative": self.relative}
 
 
 @keras.saving.register_keras_serializable("csmri")
@@ -152,7 +167,7 @@ def compiled_unet(config: Config, n_batches: int) -> keras.Model:
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * n_batches)
     network.compile(
         optimizer=OPTIMIZERS[config.optimizer](rate),
-        loss=TargetError(),
+        loss=TargetError(relative=config.loss == "relative"),
         weighted_metrics=[ImageMean("nmse"), ImageMean("initial_nmse"), ImageMean("bias")],
     )
     return network
