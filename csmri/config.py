@@ -115,6 +115,7 @@ class Study(Training):
     pretrain_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     pretrain_augment: bool = False
     pretrain_passes: Annotated[int, Field(ge=1)] = 1
+    pretrain_images_per_epoch: Annotated[int, Field(ge=0)] = 0
     standalone_epochs: Annotated[int, Field(ge=1)] = 100
     transfer_epochs: Annotated[int, Field(ge=1)] = 100
     evaluation_accelerations: Accelerations = EVALUATION_ACCELERATIONS
@@ -153,6 +154,7 @@ class Study(Training):
                 "learning_rate": self.pretrain_learning_rate,
                 "augment": self.pretrain_augment,
                 "passes": self.pretrain_passes,
+                "images_per_epoch": self.pretrain_images_per_epoch,
                 "epochs": max(self.pretrain_at),
                 "save_epochs": tuple(sorted(self.pretrain_at)),
             }

@@ -52,7 +52,8 @@ class SliceReconstruction:
 def load_corrector(path: str | Path, *, name: str = "") -> Corrector:
     """Load a csmri SavedModel; see `weights.describe_saved_model` for what is refused.
 
-    The name defaults to that of the run (`RUN/models/final`), or of the folder itself.
+    The name defaults to that of the run (`RUN/models/final`), or of the folder itself; `pretrained` is the network that
+    csmri ships.
     """
     saved = describe_saved_model(path)
     serve = load_saved_model(path).signatures["serving_default"]
@@ -60,7 +61,7 @@ def load_corrector(path: str | Path, *, name: str = "") -> Corrector:
     def improve(initial: Images) -> Images:
         return serve(initial=tf.convert_to_tensor(initial, tf.float32))["improved"].numpy()
 
-    return Corrector(name or model_name(saved.path), saved, improve)
+    return Corrector(name or model_name(Path(path)), saved, improve)
 
 
 def model_name(path: Path) -> str:

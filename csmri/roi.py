@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -28,8 +29,26 @@ class Box(NamedTuple):
         return images[..., self.y : self.y + self.height, self.x : self.x + self.width]
 
 
-def heart_box(images: NDArray[np.float32], outlines: Outlines | None = None) -> Box:
-    """Place a box of 120/256 of the rows and 100/256 of the columns on the heart, one for all slices.
+def box_size(matrix: tuple[int, int], spacing_mm: tuple[float, float] | None = None) -> tuple[int, int]:
+    """Rows and columns of the heart box in images of this matrix (y, x).
+
+    120/256 of the rows and 100/256 of the columns, as the paper's 120 x 100 of 256 x 256: it follows the field of
+    view, whose size the paper does not tell. Where pixels are known not to be square, the box keeps its share of the
+    image but is again as high to wide as 120 to 100 in mm.
+    """
+    stretch = math.sqrt(spacing_mm[1] / spacing_mm[0]) if spacing_mm else 1.0
+    fractions = BOX_FRACTION[0] * stretch, BOX_FRACTION[1] / stretch
+    height, width = (min(n, max(1, round(fraction * n))) for fraction, n in zip(fractions, matrix, strict=True))
+    return height, width
+
+
+def heart_box(
+    images: NDArray[np.float32],
+    outlines: Outlines | None = None,
+    *,
+    spacing_mm: tuple[float, float] | None = None,
+) -> Box:
+    """Place a box of `box_size` on the heart, one for all slices.
 
     It is centred on the mean of the outlines' points where there are some. Otherwise it starts where it holds most
     motion and moves to the centre of the motion that it holds until it stays. Motion is the temporal standard
@@ -41,9 +60,11 @@ def heart_box(images: NDArray[np.float32], outlines: Outlines | None = None) -> 
     images : (slice, frame, y, x), magnitude
     outlines : Outlines, optional
         In pixels of the same images.
+    spacing_mm : (y, x), optional
+        Of the pixels.
     """
-    matrix = images.shape[-2:]
-    height, width = (max(1, round(fraction * n)) for fraction, n in zip(BOX_FRACTION, matrix, strict=True))
+    matrix = images.shape[-2], images.shape[-1]
+    height, width = box_size(matrix, spacing_mm)
 
     def centred_on(y: float, x: float) -> Box:
         top = int(np.clip(round(y - (height - 1) / 2), 0, matrix[0] - height))
@@ -54,7 +75,7 @@ def heart_box(images: NDArray[np.float32], outlines: Outlines | None = None) -> 
     if points:
         x, y = np.concatenate(points).mean(axis=0)
         return centred_on(y, x)
-    motion = _motion(images)
+    motion = motion_map(images)
     if not motion.any():
         return centred_on((matrix[0] - 1) / 2, (matrix[1] - 1) / 2)
     box = _fullest(motion, height, width)
@@ -70,7 +91,8 @@ def heart_box(images: NDArray[np.float32], outlines: Outlines | None = None) -> 
     return box
 
 
-def _motion(images: NDArray[np.float32]) -> NDArray[np.float64]:
+def motion_map(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Map (y, x) of what moves in (slice, frame, y, x): temporal standard deviation, every slice with equal weight."""
     deviation = images.std(axis=1, dtype=np.float64)
     norms = np.linalg.norm(deviation, axis=(1, 2), keepdims=True)
     return (deviation / np.where(norms > 0, norms, 1)).sum(axis=0)

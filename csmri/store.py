@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from csmri import __version__
-from csmri.cine import Cine
+from csmri.cine import Cine, Outlines
 from csmri.config import Split, read_toml
 from csmri.errors import CsmriError
 from csmri.roi import Box, heart_box
@@ -115,8 +115,8 @@ class StoreWriter:
             raise CsmriError(f"{self.path}: cannot create the store: {error.strerror}") from error
         return self
 
-    def add(self, cine: Cine, split: str) -> Entry:
-        """Write one subject's shard."""
+    def add(self, cine: Cine, split: str, outlines: Outlines | None = None) -> Entry:
+        """Write one subject's shard; the heart box comes from outlines where there are some, else from motion."""
         if any(cine.subject == entry.subject for entry in self._entries):
             raise CsmriError(f"{cine.provenance}: subject {cine.subject!r} was added already from another file")
         magnitude = cine.magnitude
@@ -134,10 +134,10 @@ class StoreWriter:
             n_frames=cine.n_frames,
             matrix=cine.matrix,
             scale=scale,
-            heart_box=heart_box(magnitude),
+            heart_box=heart_box(magnitude, outlines, spacing_mm=cine.spacing_mm),
             spacing_mm=cine.spacing_mm,
             provenance=cine.provenance,
-            notes=(*cine.notes, *_blank_frames(magnitude)),
+            notes=(*cine.notes, *_blank_frames(magnitude), *_box_note(outlines)),
         )
         self._entries.append(entry)
         return entry
@@ -225,6 +225,11 @@ def _entry(fields: dict[str, Any]) -> Entry:
             "notes": tuple(fields["notes"]),
         }
     )
+
+
+def _box_note(outlines: Outlines | None) -> list[str]:
+    n_outlined = len(outlines.endocardium.keys() | outlines.epicardium.keys()) if outlines else 0
+    return [f"The heart box is centred on the outlines of {n_outlined} images."] if n_outlined else []
 
 
 def _blank_frames(magnitude: NDArray[np.float32]) -> list[str]:

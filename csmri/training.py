@@ -20,10 +20,13 @@ from csmri.pipeline import Batches, training_batches, validation_batches
 from csmri.provenance import git_revision, versions
 from csmri.store import Store
 from csmri.unet import build_unet
-from csmri.weights import describe_saved_model, load_weights, write_saved_model
+from csmri.weights import describe_saved_model, load_weights, saved_model_sha256, write_saved_model
 
 CONFIG, RECORD, LOG, CHECKPOINT, MODELS = "config.toml", "run.json", "log.csv", "checkpoint.keras", "models"
 FINAL = "final"
+
+RECORDED = {"store_sha256", "init", "init_sha256", "batches_per_epoch"}
+"""What a run's record must tell for the run to go on or to be exported."""
 
 # The target's spread is of the order of 0.01, so that gradients are tiny; the usual 1e-7 would damp them.
 EPSILON = 1e-10
@@ -218,7 +221,8 @@ def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path 
     record = read_record(run)
     if record["store_sha256"] != store.sha256:
         raise CsmriError(f"{run}: holds a run on other data than {store.path}; choose another folder")
-    if record["init"] != (str(init) if init else None):
+    # By content: the SavedModel may have moved since.
+    if record["init_sha256"] != (saved_model_sha256(init) if init else None):
         raise CsmriError(f"{run}: holds a run with --init {record['init']}, not {init}; choose another folder")
 
 
@@ -226,7 +230,11 @@ def read_record(run: Path) -> dict[str, Any]:
     """Read what a run was made of: data, seed, start, versions."""
     try:
         record: dict[str, Any] = json.loads((run / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if missing := RECORDED - record.keys():
+            raise CsmriError(
+                f"{run / RECORD}: lacks {', '.join(sorted(missing))}; an older csmri wrote it, train again"
+            )
+    except (OSError, ValueError, AttributeError) as error:
         raise CsmriError(f"{run / RECORD}: damaged; remove {run} and train again") from error
     return record
 
@@ -247,6 +255,7 @@ def _write_record(
         "store": str(store.path),
         "store_sha256": store.sha256,
         "init": str(init) if init else None,
+        "init_sha256": saved_model_sha256(init) if init else None,
         "parameters": network.count_params(),
         "images_per_epoch": batches.n_frames,
         "batches_per_epoch": batches.n_batches,

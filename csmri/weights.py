@@ -6,6 +6,7 @@ improved image, and `csmri.json` inside the folder tells the config, the epoch a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -25,6 +26,9 @@ from csmri.errors import CsmriError
 from csmri.unet import build_unet
 
 DESCRIPTION = "csmri.json"
+PRETRAINED = "pretrained"
+"""Name of the weights that csmri ships, wherever the path of a SavedModel is asked for."""
+SHIPPED = Path(__file__).parent / "pretrained" / "unet"
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,23 @@ def _rewrite(weights: str, path: str, fields: dict[str, Any], epoch: int) -> Non
     write_saved_model(network, path, config=config, epoch=epoch)
 
 
+def saved_model_folder(path: str | Path) -> Path:
+    """Tell the folder of a SavedModel; `pretrained` is the one that csmri ships."""
+    return SHIPPED if str(path) == PRETRAINED else Path(path)
+
+
+def saved_model_sha256(path: str | Path) -> str:
+    """Digest of the weights in a SavedModel: the same weights have the same, wherever they lie."""
+    path = describe_saved_model(path).path
+    digest = hashlib.sha256()
+    for shard in sorted((path / "variables").glob("variables.data-*")):
+        digest.update(shard.read_bytes())
+    return digest.hexdigest()
+
+
 def describe_saved_model(path: str | Path) -> SavedNetwork:
     """Read config and epoch of a SavedModel folder without loading it."""
-    path = Path(path)
+    path = saved_model_folder(path)
     if not (path / "saved_model.pb").is_file():
         raise CsmriError(f"{path}: not a SavedModel folder (saved_model.pb is missing); `csmri train` writes them")
     try:
@@ -106,7 +124,7 @@ def describe_saved_model(path: str | Path) -> SavedNetwork:
 def load_saved_model(path: str | Path) -> Any:
     """Load a SavedModel with its signatures and variables."""
     try:
-        return tf.saved_model.load(str(path))
+        return tf.saved_model.load(str(saved_model_folder(path)))
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise CsmriError(f"{path}: the SavedModel cannot be loaded: {str(error).splitlines()[0]}") from error
 

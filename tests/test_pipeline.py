@@ -319,6 +319,57 @@ def test_validation_is_one_pass_without_augmentation_and_always_the_same(store):
     np.testing.assert_allclose(references[0] / references[0].max(), images[0] / images[0].max(), atol=1e-6)
 
 
+# --- crops and short epochs
+
+
+def test_crop_is_columns_of_the_whole_example_somewhere(store):
+    whole = {"augment": False, "passes": 1, "epochs": 1, "shuffle_frames": 1, "batch_size": 1, "seed": 5}
+    whole = Config(**{**CONFIG.model_dump(), **whole})
+    cropped = Config(**{**whole.model_dump(), "crop_columns": 10})
+    starts = set()
+    for one, other in zip(
+        collect(training_batches(store, whole)), collect(training_batches(store, cropped)), strict=True
+    ):
+        assert [part.shape[1:3] for part in other] == [(32, 12)] * 3  # 10 columns and 2 of padding
+        crop = [part[:, :, :10] for part in other]
+        matches = [
+            first
+            for first in range(32 - 10 + 1)
+            if all(np.array_equal(a[:, :, first : first + 10], b) for a, b in zip(one, crop, strict=True))
+        ]
+        assert len(matches) == 1
+        starts |= set(matches)
+        assert not other[2][:, :, 10:].any()
+        assert (other[1][:, :, 10:, 0] == 0.5).all()
+    assert len(starts) > 3
+
+
+def test_crop_wider_than_a_subject_is_refused(mixed_store):
+    with pytest.raises(CsmriError, match="crop_columns = 21 is more than the 20 columns of the narrowest subject"):
+        training_batches(mixed_store, Config(**{**CONFIG.model_dump(), "crop_columns": 21}))
+
+
+def test_short_epochs_draw_other_images_each_time(store):
+    config = Config(**{**CONFIG.model_dump(), "images_per_epoch": 16, "passes": 1})
+    batches = training_batches(store, config)
+    assert (batches.n_frames, batches.n_batches) == (16, 3)
+    found = collect(batches)
+    assert [len(batch[0]) for batch in found] == [7, 7, 2] * EPOCHS
+    first, second = set(frames_of(found[:3])), set(frames_of(found[3:6]))
+    assert len(first) == len(second) == 16
+    assert first != second
+    later = collect(training_batches(store, config, first_epoch=1))
+    assert equal(later, found[3:])
+
+
+def test_short_epochs_that_cannot_be_are_refused(store, mixed_store):
+    config = Config(**{**CONFIG.model_dump(), "images_per_epoch": 61, "passes": 3})
+    with pytest.raises(CsmriError, match="images_per_epoch = 61 is more than the 60 of a whole epoch"):
+        training_batches(store, config)
+    with pytest.raises(CsmriError, match="needs subjects of one matrix; padded, these have 20x20"):
+        training_batches(mixed_store, Config(**{**CONFIG.model_dump(), "images_per_epoch": 4}))
+
+
 def test_impossible_acceleration_is_refused(mixed_store):
     with pytest.raises(CsmriError, match="acceleration 24 is impossible.*20"):
         training_batches(mixed_store, CONFIG.model_copy(update={"accelerations": (4.0, 24.0)}))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from csmri.cine import Outlines
-from csmri.roi import Box, heart_box
+from csmri.roi import Box, box_size, heart_box
 
 CENTRES = pytest.mark.parametrize("centre", [(0.5, 0.5), (0.35, 0.6), (0.62, 0.41)])
 
@@ -30,6 +30,14 @@ def middle(box):
 def test_size_is_the_papers_fraction_of_the_matrix(matrix, size):
     box = heart_box(make_beating_disc(matrix, (0.5, 0.5)))
     assert (box.height, box.width) == size
+
+
+def test_size_keeps_its_shape_in_mm_where_pixels_are_not_square():
+    assert box_size((256, 256), (1.4, 1.4)) == box_size((256, 256)) == (120, 100)
+    height, width = box_size((256, 256), (2.0, 1.0))
+    assert 2 * height / width == pytest.approx(1.2, abs=0.02)
+    assert height * width == pytest.approx(120 * 100, rel=0.01)
+    assert box_size((50, 200), (1.0, 9.0)) == (50, 26)  # never more than the image
 
 
 @CENTRES

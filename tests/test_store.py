@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from csmri.cine import Cine
+from csmri.cine import Cine, Outlines
 from csmri.errors import CsmriError
 from csmri.roi import heart_box
 from csmri.store import StoreWriter, open_store, read_split
@@ -202,3 +202,14 @@ def test_bad_split_file_is_refused(tmp_path, content, message):
         read_split(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_outlines_place_the_heart_box_and_are_noted(cines, tmp_path):
+    corner = Outlines(endocardium={(0, 0): np.array([[9.0, 10.0], [11.0, 10.0]], np.float32)})
+    with StoreWriter(tmp_path / "store") as writer:
+        outlined = writer.add(cines["k_phantom_000"], "train", corner)
+        moving = writer.add(cines["k_phantom_001"], "train")
+    assert outlined.heart_box == heart_box(cines["k_phantom_000"].magnitude, corner)
+    assert outlined.heart_box != heart_box(cines["k_phantom_000"].magnitude)
+    assert "The heart box is centred on the outlines of 1 images." in outlined.notes
+    assert not any("outlines" in note for note in moving.notes)

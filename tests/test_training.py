@@ -18,7 +18,7 @@ from csmri.config import Config, read_config
 from csmri.errors import CsmriError
 from csmri.pipeline import training_batches, validation_batches
 from csmri.store import StoreWriter, open_store
-from csmri.training import ImageMean, TargetError, compiled_unet, train
+from csmri.training import ImageMean, TargetError, compiled_unet, read_record, train
 from csmri.unet import build_unet
 from csmri.weights import describe_saved_model, load_saved_model, load_weights
 
@@ -73,6 +73,25 @@ def test_loss_is_the_mean_square_error_over_the_images(padded_batch):
     ]
     wanted = sum(s.sum() for s in squares) / sum(s.size for s in squares)
     assert float(TargetError()(y_true, y_pred, sample_weight=weight)) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_relative_loss_counts_every_image_in_units_of_its_initial_error():
+    rng = np.random.default_rng(1)
+    error = rng.normal(0, 0.01, (3, 8, 8)).astype(np.float32) * np.array([1, 10, 0], np.float32).reshape(3, 1, 1)
+    y_true = np.stack([error + np.float32(0.5), np.zeros_like(error)], -1)
+    halved = (error / 2 + np.float32(0.5))[..., np.newaxis]
+    loss = TargetError(relative=True)
+    # Half of the error left is a quarter of the square, however large it was; without any there is nothing to divide.
+    assert float(loss(y_true, halved)) == pytest.approx((0.25 + 0.25 + 0) / 3, rel=1e-4)
+    assert float(loss(y_true, np.full_like(halved, 0.5))) == pytest.approx(2 / 3, rel=1e-4)
+    assert TargetError.from_config(loss.get_config()).relative
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
+def test_optimizer_of_the_config_is_used(config, name):
+    network = compiled_unet(Config(**{**config.model_dump(), "optimizer": name, "learning_rate": 0.25}), 3)
+    assert network.optimizer.name.lower() == name
+    assert float(network.optimizer.learning_rate) == 0.25
 
 
 @pytest.mark.parametrize("quantity", ["nmse", "initial_nmse", "bias"])
@@ -343,6 +362,12 @@ def test_run_from_another_start_is_refused(run, config, store, standstill):
     path, still, _ = standstill
     with pytest.raises(CsmriError, match="holds a run with --init .*final, not None"):
         train(still, store, path, report=quiet)
+
+
+def test_start_is_known_by_its_weights_not_by_its_place(store, standstill, tmp_path):
+    path, still, _ = standstill
+    moved = shutil.copytree(read_record(path)["init"], tmp_path / "moved")
+    assert train(still, store, path, init=moved, report=quiet) == path / "models" / "final"
 
 
 def test_folder_of_something_else_is_refused(config, store, tmp_path):

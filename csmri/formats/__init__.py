@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from csmri.cine import Cine, KSpace
+from csmri.cine import Cine, KSpace, Outlines
 from csmri.errors import CsmriError
 from csmri.formats import dicom, gif, nifti, npz, york
 from csmri.formats.discovery import EXPECTED, find_cines, kind_of
 
-__all__ = ["SUFFIXES", "check_suffix", "find_cines", "read", "read_cine", "write"]
+__all__ = ["SUFFIXES", "check_suffix", "find_cines", "read", "read_cine", "read_outlines", "write"]
 
 SUFFIXES = (".npz", ".nii", ".nii.gz", ".gif")
 
@@ -59,6 +59,36 @@ def read_cine(path: str | Path) -> Cine:
     if isinstance(record, KSpace):
         raise CsmriError(f"{path}: holds k-space, expected images; reconstruct it first")
     return record
+
+
+def read_outlines(cine: str | Path, outlines: str | Path | None = None) -> Outlines | None:
+    """Read the manual outlines of a cine.
+
+    Parameters
+    ----------
+    cine : path
+        As given to `read`.
+    outlines : path, optional
+        Sunnybrook contour folder of a DICOM folder, or York file; by default the York file that belongs to `cine`, if
+        it lies beside it.
+
+    Returns
+    -------
+    Outlines or None
+        None if none were named and none lie beside the cine.
+
+    Raises
+    ------
+    CsmriError
+        If there is nothing at `outlines`, or nothing that belongs to this cine.
+    """
+    cine = Path(cine)
+    if outlines is None:
+        beside = york.outlines_beside(cine)
+        return york.read_outlines(beside) if beside else None
+    if not Path(outlines).exists():
+        raise CsmriError(f"{outlines}: no such file or folder; expected outlines of {cine}")
+    return dicom.read_outlines(outlines, cine) if Path(outlines).is_dir() else york.read_outlines(outlines)
 
 
 def check_suffix(path: str | Path) -> str:

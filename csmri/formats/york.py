@@ -92,6 +92,13 @@ def read_outlines(path: str | Path) -> Outlines:
     return Outlines(endocardium, epicardium)
 
 
+def outlines_beside(path: Path) -> Path | None:
+    """Tell the file of outlines that belongs to `sol_yxzt_pat1.mat`, if it lies beside it."""
+    match = re.fullmatch(rf"{IMAGES}(_pat\d+)", path.stem)
+    beside = path.with_name(f"{OUTLINES}{match[1]}{path.suffix}") if match else None
+    return beside if beside and beside.is_file() else None
+
+
 def holds_images(path: Path) -> bool:
     """Tell cheaply whether a .mat file holds York images (and not outlines or something else)."""
     if path.name.startswith(IMAGES):

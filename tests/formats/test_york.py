@@ -5,7 +5,7 @@ import pytest
 from scipy.io import savemat
 
 from csmri.errors import CsmriError
-from csmri.formats import york
+from csmri.formats import read_outlines, york
 
 
 def volume(dtype=np.int16, shape=(6, 5, 3, 4)):
@@ -59,6 +59,20 @@ def test_outlines_count_from_zero_and_keep_x_first(tmp_path):
     assert set(outlines.endocardium) == set(outlines.epicardium) == {(1, 2)}
     np.testing.assert_allclose(outlines.endocardium[1, 2], circle(99, 119, 5), rtol=1e-6)
     np.testing.assert_allclose(outlines.epicardium[1, 2], circle(99, 119, 9), rtol=1e-6)
+
+
+def test_outlines_are_found_beside_their_cine_only(tmp_path):
+    cells = outlines_cells()
+    cells[0, 0] = np.vstack([circle(20, 30, 5), [[0, 0]], circle(20, 30, 9)])
+    savemat(tmp_path / "manual_seg_32points_pat1.mat", {"manual_seg_32points": cells})
+    found = read_outlines(tmp_path / "sol_yxzt_pat1.mat")
+    np.testing.assert_allclose(found.endocardium[0, 0], circle(19, 29, 5), rtol=1e-6)
+    assert read_outlines(tmp_path / "sol_yxzt_pat2.mat") is None
+    assert read_outlines(tmp_path / "other.npz") is None
+    named = read_outlines(tmp_path / "sol_yxzt_pat2.mat", tmp_path / "manual_seg_32points_pat1.mat")
+    np.testing.assert_array_equal(named.endocardium[0, 0], found.endocardium[0, 0])
+    with pytest.raises(CsmriError, match="nowhere: no such file or folder; expected outlines of .*pat2.mat"):
+        read_outlines(tmp_path / "sol_yxzt_pat2.mat", "nowhere")
 
 
 @pytest.mark.parametrize(
