@@ -7,6 +7,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +100,11 @@ class Results:
     logs: Mapping[tuple[str, int], Log]
     """(training, seed) -> its log; trainings in the order pretrain, standalone, transfers, others."""
     records: Sequence[Record]
-    examples: Sequence[Example]
-    """Pixels of the data set, which are not committed: empty in a fresh clone."""
+
+    @cached_property
+    def examples(self) -> Sequence[Example]:
+        """Pixels of the data set, read when asked for. They are not committed: there are none in a fresh clone."""
+        return read_examples(self.path / EXAMPLES) if (self.path / EXAMPLES).exists() else ()
 
 
 def run_folder(results: Path, training: str, seed: int) -> Path:
@@ -129,7 +133,6 @@ def read_results(path: str | Path) -> Results:
         read_study(path / STUDY) if (path / STUDY).exists() else None,
         dict(sorted(logs.items(), key=lambda item: _training_order(*item[0]))),
         read_records(path / RECORDS) if (path / RECORDS).exists() else (),
-        read_examples(path / EXAMPLES) if (path / EXAMPLES).exists() else (),
     )
     if not (results.logs or results.records or results.study):
         raise CsmriError(
@@ -155,6 +158,26 @@ def read_log(path: str | Path) -> Log:
     if not rows or not {"epoch", "nmse"} <= rows[0].keys():
         raise CsmriError(f"{path}: not the log of `csmri train`; expected the columns epoch and nmse")
     return rows
+
+
+def relative_nmse(log: Log, *, prefix: str = "") -> dict[int, float]:
+    """Epoch -> NMSE of the training images over that of their initial reconstructions.
+
+    Every epoch draws other images and masks, which are easier or harder; what is left of the initial error can be
+    compared between epochs, between trainings and with 1. The prefix `val_` gives that of the validation images.
+
+    Raises
+    ------
+    CsmriError
+        If a column is missing or holds something else than numbers.
+    """
+    try:
+        return {int(row["epoch"]): float(row[f"{prefix}nmse"]) / float(row[f"{prefix}initial_nmse"]) for row in log}
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise CsmriError(
+            f"a log holds no numbers in the columns epoch, {prefix}nmse and {prefix}initial_nmse ({error!r}); "
+            "copy the run again"
+        ) from error
 
 
 def write_records(records: Iterable[Record], path: str | Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from csmri.cine import Cine
 from csmri.phantom import make_subject
+from csmri.roi import Box
 
 # Before anything imports TensorFlow: its notes about the processor are no part of a test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -68,3 +69,65 @@ def run(config, store, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("shared") / "standalone"
     train(config, store, path, report=lambda line: None)
     return path
+
+
+@pytest.fixture
+def study_results(cines, tmp_path) -> Path:
+    """Results folder of a made-up study: 2 seeds, transfers after 2 and 5 epochs of pretraining, 3 test subjects.
+
+    Transfers reach standalone's last error of each seed after 5 and 2 of 10 epochs.
+    """
+    import json
+
+    import numpy as np
+    from scipy.ndimage import gaussian_filter1d
+
+    from csmri.config import PRETRAIN, STANDALONE, Study, write_config
+    from csmri.records import UNTRAINED, Example, Record, run_folder, write_examples, write_records
+
+    folder = tmp_path / "study_results"
+    folder.mkdir()
+    study = Study(
+        **{"seeds": (0, 1), "pretrain_at": (2, 5), "standalone_epochs": 10, "transfer_epochs": 10},
+        **{"base_channels": 2, "depth": 2, "caption": "Numerical phantoms of csmri"},
+    )
+    write_config(study, folder / "study.toml")
+    pace = {PRETRAIN: 0.5, STANDALONE: 1, "transfer_2": 2, "transfer_5": 5}
+    for seed in study.seeds:
+        for name, config in study.stages().items():
+            run = run_folder(folder, name, seed)
+            run.mkdir(parents=True)
+            write_config(config.model_copy(update={"seed": seed}), run / "config.toml")
+            record = {"seed": seed, "parameters": 1000, "images_per_epoch": 60 if name == PRETRAIN else 96}
+            (run / "run.json").write_text(json.dumps(record) + "\n")
+            final = 0.999 if name.startswith("transfer") else 1
+            rows = [
+                f"{epoch},{0.008 * (1 + seed / 10) * final * 0.8 ** (pace[name] * epoch):.6g},0.009,{1.5:.1f}"
+                for epoch in range(1, config.epochs + 1)
+            ]
+            (run / "log.csv").write_text("\n".join(["epoch,nmse,initial_nmse,seconds", *rows]) + "\n")
+
+    part = {"initial": 1.0, STANDALONE: 0.8, "transfer_2": 0.75, "transfer_5": 0.7}  # of the initial error's energy
+    trained = [(method, seed) for method in part for seed in (study.seeds if method != "initial" else (UNTRAINED,))]
+    rng = np.random.default_rng(0)
+    records = []
+    for number, subject in enumerate(("k_phantom_003", "k_phantom_004", "k_phantom_005")):
+        for acceleration in study.evaluation_accelerations:
+            for method, seed in trained:
+                for frame in range(2):
+                    nmse = 1e-3 * acceleration * (1 + number / 10) * part[method] * rng.uniform(0.98, 1.02)
+                    quality = {"nmse": nmse / 2, "nmse_heart": nmse, "ssim": 1 - 20 * nmse, "ssim_heart": 1 - 30 * nmse}
+                    quality |= {"psnr": -10 * np.log10(nmse / 9), "psnr_heart": -10 * np.log10(nmse / 5)}
+                    place = (subject, 0, frame, acceleration, acceleration)
+                    records.append(Record(*place, method, seed, **{name: float(quality[name]) for name in quality}))
+    write_records(records, folder / "records.csv")
+
+    cine = cines["k_phantom_003"]
+    examples = []
+    for index, reference in enumerate(cine.magnitude):
+        for acceleration in study.evaluation_accelerations:
+            error = gaussian_filter1d(reference, acceleration / 4, axis=0, mode="wrap") - reference
+            methods = {name: (reference + np.sqrt(part[name]) * error).astype(np.float32) for name in part}
+            examples.append(Example(cine.subject, index, acceleration, reference, methods, Box(8, 9, 15, 12)))
+    write_examples(examples, folder / "examples.npz")
+    return folder

@@ -18,6 +18,7 @@ from csmri.cli.inspect import inspect
 from csmri.cli.phantom import phantom
 from csmri.cli.prepare import prepare
 from csmri.cli.reconstruct import reconstruct
+from csmri.cli.report import report
 from csmri.cli.study import study
 from csmri.cli.train import train
 from csmri.errors import CsmriError
@@ -43,5 +44,5 @@ def main() -> None:
     """Compressed-sensing cardiac cine MRI with a residual U-net and transfer learning."""
 
 
-for _command in (phantom, inspect, prepare, study, train, reconstruct, evaluate, export, figures):
+for _command in (phantom, inspect, prepare, study, train, reconstruct, evaluate, export, figures, report):
     main.add_command(_command)

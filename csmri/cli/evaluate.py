@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 @click.argument("models", nargs=-1, metavar="[MODEL|NAME=MODEL]...")
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder for records.csv, table2.md and examples.npz."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder for records.csv, evaluation.json and examples.npz.",
 )
 @click.option(
     "--split",
@@ -80,6 +83,7 @@ def evaluate(
     from csmri.store import open_store
     from csmri.tables import table2
 
+    accelerations = tuple(dict.fromkeys(accelerations))  # one given twice would count twice
     opened = open_store(store)
     correctors = [_load(model) for model in models]
     law = evaluation.common_law(correctors, **({"mask_law": mask_law} if mask_law else {}))
@@ -104,9 +108,6 @@ def evaluate(
     write_records(records, out / RECORDS)
     if examples:
         write_examples(examples, out / "examples.npz")
-    # From the rounded records of the file, so that whoever makes the table again gets the same.
-    table = table2(read_records(out / RECORDS))
-    (out / "table2.md").write_text(table + "\n", encoding="utf-8")
     description = {
         "git_revision": git_revision(),
         "versions": versions(),
@@ -122,7 +123,8 @@ def evaluate(
         "seed": seed,
     }
     (out / "evaluation.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-    click.echo(table)
+    # From the rounded records of the file, so that whoever makes the table again gets the same.
+    click.echo(table2(read_records(out / RECORDS)))
     click.echo(f"{out}: {len(records):,} records of {len(entries)} subjects; `csmri figures {out}` draws them")
 
 

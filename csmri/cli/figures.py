@@ -1,16 +1,28 @@
-"""`csmri figures`: draw what records hold."""
+"""`csmri figures`: draw the paper's figures and write its tables from what a results folder holds.
+
+The functions here are also what the scripts beside the results call; each makes one figure or table.
+"""
 
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from csmri.cli.quiet import import_tensorflow
 from csmri.errors import CsmriError
+
+if TYPE_CHECKING:
+    from csmri.config import Network
+    from csmri.records import Results
 
 KEPT = ("log.csv", "config.toml", "run.json")
 """What is copied of a run."""
+PICTURES = (".png", ".svg")
 
 
 @click.command()
@@ -22,16 +34,147 @@ KEPT = ("log.csv", "config.toml", "run.json")
     type=click.Path(path_type=Path),
     help="Run whose log, config and record are copied into RESULTS/runs first; give several times.",
 )
-@click.option("--caption", default="", help="Attribution under the pictures.")
+@click.option("--caption", default="", help="Attribution under figure 4 where no study.toml has one.")
 def figures(results: Path, runs: tuple[Path, ...], caption: str) -> None:
-    """Draw learning curves and reconstructions, and print table 2, from the records in the folder RESULTS."""
-    from csmri.config import read_config
-    from csmri.figures import render_learning_curves, render_reconstructions
-    from csmri.records import read_results, run_folder
-    from csmri.tables import table2
+    """Draw figures 1 to 4 and write tables 1 and 2 into the folder RESULTS from what it holds.
+
+    Prints table 2 and the epochs that transfer learning saves.
+    """
+    from csmri.figures.panels import SHEET
+    from csmri.records import read_results
+    from csmri.tables import markdown, quality_tables, savings, savings_table
 
     if not results.is_dir():
-        raise CsmriError(f"{results}: no such folder; `csmri evaluate --out {results}` makes it")
+        raise CsmriError(f"{results}: no such folder; `csmri study` or `csmri evaluate --out {results}` makes it")
+    _keep_runs(results, runs)
+    found = read_results(results)
+    draws: list[Callable[[Results], Sequence[Path]]] = [draw_unet, draw_blocks]
+    if found.logs:
+        draws.append(draw_learning_curves)
+    if found.examples:
+        write_figure4_panels(found, caption)
+    if (results / SHEET).exists():
+        draws.append(draw_reconstructions)
+    if found.study:
+        draws.append(write_table1)
+    if found.records:
+        draws.append(write_table2)
+    for draw in draws:
+        for path in draw(found):
+            click.echo(f"{path}: written")
+    tables = quality_tables(found.records)[:1] if found.records else []
+    if saved := savings(found):
+        tables.append(savings_table(saved))
+    for table in tables:
+        click.echo("\n".join(["", table.title, markdown(table.rows), *table.notes]))
+
+
+def redraw(draw: Callable[[Results], Sequence[Path]], script: str) -> None:
+    """Make one figure or table for a script: of the folder given to it, or else of `acdc` beside it."""
+    from csmri.records import read_results
+
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(script).parent / "acdc"
+    try:
+        for path in draw(read_results(folder)):
+            click.echo(f"{path}: written")
+    except CsmriError as error:
+        sys.exit(f"{Path(script).name}: {error}")
+
+
+def draw_unet(results: Results) -> list[Path]:
+    """Draw figure 1 of the network that the results are of; of the paper's where they do not tell."""
+    import_tensorflow()
+    from csmri.figures import render_unet
+    from csmri.unet import build_unet
+
+    size = _network(results)
+    model = build_unet(base_channels=size.base_channels, depth=size.depth)
+    return _each(results, "fig1_unet", lambda path: render_unet(model, path))
+
+
+def draw_blocks(results: Results) -> list[Path]:
+    """Draw figure 2, which is the same for all results."""
+    from csmri.figures import render_blocks
+
+    return _each(results, "fig2_blocks", render_blocks)
+
+
+def draw_learning_curves(results: Results) -> list[Path]:
+    """Draw figure 3 from the logs, and print what the transfers save."""
+    from csmri.figures import render_learning_curves
+    from csmri.tables import savings
+
+    if not results.logs:
+        raise CsmriError(
+            f"{results.path}: has no logs runs/seed_*/*/log.csv; `csmri figures --run RUN` keeps them there"
+        )
+    for saving in savings(results):
+        click.echo(f"{saving.training} as good as standalone at its end: {saving}")
+    caption = results.study.caption if results.study else ""
+    return _each(results, "fig3_learning_curves", lambda path: render_learning_curves(results, path, caption=caption))
+
+
+def write_figure4_panels(results: Results, caption: str = "") -> list[Path]:
+    """Write what figure 4 shows of the examples, so that it can be drawn without them."""
+    from csmri.figures import choose_examples, make_panels, write_panels
+
+    subject, attribution = "", caption
+    if results.study:
+        subject, attribution = results.study.example_subject, results.study.caption or caption
+    return write_panels(make_panels(choose_examples(results.examples, subject)), results.path, caption=attribution)
+
+
+def draw_reconstructions(results: Results) -> list[Path]:
+    """Draw figure 4 from its panels."""
+    from csmri.figures import read_panels, render_panels
+
+    panels, caption = read_panels(results.path)
+    return _each(results, "fig4_reconstructions", lambda path: render_panels(panels, path, caption=caption))
+
+
+def write_table1(results: Results) -> Sequence[Path]:
+    """Write table 1, the hyper-parameters, from the study's config and what was tried."""
+    from csmri.records import STUDY
+    from csmri.tables import table1, write_tables
+
+    if results.study is None:
+        raise CsmriError(f"{results.path}: has no {STUDY}; table 1 is of a study that `csmri study` made")
+    return write_tables(table1(results.study, results.path), results.path / "table1_hyperparameters.md")
+
+
+def write_table2(results: Results) -> Sequence[Path]:
+    """Write table 2 with its test, PSNR and SSIM, and the savings of figure 3."""
+    from csmri.records import RECORDS
+    from csmri.tables import quality_tables, savings, savings_table, write_tables
+
+    if not results.records:
+        raise CsmriError(f"{results.path}: has no {RECORDS}; `csmri evaluate --out {results.path}` writes it")
+    tables = quality_tables(results.records)
+    if saved := savings(results):
+        tables.append(savings_table(saved))
+    return write_tables(tables, results.path / "table2_nmse.md")
+
+
+def _each(results: Results, name: str, render: Callable[[Path], None]) -> list[Path]:
+    paths = [results.path / f"{name}{suffix}" for suffix in PICTURES]
+    for path in paths:
+        render(path)
+    return paths
+
+
+def _network(results: Results) -> Network:
+    from csmri.config import Network, read_config
+    from csmri.records import run_folder
+
+    configs = [run_folder(results.path, training, seed) / "config.toml" for training, seed in results.logs]
+    kept = [path for path in configs if path.exists()]
+    return results.study or (read_config(kept[0]) if kept else Network())
+
+
+def _keep_runs(results: Path, runs: Sequence[Path]) -> None:
+    from csmri.config import read_config
+    from csmri.records import run_folder
+
     for run in runs:
         if not all((run / name).is_file() for name in KEPT):
             raise CsmriError(f"{run}: not a run with a finished epoch; expected {', '.join(KEPT)} in it")
@@ -40,13 +183,3 @@ def figures(results: Path, runs: tuple[Path, ...], caption: str) -> None:
         destination.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             shutil.copyfile(run / name, destination / name)
-
-    found = read_results(results)
-    if found.logs:
-        render_learning_curves({name: log for (name, _), log in found.logs.items()}, results / "learning_curves.png")
-        click.echo(f"{results / 'learning_curves.png'}: drawn")
-    if found.examples:
-        render_reconstructions(found.examples, results / "reconstructions.png", caption=caption)
-        click.echo(f"{results / 'reconstructions.png'}: drawn")
-    if found.records:
-        click.echo(table2(found.records))

@@ -20,16 +20,28 @@ from csmri.errors import CsmriError
     type=click.Path(path_type=Path),
     help='TOML file: train = ["subject", ...], also pretrain, validation, test.',
 )
-def prepare(sources: tuple[Path, ...], store: Path, split_file: Path) -> None:
+@click.option(
+    "--outlines",
+    "outline_places",
+    multiple=True,
+    metavar="SUBJECT=PATH",
+    help="Manual outlines for the heart box: a Sunnybrook folder or a York file; one beside a York cine is found.",
+)
+def prepare(sources: tuple[Path, ...], store: Path, split_file: Path, outline_places: tuple[str, ...]) -> None:
     """Read the cines of SOURCE... and write the prepared STORE: a shard per subject, a manifest with sha256.
 
-    A source is a file, a DICOM folder, or a folder of many cines. Only subjects that the split names are taken.
+    A source is a file, a DICOM folder, or a folder of many cines. Only subjects that the split names are taken. Look at
+    STORE/heart_boxes.png: quality is judged inside these boxes.
     """
     import_tensorflow()
-    from csmri.formats import find_cines, read_cine
+    from csmri.figures.boxes import render_heart_boxes
+    from csmri.formats import find_cines, read_cine, read_outlines
+    from csmri.roi import motion_map
     from csmri.store import StoreWriter, read_split
 
     split_of = read_split(split_file)
+    outlines_of = _outlines_of(outline_places, split_of)
+    views = []
     paths = [path for source in sources for path in find_cines(source)]
     missing, left_out = dict(split_of), []
     with StoreWriter(store) as writer, click.progressbar(paths, label=f"preparing {store}") as progress:
@@ -38,14 +50,30 @@ def prepare(sources: tuple[Path, ...], store: Path, split_file: Path) -> None:
             if cine.subject not in split_of:
                 left_out.append(cine.subject)
                 continue
-            writer.add(cine, split_of[cine.subject])
+            outlines = read_outlines(path, outlines_of.get(cine.subject))
+            entry = writer.add(cine, split_of[cine.subject], outlines)
+            middle = cine.magnitude[cine.n_slices // 2].mean(axis=0)
+            views.append((cine.subject, middle, motion_map(cine.magnitude), entry.heart_box))
             missing.pop(cine.subject, None)
         if missing:
             raise CsmriError(
                 f"{split_file}: names {', '.join(missing)}, which {' '.join(map(str, sources))} does not hold; "
                 f"it holds {', '.join([*(s for s in split_of if s not in missing), *left_out])}"
             )
+    render_heart_boxes(views, store / "heart_boxes.png")
     if left_out:
         click.echo(f"not in {split_file}, left out: {', '.join(left_out)}")
     counts = [f"{list(split_of.values()).count(split)} {split}" for split in dict.fromkeys(split_of.values())]
     click.echo(f"{store}: {len(split_of)} subjects ({', '.join(counts)})")
+
+
+def _outlines_of(places: tuple[str, ...], split_of: dict[str, str]) -> dict[str, Path]:
+    found = {}
+    for place in places:
+        subject, equals, path = place.partition("=")
+        if not equals:
+            raise CsmriError(f"--outlines {place}: expected SUBJECT=PATH")
+        if subject not in split_of:
+            raise CsmriError(f"--outlines {place}: {subject!r} is in no split; those are {', '.join(split_of)}")
+        found[subject] = Path(path)
+    return found

@@ -101,7 +101,7 @@ def _simulated(
     slices = simulate_slices(cine, acceleration, seed=seed, law=law, correctors=(corrector,))
     with click.progressbar(slices, length=cine.n_slices, label="slices") as progress:
         done = list(progress)
-    box = heart_box(cine.magnitude)
+    box = heart_box(cine.magnitude, spacing_mm=cine.spacing_mm)
     rows = [["method", "NMSE x 1e-3", "NMSE heart x 1e-3", "PSNR heart, dB", "SSIM heart"]]
     for method in done[0].methods:
         quality = [

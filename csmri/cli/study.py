@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.figures import figures
 from csmri.cli.quiet import import_tensorflow
+from csmri.cli.report import report
 from csmri.config import read_study
 
 
@@ -28,7 +30,7 @@ def study(config: Path, results: Path | None, work: Path | None, plan: bool) -> 
     """Run the comparison of the paper as the TOML file CONFIG describes it.
 
     For every seed: pretraining, standalone learning, transfer from each saved pretraining, evaluation on the test
-    subjects. Then the figures and tables. A stage that is done is never run twice.
+    subjects; then figures, tables and report. A stage that is done is never run twice.
     """
     experiment = read_study(config)
     folder = results or Path("results") / config.stem.removeprefix("study_")
@@ -40,4 +42,6 @@ def study(config: Path, results: Path | None, work: Path | None, plan: bool) -> 
     if plan:
         click.echo(run.plan_text(run.measure_pace()))
     elif run.run(report=click.echo):
-        click.echo(f"{folder}: done; `csmri figures {folder}` draws it")
+        context = click.get_current_context()
+        context.invoke(figures, results=folder, runs=(), caption="")
+        context.invoke(report, results=folder, examples=None, out=None, note="", slices=3)

@@ -1,7 +1,8 @@
 """Tune what table 1 of the paper held (it is lost): optimiser, learning rate, batch size, schedule.
 
-Only training subjects are used: patient061 to 063 learn, patient064 is held out. The learning rate of the pretraining
-is tuned on the Y set: patients 001 to 046 learn, 081, 083 and 085 are held out. Every run sees the same number of images.
+Only training subjects are used: patient061 to 063 learn, patient064 is held out. The learning rate of the
+pretraining is tuned on the Y set: patients 001 to 046 learn, 081, 083 and 085 are held out. Every run sees the same
+number of images.
 
     python results/acdc/tune.py WORK
 

@@ -38,8 +38,12 @@ FILES = {
     "renamed.mat": "no MATLAB file\n",
     "renamed.npz": "no archive\n",
     "other.csv/records.csv": "a,b\n1,2\n",
-    "other.log/runs/one/log.csv": "a,b\n1,2\n",
+    "other.log/runs/seed_0/one/log.csv": "a,b\n1,2\n",
     "other.npz/examples.npz": "no archive\n",
+    "other.npz/study.toml": "",
+    "study_no_store.toml": "pretrain_store = 'nowhere'\ntarget_store = 'nowhere'\n",
+    "study_half.toml": "target_store = 'nowhere'\n",
+    "study_unknown_key.toml": "epochs = 3\n",
 }
 
 
@@ -122,7 +126,27 @@ CASES = {
     "export-wrong-path": ("export {w}/missing {o}/model", "missing: not a run folder"),
     "figures-wrong-path": ("figures {o}/missing", "missing: no such folder"),
     "figures-wrong-run": ("figures {w}/other.csv --run {w}/missing", "missing: not a run with a finished epoch"),
+    "report-wrong-path": ("report {o}/missing", "missing: no such folder"),
+    "report-wrong-examples": ("report {w}/other.npz --examples {w}/notes.txt", "notes.txt: not the examples"),
+    "study-wrong-path": ("study {w}/missing --out {o}/study", "missing: cannot read the study"),
+    "study-wrong-store": ("study {w}/study_no_store.toml --out {o}/study", "pretrain_store = 'nowhere': no such store"),
+    "study-half-the-stores": ("study {w}/study_half.toml --out {o}/study", "give both pretrain_store and target_store"),
+    "study-unknown-key": ("study {w}/study_unknown_key.toml --out {o}/study", "unknown key 'epochs'; allowed are"),
+    "study-into-a-file": ("study {w}/study_no_store.toml --out {w}/notes.txt", "notes.txt: is a file"),
+    "study-into-other-results": (
+        "study {w}/study_no_store.toml --out {w}/other.csv",
+        "holds results that are no study",
+    ),
+    "prepare-outlines-of-nobody": (
+        "prepare {w}/cine.npz {o}/store --split {w}/split.toml --outlines nobody={w}/empty",
+        "--outlines nobody=",
+    ),
+    "prepare-outlines-of-another-kind": (
+        "prepare {w}/cine.npz {o}/store --split {w}/split.toml --outlines k_phantom_002={w}/notes.txt",
+        "notes.txt: ",
+    ),
     # an empty folder
+    "report-empty-folder": ("report {w}/empty", "empty: holds neither"),
     "inspect-empty-folder": ("inspect {w}/empty", "empty: no cine among 0 files"),
     "prepare-empty-folder": ("prepare {w}/empty {o}/store --split {w}/split.toml", "empty: no cine among 0 files"),
     "reconstruct-empty-folder": (
@@ -146,6 +170,7 @@ CASES = {
     "figures-other-records": ("figures {w}/other.csv", "records.csv: not a table of records"),
     "figures-other-log": ("figures {w}/other.log", "log.csv: not the log of `csmri train`"),
     "figures-other-examples": ("figures {w}/other.npz", "examples.npz: not the examples"),
+    "report-other-records": ("report {w}/other.csv", "records.csv: not a table of records"),
     "export-into-a-file": ("export {w}/run {w}/notes.txt", "notes.txt: exists already"),
     "train-into-a-file": ("train {w}/good.toml --store {w}/store --out {w}/notes.txt", "notes.txt: is a file"),
     "prepare-into-a-file": ("prepare {w}/cine.npz {w}/notes.txt --split {w}/split.toml", "notes.txt: exists already"),

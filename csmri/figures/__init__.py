@@ -1,0 +1,24 @@
+"""Records, logs, examples and a network -> the paper's figures; never runs a model."""
+
+from csmri.figures.blocks import render_blocks
+from csmri.figures.curves import render_learning_curves
+from csmri.figures.panels import Panels, choose_examples, make_panels, read_panels, write_panels
+from csmri.figures.pictures import picture_suffix
+from csmri.figures.reconstructions import render_panels, render_reconstructions
+from csmri.figures.unet import Operation, describe_network, render_unet
+
+__all__ = [
+    "Operation",
+    "Panels",
+    "choose_examples",
+    "describe_network",
+    "make_panels",
+    "picture_suffix",
+    "read_panels",
+    "render_blocks",
+    "render_learning_curves",
+    "render_panels",
+    "render_reconstructions",
+    "render_unet",
+    "write_panels",
+]

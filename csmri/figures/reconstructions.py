@@ -1,0 +1,115 @@
+"""Figure 4: images, temporal profiles and error maps of the methods beside the ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from csmri.figures.panels import GROUND_TRUTH, Panels, make_panels
+from csmri.figures.pictures import GREY, ORANGE, SKY, WIDTH, caption_size, new_figure
+from csmri.records import Example
+from csmri.tables import method_label
+
+GAP, TITLE, HEADS, CAPTION, LEFT, PROFILE = 0.06, 0.24, 0.19, 0.24, 0.24, 0.36
+"""Inches: between panels, for a block's title, its column heads, the caption, the rows' names; profile: over width."""
+
+
+def render_reconstructions(examples: Sequence[Example], path: str | Path, *, caption: str = "") -> None:
+    """Draw figure 4 from images: one block an example; see `panels.make_panels` for what is shown of it."""
+    render_panels(make_panels(examples), path, caption=caption)
+
+
+def render_panels(panels: Sequence[Panels], path: str | Path, *, caption: str = "") -> None:
+    """Draw figure 4 from its panels.
+
+    Columns: the methods, then the ground truth with the heart box and the line of the profile on it. Rows: images of
+    one frame in one gray window, the profile of the line with time running downwards, absolute errors on one scale for
+    all blocks. Over each error map stands the NMSE x 10^3 of the shown frame in the heart box.
+    """
+    n_columns = max(len(one.methods) for one in panels) + 1
+    tile = min(1.55, (WIDTH - LEFT - GAP * n_columns) / n_columns)
+    heights = [_block_height(one, tile) for one in panels]
+    total = sum(heights) + (CAPTION if caption else 0.06)
+    width = LEFT + n_columns * (tile + GAP)
+    with new_figure(path, figsize=(width, total)) as figure:
+        top = total
+        for one, height in zip(panels, heights, strict=True):
+            _draw_block(figure, one, top, tile)
+            top -= height
+        if caption:
+            figure.text(0.5, 0.07 / total, caption, ha="center", fontsize=caption_size(caption, width), color=GREY)
+
+
+def _block_height(panels: Panels, tile: float) -> float:
+    return TITLE + HEADS + tile * (2 * _aspect(panels) + PROFILE) + 3 * GAP
+
+
+def _aspect(panels: Panels) -> float:
+    return panels.images.shape[1] / panels.images.shape[2]
+
+
+def _draw_block(figure: Figure, panels: Panels, top: float, tile: float) -> None:
+    width, total = figure.get_size_inches()
+
+    def axes_at(column: int, y: float, height: float, *, w: float = tile) -> Axes:
+        axes = figure.add_axes(((LEFT + column * (tile + GAP)) / width, y / total, w / width, height / total))
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        return axes
+
+    title = f"R = {panels.acceleration:g} · {panels.subject}, slice {panels.slice}, frame {panels.frame}"
+    figure.text(LEFT / width, (top - 0.17) / total, title, fontsize=8.5, fontweight="bold")
+    side = tile * _aspect(panels)
+    y_image = top - TITLE - HEADS - side
+    y_profile = y_image - GAP - tile * PROFILE
+    y_error = y_profile - GAP - side
+    for column, name in enumerate([*panels.methods, GROUND_TRUTH]):
+        gray = {"cmap": "gray", "vmin": 0, "vmax": 255, "interpolation": "bilinear", "aspect": "auto"}
+        image = axes_at(column, y_image, side)
+        image.imshow(panels.images[column], **gray)  # type: ignore[arg-type]
+        image.set_title(method_label(name), fontsize=8, pad=3)
+        axes_at(column, y_profile, tile * PROFILE).imshow(panels.profiles[column], **gray)  # type: ignore[arg-type]
+        if name == GROUND_TRUTH:
+            _mark(image, panels)
+            _draw_scale(axes_at(column, y_error, side), panels.error_percent)
+        else:
+            error = axes_at(column, y_error, side)
+            error.imshow(panels.errors[column], **{**gray, "cmap": "inferno"})  # type: ignore[arg-type]
+            text = f"{1e3 * panels.nmse_heart[column]:.2f}"
+            error.text(0.04, 0.96, text, color="white", fontsize=7, va="top", transform=error.transAxes)
+    for y, height, label in (
+        (y_image, side, "image"),
+        (y_profile, tile * PROFILE, "← time"),
+        (y_error, side, "error"),
+    ):
+        place = ((LEFT - 0.06) / width, (y + height / 2) / total)
+        figure.text(*place, label, rotation=90, ha="right", va="center", fontsize=7.5)
+
+
+def _mark(image: Axes, panels: Panels) -> None:
+    box = panels.box
+    corner = (box.x - 0.5, box.y - 0.5)
+    image.add_patch(Rectangle(corner, box.width, box.height, fill=False, ec=ORANGE, lw=1.1))
+    image.axhline(panels.line, color=SKY, lw=1, linestyle=(0, (4, 2)))
+
+
+def _draw_scale(axes: Axes, error_percent: float) -> None:
+    """Colour bar of the error maps, and what the numbers and lines are, in the place under the ground truth."""
+    bar = axes.inset_axes((0.06, 0.06, 0.09, 0.88))
+    bar.imshow([[i] for i in range(255, -1, -1)], cmap="inferno", aspect="auto", extent=(0, 1, 0, error_percent))
+    bar.set_xticks([])
+    bar.yaxis.tick_right()
+    bar.set_yticks([0, error_percent / 2, error_percent], [f"{v:g} %" for v in (0, error_percent / 2, error_percent)])
+    bar.tick_params(labelsize=7, length=2, pad=2)
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    note = {"fontsize": 6, "va": "center", "linespacing": 1.15}
+    axes.text(0.4, 0.86, "absolute error,\n% of the slice's\nmaximum", **note)  # type: ignore[arg-type]
+    axes.text(0.4, 0.55, "numbers: heart-box\nNMSE × 10³ of\nthis frame", **note)  # type: ignore[arg-type]
+    axes.add_patch(Rectangle((0.4, 0.25), 0.13, 0.09, fill=False, ec=ORANGE, lw=1.1))
+    axes.text(0.58, 0.295, "heart box", **note)  # type: ignore[arg-type]
+    axes.plot([0.4, 0.53], [0.13, 0.13], color=SKY, lw=1.2, linestyle=(0, (3, 1.2)))
+    axes.text(0.58, 0.13, "profile's line", **note)  # type: ignore[arg-type]

@@ -1,0 +1,11 @@
+"""Figure 1: the U-net of the study, drawn from the Keras model.
+
+    python results/fig1_unet.py [RESULTS]
+
+RESULTS is the folder that `csmri study` or `csmri evaluate` wrote, results/acdc if none is given.
+"""
+
+from csmri.cli.figures import draw_unet, redraw
+
+if __name__ == "__main__":
+    redraw(draw_unet, __file__)

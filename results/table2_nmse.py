@@ -1,0 +1,11 @@
+"""Table 2: NMSE of every method with a paired test, PSNR, SSIM and the savings, from records.csv.
+
+    python results/table2_nmse.py [RESULTS]
+
+RESULTS is the folder that `csmri study` or `csmri evaluate` wrote, results/acdc if none is given.
+"""
+
+from csmri.cli.figures import redraw, write_table2
+
+if __name__ == "__main__":
+    redraw(write_table2, __file__)
