@@ -155,8 +155,15 @@ def read_log(path: str | Path) -> Log:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError) as error:
         raise CsmriError(f"{path}: cannot read the log: {getattr(error, 'strerror', None) or error}") from error
-    if not rows or not {"epoch", "nmse"} <= rows[0].keys():
-        raise CsmriError(f"{path}: not the log of `csmri train`; expected the columns epoch and nmse")
+    try:
+        sound = bool(rows) and all(int(row["epoch"]) > 0 and float(row["initial_nmse"]) > 0 for row in rows)
+        sound = sound and all(float(row["nmse"]) >= 0 for row in rows)
+    except (KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise CsmriError(
+            f"{path}: not the log of `csmri train`; expected numbers in the columns epoch, nmse and initial_nmse"
+        )
     return rows
 
 
@@ -165,19 +172,8 @@ def relative_nmse(log: Log, *, prefix: str = "") -> dict[int, float]:
 
     Every epoch draws other images and masks, which are easier or harder; what is left of the initial error can be
     compared between epochs, between trainings and with 1. The prefix `val_` gives that of the validation images.
-
-    Raises
-    ------
-    CsmriError
-        If a column is missing or holds something else than numbers.
     """
-    try:
-        return {int(row["epoch"]): float(row[f"{prefix}nmse"]) / float(row[f"{prefix}initial_nmse"]) for row in log}
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise CsmriError(
-            f"a log holds no numbers in the columns epoch, {prefix}nmse and {prefix}initial_nmse ({error!r}); "
-            "copy the run again"
-        ) from error
+    return {int(row["epoch"]): float(row[f"{prefix}nmse"]) / float(row[f"{prefix}initial_nmse"]) for row in log}
 
 
 def write_records(records: Iterable[Record], path: str | Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 
@@ -36,7 +37,12 @@ def make_example(seed=0, **fields):
 def make_results(path, factor=1.0, names=("standalone", "transfer"), seeds=(0,)):
     logs = {
         (name, seed): [
-            {"epoch": str(i), "nmse": str(factor * 0.01 / i / (number + 1) + seed * 1e-3), "val_nmse": "0.02"}
+            {
+                "epoch": str(i),
+                "nmse": str(factor * 0.01 / i / (number + 1) + seed * 1e-3),
+                "val_nmse": "0.02",
+                **dict.fromkeys(("initial_nmse", "val_initial_nmse"), "0.04"),
+            }
             for i in (1, 2, 3)
         ]
         for number, name in enumerate(names)
@@ -114,7 +120,7 @@ def test_curves_name_their_runs(tmp_path):
     found = comments(tmp_path / "curves.svg")
     for name in ("standalone", "standalone, validation", "transfer: 1.5×, epoch 2", "mine", "mine, validation"):
         assert name in found
-    assert "standalone after 3 epochs: 1.67" in found
+    assert "standalone after 3 epochs: 0.0417" in found
     assert not [name for name in found if name.startswith(("pretrain", "transfer, validation"))]
 
 
@@ -130,11 +136,12 @@ def test_curves_of_a_study_carry_savings_and_seeds(study_results, tmp_path):
     for name in (
         "transfer 2: 2×, epoch 5",
         "transfer 5: 5×, epoch 2",
-        "standalone after 10 epochs: 0.902",
+        "standalone after 10 epochs: 0.1",
         "whose data",
     ):
         assert name in found
-    assert found.count("5") + found.count("2") >= 2  # beside the marks
+    marks = re.findall(r"fill: #ffffff; stroke: #[0-9a-f]{6}; stroke-width: 1.6", (tmp_path / "curves.svg").read_text())
+    assert len(set(marks)) == 2  # one a transfer, in its colour
 
 
 # --- examples and pictures

@@ -14,7 +14,7 @@ from csmri.tables import savings, savings_table
 def make_results(path, curves):
     """Results with logs {(training, seed): NMSE after every epoch}."""
     logs = {
-        key: [{"epoch": str(epoch), "nmse": str(nmse)} for epoch, nmse in enumerate(values, 1)]
+        key: [{"epoch": str(epoch), "nmse": str(nmse), "initial_nmse": "1"} for epoch, nmse in enumerate(values, 1)]
         for key, values in curves.items()
     }
     return Results(path, None, logs, ())

@@ -426,9 +426,7 @@ def test_curves_read_out_the_epoch_under_the_pointer(player):
 
 
 def test_a_page_without_images_works(browser, study_folder, tmp_path):
-    from dataclasses import replace
-
-    render_report(replace(read_results(study_folder), examples=()), tmp_path / "page.html")
+    render_report(read_results(study_folder), tmp_path / "page.html", examples=())
     browser.get_log("browser")
     browser.get((tmp_path / "page.html").as_uri())
     browser.find_element(By.ID, "theme").click()

@@ -304,8 +304,12 @@ def test_command_writes_the_page(study_folder, tmp_path):
     [
         ("study.json", "{", "study.json: not the JSON"),
         ("study.json", "[1]", "study.json: expected a JSON object, found list"),
-        ("runs/seed_0/standalone/log.csv", "epoch,nmse\n1,many\n", "standalone/log.csv: expected numbers"),
-        ("runs/seed_0/pretrain/run.json", "no", "run.json: not the JSON"),
+        (
+            "runs/seed_0/standalone/log.csv",
+            "epoch,nmse\n1,many\n",
+            "standalone/log.csv: not the log of `csmri train`; expected numbers",
+        ),
+        ("runs/seed_0/pretrain/run.json", "no", "run.json: damaged; expected the record"),
         ("examples.npz", "no", "not the examples"),
     ],
 )
