@@ -9,16 +9,11 @@ DEMO := demo
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
-	$(CSMRI) phantom $(DEMO)/phantoms --domain york --subjects 8 --size 96 --slices 5
-	$(CSMRI) phantom $(DEMO)/phantoms --domain k --subjects 5 --size 96 --slices 5
-	$(CSMRI) prepare $(DEMO)/phantoms $(DEMO)/store --split configs/demo_split.toml
-	$(CSMRI) train configs/demo_pretrain.toml --store $(DEMO)/store --out $(DEMO)/pretrain
-	$(CSMRI) train configs/demo_target.toml --store $(DEMO)/store --out $(DEMO)/standalone
-	$(CSMRI) train configs/demo_target.toml --store $(DEMO)/store --out $(DEMO)/transfer --init $(DEMO)/pretrain/models/final
-	$(CSMRI) evaluate $(DEMO)/standalone/models/final $(DEMO)/transfer/models/final $(DEMO)/store --out $(DEMO)/results
-	$(CSMRI) reconstruct $(DEMO)/phantoms/k_phantom_003.npz $(DEMO)/results/beating.gif --model $(DEMO)/transfer/models/final --acceleration 4
-	$(CSMRI) figures $(DEMO)/results --run $(DEMO)/standalone --run $(DEMO)/transfer
-	@echo "Look at $(DEMO)/results: reconstructions.png, learning_curves.png, beating.gif"
+	$(CSMRI) study configs/study_demo.toml --out $(DEMO)
+	$(CSMRI) study configs/study_demo.toml --out $(DEMO)
+	$(CSMRI) phantom $(DEMO)/phantoms --domain k --subjects 1 --first 9 --size 128 --slices 3
+	$(CSMRI) reconstruct $(DEMO)/phantoms/k_phantom_009.npz $(DEMO)/beating.gif --model pretrained --acceleration 4
+	@echo "Open $(DEMO)/report.html; look at $(DEMO)/fig3_learning_curves.png and $(DEMO)/beating.gif"
 
 test: $(VENV)/tested
 	$(VENV)/bin/python -m pytest

@@ -112,6 +112,8 @@ class Study(Training):
     """Prepared store with the K set in its splits `train` and `test`; phantoms are made where both are empty."""
     pretrain_at: Annotated[Epochs, Field(min_length=1)] = (10, 20, 50)
     """Epochs of pretraining whose weights a transfer starts from; the last ends the pretraining."""
+    pretrain_once: bool = False
+    """Pretrain with the first seed only: the transfers of all seeds start from one network, as from a published one."""
     pretrain_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     pretrain_augment: bool = False
     pretrain_passes: Annotated[int, Field(ge=1)] = 1

@@ -207,9 +207,12 @@ class StudyRun:
         images = {name: training_batches(self._store(config), config).n_frames for name, config in configs.items()}
         for seed in self.study.seeds:
             folder = self.work / f"seed_{seed}"
-            saved = folder / PRETRAIN / MODELS
+            origin = self.work / f"seed_{self.study.seeds[0]}" if self.study.pretrain_once else folder
+            saved = origin / PRETRAIN / MODELS
             inits = {transfer_name(epoch): saved / f"epoch_{epoch:03d}" for epoch in self.study.pretrain_at}
             for name, config in configs.items():
+                if name == PRETRAIN and origin != folder:
+                    continue
                 seeded = config.model_copy(update={"seed": seed})
                 stages.append(Stage(seed, name, seeded, folder / name, inits.get(name), images[name]))
             stages.append(Stage(seed, EVALUATE, None, folder / RECORDS, images=n_tested))

@@ -184,6 +184,13 @@ def test_folder_of_other_results_is_refused(study, tmp_path):
         StudyRun(study, tmp_path / "file")
 
 
+def test_one_pretraining_can_serve_all_seeds(study, results, tmp_path):
+    run = StudyRun(changed(study, seeds=(3, 4), pretrain_once=True), tmp_path / "results")
+    assert [stage.seed for stage in run.stages if stage.name == "pretrain"] == [3]
+    inits = {stage.init for stage in run.stages if stage.name == "transfer_2"}
+    assert inits == {tmp_path / "results" / "work" / "seed_3" / "pretrain" / "models" / "epoch_002"}
+
+
 def test_phantoms_are_made_where_no_store_is_named(tmp_path):
     study = Study(**FIELDS, phantom_subjects=(1, 2, 1), phantom_size=32, phantom_slices=1)
     run = StudyRun(study, tmp_path / "results")
