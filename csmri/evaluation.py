@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from csmri.config import EVALUATION_ACCELERATIONS, Sampling
 from csmri.errors import CsmriError
 from csmri.kspace.fourier import fft_y
@@ -57,6 +59,11 @@ def evaluate(
         for acceleration in accelerations:
             check_acceleration(acceleration, entry.matrix[0])
     return _records(store, entries, tuple(correctors), law, accelerations, seed, visit)
+
+
+def spread_slices(n_slices: int, n_shown: int) -> set[int]:
+    """Choose at most so many slices to show, spread from base to apex without the ends; the middle one for 1."""
+    return {round(position) for position in np.linspace(0, n_slices - 1, n_shown + 2)[1:-1]}
 
 
 def check_names(correctors: Sequence[Corrector]) -> None:

@@ -14,14 +14,20 @@ from csmri.config import read_config
 from csmri.errors import CsmriError
 from csmri.reconstruction import load_corrector
 from csmri.training import CHECKPOINT, CONFIG, RECORD, epochs_behind, load_checkpoint, read_record
+from csmri.unet import build_unet
 from csmri.weights import write_saved_model
 
 PARITY = {"float32": 1e-5, "mixed_bfloat16": 1e-2}
 """Largest difference allowed between SavedModel and Keras model, relative to the images' maximum."""
 
 
-def export(run: str | Path, out: str | Path) -> tuple[int, float]:
+def export(run: str | Path, out: str | Path, *, precision: str = "") -> tuple[int, float]:
     """Write the network of a run, as far as it was trained, as a SavedModel, and check it.
+
+    Parameters
+    ----------
+    precision : "float32", "mixed_bfloat16" or ""
+        Arithmetic of the SavedModel, by default that of the training; the weights are float32 in either case.
 
     Returns
     -------
@@ -46,6 +52,13 @@ def export(run: str | Path, out: str | Path) -> tuple[int, float]:
     network = load_checkpoint(run)
     # Not the rows of the log: a run killed between log and checkpoint has one row more.
     n_epochs = epochs_behind(network, read_record(run)["batches_per_epoch"])
+    if precision and precision != config.precision:
+        config = config.model_copy(update={"precision": precision})
+        trained, network = (
+            network,
+            build_unet(base_channels=config.base_channels, depth=config.depth, precision=precision),
+        )
+        network.set_weights(trained.get_weights())
     out.parent.mkdir(parents=True, exist_ok=True)
     write_saved_model(network, out, config=config, epoch=n_epochs)
     deviation = parity(network, out, depth=config.depth)

@@ -25,7 +25,7 @@ from csmri.weights import describe_saved_model, load_weights, saved_model_sha256
 CONFIG, RECORD, LOG, CHECKPOINT, MODELS = "config.toml", "run.json", "log.csv", "checkpoint.keras", "models"
 FINAL = "final"
 
-RECORDED = {"store_sha256", "init", "init_sha256", "batches_per_epoch"}
+RECORDED = {"store_sha256", "init", "batches_per_epoch"}
 """What a run's record must tell for the run to go on or to be exported."""
 
 # The target's spread is of the order of 0.01, so that gradients are tiny; the usual 1e-7 would damp them.
@@ -222,7 +222,7 @@ def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path 
     if record["store_sha256"] != store.sha256:
         raise CsmriError(f"{run}: holds a run on other data than {store.path}; choose another folder")
     # By content: the SavedModel may have moved since.
-    if record["init_sha256"] != (saved_model_sha256(init) if init else None):
+    if record.get("init_sha256") != (saved_model_sha256(init) if init else None):
         raise CsmriError(f"{run}: holds a run with --init {record['init']}, not {init}; choose another folder")
 
 

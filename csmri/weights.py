@@ -60,8 +60,8 @@ def write_saved_model(network: keras.Model, path: str | Path, *, config: Config,
         target = network(padded, training=False)[:, : matrix[0], : matrix[1], 0]
         return {"improved": scaling.corrected(initial, target, peak)}
 
+    # Not archive.track(network): the archive finds the variables by itself, and would keep them twice.
     archive = keras.export.ExportArchive()
-    archive.track(network)
     signature = tf.TensorSpec((None, None, None), tf.float32, name="initial")
     archive.add_endpoint("serving_default", improve, input_signature=[signature])
     partial = path.with_name(path.name + ".partial")
@@ -129,6 +129,14 @@ def load_saved_model(path: str | Path) -> Any:
         raise CsmriError(f"{path}: the SavedModel cannot be loaded: {str(error).splitlines()[0]}") from error
 
 
+def saved_variables(path: str | Path) -> dict[str, tf.Variable]:
+    """Read the variables of a SavedModel by their names in Keras, as `encoder0_conv0/kernel`."""
+    loaded = load_saved_model(path)
+    # Keras lists them as `variables` where a model was tracked, else under the other name.
+    found = getattr(loaded, "variables", None) or getattr(loaded, "_all_variables", ())
+    return {variable.name.removesuffix(":0"): variable for variable in found}
+
+
 def load_weights(network: keras.Model, path: str | Path) -> list[str]:
     """Assign the variables of a SavedModel to a network of the same layers, by name and shape, bit for bit.
 
@@ -142,7 +150,7 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
     CsmriError
         If a variable of the network is missing from the SavedModel or has another shape; nothing is assigned then.
     """
-    saved = {variable.name.removesuffix(":0"): variable for variable in load_saved_model(path).variables}
+    saved = saved_variables(path)
     for variable in network.weights:
         if variable.path not in saved:
             raise CsmriError(f"{path}: has no variable {variable.path}; it is a network of other layers (depth?)")

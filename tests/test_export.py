@@ -15,7 +15,7 @@ from csmri.errors import CsmriError
 from csmri.export import PARITY, export, parity
 from csmri.reconstruction import load_corrector
 from csmri.unet import build_unet
-from csmri.weights import describe_saved_model, load_saved_model, write_saved_model
+from csmri.weights import describe_saved_model, saved_variables, write_saved_model
 
 
 def test_export_is_the_trained_network(run, config, tmp_path):
@@ -26,8 +26,8 @@ def test_export_is_the_trained_network(run, config, tmp_path):
     assert list(out.parent.iterdir()) == [out]
     described = describe_saved_model(out)
     assert (described.config, described.epoch) == (config, 2)
-    final = {variable.name: variable.numpy() for variable in load_saved_model(run / "models" / "final").variables}
-    found = {variable.name: variable.numpy() for variable in load_saved_model(out).variables}
+    final = {name: variable.numpy() for name, variable in saved_variables(run / "models" / "final").items()}
+    found = {name: variable.numpy() for name, variable in saved_variables(out).items()}
     assert found.keys() == final.keys()
     assert all(found[name].tobytes() == final[name].tobytes() for name in final)
 
@@ -95,3 +95,19 @@ def test_existing_path_is_never_overwritten(run, tmp_path):
     with pytest.raises(CsmriError, match="exists already"):
         export(run, out)
     assert out.read_text() == "text"
+
+
+def test_precision_can_be_another_than_that_of_the_training(run, tmp_path):
+    export(run, tmp_path / "model", precision="mixed_bfloat16")
+    described = describe_saved_model(tmp_path / "model")
+    assert described.config.precision == "mixed_bfloat16"
+    found, trained = saved_variables(tmp_path / "model"), saved_variables(run / "models" / "final")
+    assert found.keys() == trained.keys()
+    assert all(np.array_equal(found[name].numpy(), trained[name].numpy()) for name in found)
+
+
+def test_weights_are_stored_once(run, tmp_path):
+    export(run, tmp_path / "model")
+    n_weights = sum(int(np.prod(variable.shape)) for variable in saved_variables(tmp_path / "model").values())
+    (data,) = (tmp_path / "model" / "variables").glob("variables.data-*")
+    assert data.stat().st_size < 4 * n_weights + 4096

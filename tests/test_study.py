@@ -10,7 +10,8 @@ from csmri.config import Study, read_study, write_config
 from csmri.errors import CsmriError
 from csmri.records import read_log, read_records, read_results
 from csmri.store import StoreWriter, open_store
-from csmri.study import Pace, StudyRun
+from csmri.study import StudyRun
+from csmri.study.plan import Pace
 
 FIELDS = {
     "seeds": (3,),
@@ -38,7 +39,7 @@ def lines():
 @pytest.fixture(scope="module")
 def results(study, lines, tmp_path_factory):
     path = tmp_path_factory.mktemp("study") / "results"
-    assert StudyRun(study, path).run(report=lines.append)
+    assert StudyRun(study, path, report=lines.append).run()
     return path
 
 
@@ -81,7 +82,7 @@ def test_plan_is_printed_first_and_again_as_it_goes(lines):
 
 def test_second_run_does_nothing_and_says_so(study, results):
     before, told = contents(results), []
-    assert not StudyRun(study, results).run(report=told.append)
+    assert not StudyRun(study, results, report=told.append).run()
     assert told == [f"{results}: all 5 stages are done, nothing to do"]
     assert contents(results) == before
 
@@ -99,10 +100,10 @@ def test_stopped_study_goes_on_to_the_same_records(study, results, tmp_path, sto
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        StudyRun(study, path).run(report=stop)
+        StudyRun(study, path, report=stop).run()
     assert not (path / "records.csv").exists()
     told = []
-    assert StudyRun(study, path).run(report=told.append)
+    assert StudyRun(study, path, report=told.append).run()
     assert f"{len(kept)} of 5 stages done" in told[0]
     assert (path / "records.csv").read_bytes() == (results / "records.csv").read_bytes()
 
@@ -110,7 +111,7 @@ def test_stopped_study_goes_on_to_the_same_records(study, results, tmp_path, sto
 def test_further_seeds_go_on_with_the_study(study, results, tmp_path):
     path = shutil.copytree(results, tmp_path / "results")
     more = changed(study, seeds=(3, 4))
-    assert StudyRun(more, path).run(report=lambda line: None)
+    assert StudyRun(more, path, report=lambda line: None).run()
     records = read_records(path / "records.csv")
     assert {record.seed for record in records} == {-1, 3, 4}
     assert [record for record in records if record.seed != 4] == read_records(results / "records.csv")
@@ -145,7 +146,7 @@ def test_changed_data_is_refused(study, results, cines, tmp_path):
     other = str(tmp_path / "other")
     write_config(changed(study, target_store=other), path / "study.toml")
     with pytest.raises(CsmriError, match="holds a study on other data in target_store"):
-        StudyRun(changed(study, target_store=other), path).run(report=lambda line: None)
+        StudyRun(changed(study, target_store=other), path, report=lambda line: None).run()
 
 
 def test_missing_store_is_refused_in_one_line(study, tmp_path):
@@ -205,9 +206,9 @@ def test_estimate_counts_what_is_left_only(study, results, tmp_path):
     assert pace.seconds_left(fresh[0]) == 2 * fresh[0].images * 2.0
     assert pace.seconds_left(fresh[-1]) == pytest.approx(fresh[-1].images * (2.0 / 3 + 0.5))
     assert all(pace.seconds_left(stage) == 0 for stage in StudyRun(study, results).stages)
-    corrected = StudyRun.corrected_pace(pace, fresh[0], expected=10.0, took=30.0)
+    corrected = pace.corrected(fresh[0], expected=10.0, took=30.0)
     assert corrected == Pace(image=6.0, quality=0.5)
-    assert StudyRun.corrected_pace(pace, fresh[-1], expected=10.0, took=30.0) == pace
+    assert pace.corrected(fresh[-1], expected=10.0, took=30.0) == pace
 
 
 def test_config_of_a_study_comes_back(study, tmp_path):

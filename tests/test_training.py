@@ -20,7 +20,7 @@ from csmri.pipeline import training_batches, validation_batches
 from csmri.store import StoreWriter, open_store
 from csmri.training import ImageMean, TargetError, compiled_unet, read_record, train
 from csmri.unet import build_unet
-from csmri.weights import describe_saved_model, load_saved_model, load_weights
+from csmri.weights import describe_saved_model, load_weights, saved_variables
 
 # So small a step changes no float32 weight that is not zero: what is logged is of the weights at the start.
 STANDSTILL = 1e-30
@@ -36,7 +36,7 @@ def rows_of(run):
 
 
 def variables(path):
-    return {variable.name: variable.numpy() for variable in load_saved_model(path).variables}
+    return {name: variable.numpy() for name, variable in saved_variables(path).items()}
 
 
 def same_bits(some, others) -> bool:

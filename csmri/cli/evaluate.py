@@ -57,7 +57,14 @@ if TYPE_CHECKING:
     multiple=True,
     default=(4.0, 8.0),
     show_default=True,
-    help="Accelerations kept for the picture of the first subject's middle slice.",
+    help="Accelerations at which images of the first subject are kept for pictures.",
+)
+@click.option(
+    "--example-slices",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Slices of which images are kept, spread from base to apex.",
 )
 def evaluate(
     models: tuple[str, ...],
@@ -68,6 +75,7 @@ def evaluate(
     seed: int,
     mask_law: str | None,
     example_accelerations: tuple[float, ...],
+    example_slices: int,
 ) -> None:
     """Compare SavedModels with zero-filling and the initial reconstruction on the subjects of STORE.
 
@@ -88,10 +96,11 @@ def evaluate(
     correctors = [_load(model) for model in models]
     law = evaluation.common_law(correctors, **({"mask_law": mask_law} if mask_law else {}))
     entries = opened.of_split(split)
+    shown = evaluation.spread_slices(entries[0].n_slices, example_slices)
     examples: list[Example] = []
 
     def keep(entry: Entry, index: int, acceleration: float, reference: Images, methods: dict[str, Images]) -> None:
-        if entry is entries[0] and index == entry.n_slices // 2 and acceleration in example_accelerations:
+        if entry is entries[0] and index in shown and acceleration in example_accelerations:
             examples.append(Example(entry.subject, index, acceleration, reference, methods, entry.heart_box))
 
     results = evaluation.evaluate(

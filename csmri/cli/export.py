@@ -12,7 +12,12 @@ from csmri.cli.quiet import import_tensorflow
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-def export(run: Path, out: Path) -> None:
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "mixed_bfloat16"]),
+    help="Arithmetic of the SavedModel; by default that of the training.",
+)
+def export(run: Path, out: Path, precision: str | None) -> None:
     """Write the network of RUN as the SavedModel OUT, as far as it was trained.
 
     Its default signature takes `initial` (frame, y, x), unnormalised, of any size, and returns `improved`.
@@ -20,7 +25,7 @@ def export(run: Path, out: Path) -> None:
     import_tensorflow()
     from csmri import export as exporting
 
-    epoch, deviation = exporting.export(run, out)
+    epoch, deviation = exporting.export(run, out, precision=precision or "")
     click.echo(
         f"{out}: SavedModel after {epoch} epochs; differs from the Keras model by {deviation:.1e} of the maximum"
     )

@@ -38,10 +38,10 @@ def study(config: Path, results: Path | None, work: Path | None, plan: bool) -> 
     import_tensorflow()
     from csmri.study import StudyRun
 
-    run = StudyRun(experiment, folder, work)
+    run = StudyRun(experiment, folder, work, report=click.echo)
     if plan:
-        click.echo(run.plan_text(run.measure_pace()))
-    elif run.run(report=click.echo):
+        click.echo(run.plan())
+    elif run.run():
         context = click.get_current_context()
         context.invoke(figures, results=folder, runs=(), caption="")
         context.invoke(report, results=folder, examples=None, out=None, note="", slices=3)

@@ -14,8 +14,8 @@ if [ ! -d "$work/store" ]; then
 fi
 csmri train configs/pretrained.toml --store "$work/store" --out "$work/run"
 rm -rf csmri/pretrained/unet
-cp -r "$work/run/models/final" csmri/pretrained/unet
+csmri export "$work/run" csmri/pretrained/unet --precision float32
 (cd csmri/pretrained/unet && find . -type f | LC_ALL=C sort | xargs sha256sum) > csmri/pretrained/unet.sha256
-csmri evaluate pretrained=csmri/pretrained/unet "$work/store" --out "$here"
+csmri evaluate pretrained "$work/store" --example-slices 3 --out "$here"
 csmri figures "$here" --run "$work/run" \
     --caption "Data: Sunnybrook Cardiac Data, Radau et al., The MIDAS Journal 2009, hdl 10380/3070 (CC0)"

@@ -24,7 +24,7 @@ from csmri.reconstruction import load_corrector, simulate_slices
 from csmri.records import read_records
 from csmri.store import open_store
 from csmri.tables import table2
-from csmri.weights import load_saved_model
+from csmri.weights import saved_variables
 
 SPLIT = 'pretrain = ["york_phantom_000"]\ntrain = ["k_phantom_000"]\ntest = ["k_phantom_001"]\n'
 CONFIG = "base_channels = 2\ndepth = 2\nepochs = 1\nbatch_size = 8\npasses = 1\naccelerations = [4.0]\n"
@@ -144,7 +144,7 @@ def test_figures_can_be_drawn_again_from_what_was_kept(folder, printed, tmp_path
 
 def test_export_has_the_weights_of_the_run(folder, printed):
     final, exported = (
-        {variable.name: variable.numpy() for variable in load_saved_model(path).variables}
+        {name: variable.numpy() for name, variable in saved_variables(path).items()}
         for path in (folder / "transfer" / "models" / "final", folder / "exported")
     )
     assert final.keys() == exported.keys()
