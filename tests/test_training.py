@@ -90,7 +90,7 @@ def test_relative_loss_counts_every_image_in_units_of_its_initial_error():
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
 def test_optimizer_of_the_config_is_used(config, name):
     network = compiled_unet(Config(**{**config.model_dump(), "optimizer": name, "learning_rate": 0.25}), 3)
-    assert network.optimizer.name.lower() == name
+    assert type(network.optimizer).__name__.lower() == name
     assert float(network.optimizer.learning_rate) == 0.25
 
 
@@ -382,7 +382,9 @@ def test_folder_of_something_else_is_refused(config, store, tmp_path):
 @pytest.mark.parametrize("name", ["checkpoint.keras", "run.json", "config.toml"])
 def test_damaged_run_is_refused(run, config, store, tmp_path, name):
     shutil.copytree(run, tmp_path / "run")
-    os.truncate(tmp_path / "run" / name, (run / name).stat().st_size // 2)
+    size = (run / name).stat().st_size
+    # The config ends in a list, which half of the list is not; half of the file could be a config.
+    os.truncate(tmp_path / "run" / name, size - 2 if name == "config.toml" else size // 2)
     with pytest.raises(CsmriError, match=name.replace(".", r"\.")):
         train(config, store, tmp_path / "run", report=quiet)
 

@@ -90,6 +90,7 @@ def evaluate(
     from csmri.records import RECORDS, Example, read_records, write_examples, write_records
     from csmri.store import open_store
     from csmri.tables import table2
+    from csmri.weights import PRETRAINED, SHIPPED, saved_model_sha256
 
     accelerations = tuple(dict.fromkeys(accelerations))  # one given twice would count twice
     opened = open_store(store)
@@ -121,7 +122,11 @@ def evaluate(
         "git_revision": git_revision(),
         "versions": versions(),
         "models": {
-            corrector.name: {"path": str(corrector.saved.path), "epoch": corrector.saved.epoch}
+            corrector.name: {
+                "path": PRETRAINED if corrector.saved.path == SHIPPED else str(corrector.saved.path),
+                "weights_sha256": saved_model_sha256(corrector.saved.path),
+                "epoch": corrector.saved.epoch,
+            }
             for corrector in correctors
         },
         "store": str(store),

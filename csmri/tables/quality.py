@@ -53,10 +53,8 @@ def table2(records: Sequence[Record], quality: str = "nmse_heart") -> str:
 def quality_tables(records: Sequence[Record]) -> list[Table]:
     """Table 2 with the test of TL against SL, its spread over seeds, whole-image NMSE, PSNR and SSIM."""
     subjects = sorted({record.subject for record in records})
-    means = (
-        f"Mean ± standard deviation over {len(subjects)} test subject{'s' * (len(subjects) > 1)}, each first "
-        "averaged over slices, frames and seeds; best in bold."
-    )
+    over = f"± standard deviation over {len(subjects)} test subjects, each first averaged"
+    means = f"Mean {over if len(subjects) > 1 else 'of one test subject'} over slices, frames and seeds; best in bold."
     rows, notes = _rows(records, "nmse_heart", head="method"), [means]
     pair = standalone_and_transfer(record.method for record in records)
     if pair:
@@ -149,7 +147,7 @@ def _seeds_table(records: Sequence[Record]) -> Table | None:
 
 def _rows(records: Sequence[Record], quality: str, head: str = "") -> list[list[str]]:
     means = mean_over_subjects(records, quality)
-    accelerations = _accelerations(records)
+    accelerations, n_subjects = _accelerations(records), len({record.subject for record in records})
     factor, digits = (1e3, 2) if quality.startswith("nmse") else (1.0, 2 if quality.startswith("psnr") else 4)
     rows = [_head(head or (f"{quality} x 1e-3" if factor != 1 else quality), accelerations)]
     best = {a: _best(means, a, least=quality.startswith("nmse")) for a in accelerations}
@@ -157,7 +155,9 @@ def _rows(records: Sequence[Record], quality: str, head: str = "") -> list[list[
         row = [method_label(method)]
         for acceleration in accelerations:
             mean, spread = means.get((method, acceleration), (math.nan, math.nan))
-            cell = MISSING if math.isnan(mean) else f"{factor * mean:.{digits}f} ± {factor * spread:.{digits}f}"
+            cell = MISSING if math.isnan(mean) else f"{factor * mean:.{digits}f}"
+            if n_subjects > 1 and not math.isnan(mean):
+                cell += f" ± {factor * spread:.{digits}f}"
             row.append(f"**{cell}**" if best[acceleration] == method else cell)
         rows.append(row)
     return rows
