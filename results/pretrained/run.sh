@@ -19,3 +19,4 @@ csmri export "$work/run" csmri/pretrained/unet --precision float32
 csmri evaluate pretrained "$work/store" --example-slices 3 --out "$here"
 csmri figures "$here" --run "$work/run" \
     --caption "Data: Sunnybrook Cardiac Data, Radau et al., The MIDAS Journal 2009, hdl 10380/3070 (CC0)"
+rm "$here"/fig[12]_*  # of the network and the method, drawn in results/acdc
