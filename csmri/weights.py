@@ -133,7 +133,7 @@ def saved_variables(path: str | Path) -> dict[str, tf.Variable]:
     """Read the variables of a SavedModel by their names in Keras, as `encoder0_conv0/kernel`."""
     loaded = load_saved_model(path)
     # Keras lists them as `variables` where a model was tracked, else under the other name.
-    found = getattr(loaded, "variables", None) or getattr(loaded, "_all_variables", ())
+    found: Any = getattr(loaded, "variables", None) or getattr(loaded, "_all_variables", ())
     return {variable.name.removesuffix(":0"): variable for variable in found}
 
 

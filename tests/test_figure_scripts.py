@@ -143,7 +143,7 @@ def is_the_same(one, other):
 def test_committed_figures_are_those_of_their_records(folder, tmp_path):
     if folder is None:
         pytest.skip("no results/*/study.toml is committed")
-    copy = shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("examples.npz"))
+    copy = shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("examples.npz", "work"))
     committed = files_of(folder)
     for path in files_of(copy).values():
         path.unlink()

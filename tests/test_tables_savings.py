@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -36,6 +37,12 @@ def test_savings_of_a_made_up_study(study_results):
         ["transfer 2 (TL2)", "5", "10", "2×", "1.6×"],
         ["transfer 5 (TL5)", "2", "10", "5×", "2×"],
     ]
+
+
+def test_one_pretraining_counts_for_all_seeds(study_results):
+    own = savings(read_results(study_results))[0]
+    shutil.rmtree(run_folder(study_results, "pretrain", 1))
+    assert savings(read_results(study_results))[0] == own
 
 
 def test_every_seed_has_its_own_goal(tmp_path):

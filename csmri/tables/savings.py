@@ -159,7 +159,10 @@ def _race(results: Results, training: str, seed: int) -> Race:
     goal = standalone[last]
     own = first_epoch_at(standalone, goal)
     assert own is not None
-    images = [_images_per_epoch(results, name, seed) for name in (STANDALONE, training, PRETRAIN)]
+    # One pretraining may serve all seeds; then it stands under the first.
+    pretrained = seed if (PRETRAIN, seed) in results.logs else min((s for _, s in results.logs), default=seed)
+    owners = {STANDALONE: seed, training: seed, PRETRAIN: pretrained}
+    images = [_images_per_epoch(results, name, owner) for name, owner in owners.items()]
     before = _pretraining_epochs(results, training, seed)
     return Race(
         seed,
