@@ -146,6 +146,11 @@ class Study(Training):
             raise ValueError("give both pretrain_store and target_store, or neither for phantoms")
         return self
 
+    @property
+    def pretraining_seeds(self) -> tuple[int, ...]:
+        """Seeds that a pretraining is done with."""
+        return self.seeds[:1] if self.pretrain_once else self.seeds
+
     def stages(self) -> dict[str, Config]:
         """Trainings of one seed in order, by name: pretrain, standalone, transfer_10, ...; seed 0."""
         shared = {name: getattr(self, name) for name in Training.model_fields}

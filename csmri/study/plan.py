@@ -79,11 +79,11 @@ def make_plan(study: Study, pretrain_store: Store, target_store: Store, work: Pa
     }
     for seed in study.seeds:
         folder = work / f"seed_{seed}"
-        origin = work / f"seed_{study.seeds[0]}" if study.pretrain_once else folder
-        saved = origin / PRETRAIN / MODELS
+        own = seed in study.pretraining_seeds
+        saved = (folder if own else work / f"seed_{study.pretraining_seeds[0]}") / PRETRAIN / MODELS
         inits = {transfer_name(epoch): saved / f"epoch_{epoch:03d}" for epoch in study.pretrain_at}
         for name, config in configs.items():
-            if name == PRETRAIN and origin != folder:
+            if name == PRETRAIN and not own:
                 continue
             seeded = config.model_copy(update={"seed": seed})
             stages.append(Stage(seed, name, seeded, folder / name, inits.get(name), images[name]))

@@ -58,7 +58,7 @@ def _hyperparameters(study: Study) -> list[list[str]]:
         ],
         ["channels, depth", *_both(pretraining, target, lambda c: f"{c.base_channels}, {c.depth}")],
         ["precision", *_both(pretraining, target, lambda c: c.precision)],
-        ["seeds", *[", ".join(str(seed) for seed in study.seeds)] * 2],
+        ["seeds", *(", ".join(map(str, seeds)) for seeds in (study.pretraining_seeds, study.seeds))],
     ]
     return [["", "pretraining (Y set)", "SL and TL (K set)"], *rows]
 
