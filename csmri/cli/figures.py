@@ -133,13 +133,16 @@ def draw_reconstructions(results: Results) -> list[Path]:
 
 
 def write_table1(results: Results) -> Sequence[Path]:
-    """Write table 1, the hyper-parameters, from the study's config and what was tried."""
+    """Write and print table 1, the hyper-parameters, from the study's config and what was tried."""
     from csmri.records import STUDY
-    from csmri.tables import table1, write_tables
+    from csmri.tables import markdown, table1, write_tables
 
     if results.study is None:
         raise CsmriError(f"{results.path}: has no {STUDY}; table 1 is of a study that `csmri study` made")
-    return write_tables(table1(results.study, results.path), results.path / "table1_hyperparameters.md")
+    tables = table1(results.study, results.path)
+    for table in tables:
+        click.echo("\n".join(["", table.title, markdown(table.rows)]))
+    return write_tables(tables, results.path / "table1_hyperparameters.md")
 
 
 def write_table2(results: Results) -> Sequence[Path]:
