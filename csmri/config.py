@@ -13,6 +13,8 @@ from csmri.errors import CsmriError
 
 PRETRAIN, STANDALONE, TRANSFER = "pretrain", "standalone", "transfer"
 """Names of a study's trainings; the last followed by the epochs of pretraining, as `transfer_name` does."""
+ZERO_FILLED, INITIAL = "zero-filled", "initial"
+"""Names of the methods that need no network; every comparison has them."""
 EVALUATION_ACCELERATIONS = (2.0, 3.0, 4.0, 8.0)
 
 # The model is strict, but TOML and JSON have lists where a frozen record has tuples; their elements stay strict.

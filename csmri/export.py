@@ -13,7 +13,8 @@ from csmri import scaling
 from csmri.config import read_config
 from csmri.errors import CsmriError
 from csmri.reconstruction import load_corrector
-from csmri.training import CHECKPOINT, CONFIG, RECORD, epochs_behind, load_checkpoint, read_record
+from csmri.records import CONFIG, RECORD
+from csmri.training import CHECKPOINT, epochs_behind, load_checkpoint, read_record
 from csmri.unet import build_unet
 from csmri.weights import write_saved_model
 

@@ -21,8 +21,6 @@ from csmri.kspace.sampling import check_acceleration, make_mask
 from csmri.seeds import derive_seed, subject_key
 from csmri.store import Entry, Store, parse_slice
 
-NO_ERROR = 0.5
-"""Target of equation (2) where the initial reconstruction is right; padding has none."""
 SLICE_BUFFER = 1024
 """(slice, acceleration, pass) elements shuffled at once; most studies have fewer, so that any order can occur."""
 
@@ -113,7 +111,7 @@ def training_example(
         inputs, target = (value[..., first : first + config.crop_columns] for value in (inputs, target))
         padding[2] = [0, -config.crop_columns % 2**config.depth]
     inputs, weight = (tf.pad(value, padding) for value in (inputs, tf.ones_like(inputs)))
-    target = tf.pad(target, padding, constant_values=NO_ERROR)
+    target = tf.pad(target, padding, constant_values=scaling.NO_ERROR)
     return inputs[..., tf.newaxis], tf.stack([target, inputs], axis=-1), weight
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from csmri import metrics
 from csmri.cine import Cine, KSpace
-from csmri.config import Sampling
+from csmri.config import INITIAL, ZERO_FILLED, Sampling
 from csmri.kspace.fourier import fft_y, ifft_x
 from csmri.kspace.initial import initial_reconstruction, zero_filled
 from csmri.kspace.sampling import check_acceleration, make_mask
@@ -21,9 +21,6 @@ from csmri.seeds import derive_seed, subject_key
 from csmri.weights import SavedNetwork, describe_saved_model, load_saved_model
 
 Images = NDArray[np.float32]
-
-ZERO_FILLED, INITIAL = "zero-filled", "initial"
-"""Names of the methods that need no network."""
 
 
 @dataclass(frozen=True)

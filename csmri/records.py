@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,10 @@ from csmri.config import PRETRAIN, STANDALONE, TRANSFER, Study, read_study
 from csmri.errors import CsmriError
 from csmri.roi import Box
 
-RECORDS, EXAMPLES, RUNS, LOG, STUDY = "records.csv", "examples.npz", "runs", "log.csv", "study.toml"
+RECORDS, EXAMPLES, RUNS, STUDY = "records.csv", "examples.npz", "runs", "study.toml"
+LOG, CONFIG, RECORD = "log.csv", "config.toml", "run.json"
+KEPT = (LOG, CONFIG, RECORD)
+"""Small files of a training's run folder; a results folder keeps copies."""
 QUALITIES = ("nmse", "nmse_heart", "psnr", "psnr_heart", "ssim", "ssim_heart")
 UNTRAINED = -1
 
@@ -110,6 +114,14 @@ class Results:
 def run_folder(results: Path, training: str, seed: int) -> Path:
     """Where a results folder keeps log, config and record of one training."""
     return results / RUNS / f"seed_{seed}" / training
+
+
+def keep_run(run: Path, results: Path, training: str, seed: int) -> None:
+    """Copy log, config and record of a training's run folder into a results folder."""
+    destination = run_folder(results, training, seed)
+    destination.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        shutil.copyfile(run / name, destination / name)
 
 
 def read_results(path: str | Path) -> Results:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+NO_ERROR = 0.5
+"""Target of equation (2) where the initial reconstruction is right."""
+
 
 def frame_peak(initial: tf.Tensor) -> tf.Tensor:
     """Maximum of every frame, kept as (..., frame, 1, 1); 1 for a frame of zeros, so that it stays zero."""

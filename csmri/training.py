@@ -16,84 +16,26 @@ from keras import ops
 
 from csmri.config import Config, read_config, write_config
 from csmri.errors import CsmriError
+from csmri.losses import ImageMean, TargetError
 from csmri.pipeline import Batches, training_batches, validation_batches
 from csmri.provenance import git_revision, versions
+from csmri.records import CONFIG, LOG, RECORD
 from csmri.store import Store
 from csmri.unet import build_unet
 from csmri.weights import describe_saved_model, load_weights, saved_model_sha256, write_saved_model
 
-CONFIG, RECORD, LOG, CHECKPOINT, MODELS = "config.toml", "run.json", "log.csv", "checkpoint.keras", "models"
-FINAL = "final"
+CHECKPOINT, MODELS, FINAL = "checkpoint.keras", "models", "final"
 
 RECORDED = {"store_sha256", "init", "batches_per_epoch"}
 """What a run's record must tell for the run to go on or to be exported."""
 
 # The target's spread is of the order of 0.01, so that gradients are tiny; the usual 1e-7 would damp them.
 EPSILON = 1e-10
-LEAST_ERROR = 1e-7
-"""Mean square of the normalised error that the relative loss takes an initial reconstruction to have at least."""
 OPTIMIZERS: dict[str, Callable[[Any], keras.Optimizer]] = {
     "adam": lambda rate: keras.optimizers.Adam(rate, epsilon=EPSILON),
     "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, epsilon=EPSILON),
     "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
 }
-
-
-@keras.saving.register_keras_serializable("csmri")
-class TargetError(keras.losses.Loss):
-    """Mean squared error between predicted and true normalised error, over the image without its padding.
-
-    `relative` divides it, image by image, by that of the initial reconstruction (of the prediction 1/2), so that
-    images at a low acceleration count as much as others.
-    """
-
-    def __init__(self, relative: bool = False, name: str = "target_error", **kwargs: Any) -> None:
-        super().__init__(name=name, **{**kwargs, "reduction": "mean_with_sample_weight"})
-        self.relative = relative
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        error = ops.square(y_true[..., 0] - y_pred[..., 0])
-        if not self.relative:
-            return error
-        # Of a blank or static image nothing is to be learnt; the floor keeps it from being divided by nothing.
-        initial = ops.mean(ops.square(y_true[..., 0] - 0.5), axis=(1, 2), keepdims=True)
-        return error / ops.maximum(initial, LEAST_ERROR)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "relative": self.relative}
-
-
-@keras.saving.register_keras_serializable("csmri")
-class ImageMean(keras.metrics.Mean):
-    """Mean over images of a quantity of the reconstructed image, in units of the initial reconstruction's maximum.
-
-    `quantity` is "nmse" (of max(I + E, 0) against G, what figure 3 plots), "initial_nmse" (of I against G) or "bias"
-    (mean of reconstructed minus reference).
-    """
-
-    def __init__(self, quantity: str, name: str | None = None, **kwargs: Any) -> None:
-        super().__init__(name=name or quantity, **kwargs)
-        self.quantity = quantity
-
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        initial = y_true[..., 1]
-        reference = initial + 2.0 * y_true[..., 0] - 1.0
-        reconstructed = ops.maximum(initial + 2.0 * y_pred[..., 0] - 1.0, 0.0)
-        difference = (initial if self.quantity == "initial_nmse" else reconstructed) - reference
-
-        def over_image(values: Any) -> Any:
-            return ops.sum(values * sample_weight, axis=(1, 2))
-
-        if self.quantity == "bias":
-            return super().update_state(over_image(difference) / ops.sum(sample_weight, axis=(1, 2)))
-        energy = over_image(ops.square(reference))
-        # A blank frame (real data has them) has no NMSE; it gets no weight in the mean.
-        present = energy > 0
-        nmse = over_image(ops.square(difference)) / ops.where(present, energy, 1.0)
-        return super().update_state(nmse, sample_weight=ops.cast(present, nmse.dtype))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "quantity": self.quantity}
 
 
 def train(

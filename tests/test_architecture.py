@@ -33,6 +33,7 @@ LAYERS = {
     "formats": 1,
     "phantom": 1,
     "weights": 1,
+    "losses": 1,
     "store": 2,
     "baselines": 2,
     "unrolled": 2,

@@ -19,6 +19,7 @@ from csmri.baselines.lowrank import LowRankPlusSparse, low_rank_plus_sparse
 from csmri.baselines.problem import Callback, Convergence, Progress, Result
 from csmri.baselines.sparse import TemporalFourierL1, temporal_fourier_l1
 from csmri.baselines.tv import SpatiotemporalTv, TemporalTv, spatiotemporal_tv, temporal_tv
+from csmri.config import INITIAL, ZERO_FILLED
 from csmri.errors import CsmriError
 
 __all__ = [
@@ -46,9 +47,6 @@ __all__ = [
     "view_sharing",
     "zero_filled",
 ]
-
-ZERO_FILLED, INITIAL = "zero-filled", "initial"
-"""Names of the methods that every reconstruction shows."""
 
 
 class Reconstruct(Protocol):

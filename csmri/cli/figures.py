@@ -5,7 +5,6 @@ The functions here are also what the scripts beside the results call; each makes
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,9 +18,8 @@ from csmri.errors import CsmriError
 if TYPE_CHECKING:
     from csmri.config import Network
     from csmri.records import Results
+    from csmri.tables import Table
 
-KEPT = ("log.csv", "config.toml", "run.json")
-"""What is copied of a run."""
 PICTURES = (".png", ".svg")
 
 
@@ -42,7 +40,7 @@ def figures(results: Path, runs: tuple[Path, ...], caption: str) -> None:
     """
     from csmri.figures.panels import SHEET
     from csmri.records import read_results
-    from csmri.tables import markdown, quality_tables, savings, savings_table
+    from csmri.tables import savings, savings_table
 
     if not results.is_dir():
         raise CsmriError(f"{results}: no such folder; `csmri study` or `csmri evaluate --out {results}` makes it")
@@ -62,11 +60,8 @@ def figures(results: Path, runs: tuple[Path, ...], caption: str) -> None:
     for draw in draws:
         for path in draw(found):
             click.echo(f"{path}: written")
-    tables = quality_tables(found.records)[:1] if found.records else []
-    if saved := savings(found):
-        tables.append(savings_table(saved))
-    for table in tables:
-        click.echo("\n".join(["", table.title, markdown(table.rows), *table.notes]))
+    if not found.records and (saved := savings(found)):
+        _print([savings_table(saved)])
 
 
 def redraw(draw: Callable[[Results], Sequence[Path]], script: str) -> None:
@@ -135,27 +130,36 @@ def draw_reconstructions(results: Results) -> list[Path]:
 def write_table1(results: Results) -> Sequence[Path]:
     """Write and print table 1, the hyper-parameters, from the study's config and what was tried."""
     from csmri.records import STUDY
-    from csmri.tables import markdown, table1, write_tables
+    from csmri.tables import table1, write_tables
 
     if results.study is None:
         raise CsmriError(f"{results.path}: has no {STUDY}; table 1 is of a study that `csmri study` made")
     tables = table1(results.study, results.path)
-    for table in tables:
-        click.echo("\n".join(["", table.title, markdown(table.rows)]))
+    _print(tables)
     return write_tables(tables, results.path / "table1_hyperparameters.md")
 
 
 def write_table2(results: Results) -> Sequence[Path]:
-    """Write table 2 with its test, PSNR and SSIM, and the savings of figure 3."""
+    """Write table 2 with its test, PSNR and SSIM, and the savings of figure 3; print the first and the last."""
     from csmri.records import RECORDS
     from csmri.tables import quality_tables, savings, savings_table, write_tables
 
     if not results.records:
         raise CsmriError(f"{results.path}: has no {RECORDS}; `csmri evaluate --out {results.path}` writes it")
     tables = quality_tables(results.records)
+    printed = tables[:1]
     if saved := savings(results):
         tables.append(savings_table(saved))
+        printed.append(tables[-1])
+    _print(printed)
     return write_tables(tables, results.path / "table2_nmse.md")
+
+
+def _print(tables: Sequence[Table]) -> None:
+    from csmri.tables import markdown
+
+    for table in tables:
+        click.echo("\n".join(["", table.title, markdown(table.rows), *table.notes]))
 
 
 def _each(results: Results, name: str, render: Callable[[Path], None]) -> list[Path]:
@@ -167,22 +171,19 @@ def _each(results: Results, name: str, render: Callable[[Path], None]) -> list[P
 
 def _network(results: Results) -> Network:
     from csmri.config import Network, read_config
-    from csmri.records import run_folder
+    from csmri.records import CONFIG, run_folder
 
-    configs = [run_folder(results.path, training, seed) / "config.toml" for training, seed in results.logs]
+    configs = [run_folder(results.path, training, seed) / CONFIG for training, seed in results.logs]
     kept = [path for path in configs if path.exists()]
     return results.study or (read_config(kept[0]) if kept else Network())
 
 
 def _keep_runs(results: Path, runs: Sequence[Path]) -> None:
     from csmri.config import read_config
-    from csmri.records import run_folder
+    from csmri.records import CONFIG, KEPT, keep_run
 
     for run in runs:
         if not all((run / name).is_file() for name in KEPT):
             raise CsmriError(f"{run}: not a run with a finished epoch; expected {', '.join(KEPT)} in it")
     for run in runs:
-        destination = run_folder(results, run.resolve().name, read_config(run / "config.toml").seed)
-        destination.mkdir(parents=True, exist_ok=True)
-        for name in KEPT:
-            shutil.copyfile(run / name, destination / name)
+        keep_run(run, results, run.resolve().name, read_config(run / CONFIG).seed)

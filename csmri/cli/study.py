@@ -43,5 +43,5 @@ def study(config: Path, results: Path | None, work: Path | None, plan: bool) -> 
         click.echo(run.plan())
     elif run.run():
         context = click.get_current_context()
-        context.invoke(figures, results=folder, runs=(), caption="")
-        context.invoke(report, results=folder, examples=None, out=None, note="", slices=3)
+        context.invoke(figures, results=folder)
+        context.invoke(report, results=folder)

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from csmri.config import PRETRAIN, STANDALONE
+from csmri.config import INITIAL, PRETRAIN, STANDALONE
 from csmri.errors import CsmriError
 from csmri.records import Log, Record, Results, mean_over_subjects, relative_nmse
 from csmri.report.naming import last_transfer, ordered
-from csmri.tables.methods import INITIAL, pretraining_epochs
+from csmri.tables import quality
+from csmri.tables.methods import pretraining_epochs
 from csmri.tables.savings import Saving
 
 QUALITY = "nmse_heart"
@@ -97,15 +98,10 @@ def compare(records: Sequence[Record], trained: Sequence[float] = ()) -> Compari
     records = [record for record in records if record.acceleration == acceleration]
     transfer = last_transfer(record.method for record in records)
     means = {method: mean for (method, _), (mean, _) in mean_over_subjects(records, QUALITY).items()}
-    better, n_both = 0, 0
-    for subject in dict.fromkeys(record.subject for record in records):
-        own = mean_over_subjects([record for record in records if record.subject == subject], QUALITY)
-        pair = own.get((STANDALONE, acceleration)), own.get((transfer or "", acceleration))
-        if pair[0] and pair[1]:
-            n_both += 1
-            better += pair[1][0] < pair[0][0]
+    paired = quality.compare(records, STANDALONE, transfer or "", QUALITY)
+    less_in, n_both = (paired[0].less_in, paired[0].n_subjects) if paired else (0, 0)
     return Comparison(
-        acceleration, means.get(INITIAL), means.get(STANDALONE), means.get(transfer or ""), better, n_both
+        acceleration, means.get(INITIAL), means.get(STANDALONE), means.get(transfer or ""), less_in, n_both
     )
 
 

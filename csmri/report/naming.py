@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from csmri.config import STANDALONE, TRANSFER
-from csmri.tables.methods import INITIAL, ZERO_FILLED, is_transfer, pretraining_epochs, transfers
+from csmri.config import INITIAL, STANDALONE, TRANSFER, ZERO_FILLED
+from csmri.tables.methods import is_transfer, pretraining_epochs, transfers
 
 SHORT = {ZERO_FILLED: "ZF", INITIAL: "IR", STANDALONE: "SL", TRANSFER: "TL"}
 TITLES = {

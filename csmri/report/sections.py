@@ -9,13 +9,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from csmri.config import PRETRAIN, Config, Study, read_config
+from csmri.config import INITIAL, PRETRAIN, ZERO_FILLED, Config, Study, read_config
 from csmri.errors import CsmriError
-from csmri.records import Record, Results, mean_over_subjects, run_folder
+from csmri.records import CONFIG, RECORD, Record, Results, mean_over_subjects, run_folder
 from csmri.report.findings import QUALITY, Comparison, Curve, column, finite, percent, thousandths, times
 from csmri.report.fragments import definitions, details, nested, table
 from csmri.report.naming import colours, ordered, short, title
-from csmri.tables.methods import INITIAL, ZERO_FILLED, pretraining_epochs
+from csmri.tables.methods import pretraining_epochs
 from csmri.tables.savings import Saving
 
 QUALITIES = {
@@ -193,7 +193,7 @@ def runs_table(results: Results) -> str:
     """Time, size and revision of every training, folded."""
     rows = []
     for (training, seed), log in results.logs.items():
-        record = read_json(run_folder(results.path, training, seed) / "run.json")
+        record = read_json(run_folder(results.path, training, seed) / RECORD)
         where = f"runs/seed_{seed}/{training}/log.csv"
         seconds, errors = sum(column(log, "seconds", where).values()), column(log, "nmse", where)
         parameters = record.get("parameters")
@@ -243,7 +243,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def training_config(results: Results) -> Config | None:
     """Config of the first training that is not the pretraining, for folders without a study."""
     for training, seed in results.logs:
-        path = run_folder(results.path, training, seed) / "config.toml"
+        path = run_folder(results.path, training, seed) / CONFIG
         if training != PRETRAIN and path.exists():
             return read_config(path)
     return None

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from csmri.config import ZERO_FILLED
 from csmri.errors import CsmriError
 from csmri.metrics import nmse
 from csmri.records import Example
 from csmri.report.naming import colours, last_transfer, ordered, short, title
 from csmri.roi import Box
-from csmri.tables.methods import ZERO_FILLED, is_transfer
+from csmri.tables.methods import is_transfer
 
 PEAK_QUANTILE = 0.995
 """Of the ground truth in the heart box; this brightness, white, is the unit of everything that the player draws."""

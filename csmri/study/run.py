@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,26 +11,25 @@ from typing import Any
 
 import keras
 
-from csmri.config import PRETRAIN, Config, Study, read_study, write_config
+from csmri.config import PRETRAIN, ZERO_FILLED, Config, Study, read_study, write_config
 from csmri.errors import CsmriError
 from csmri.evaluation import evaluate, spread_slices
 from csmri.phantom import make_subject
 from csmri.provenance import git_revision, versions
-from csmri.reconstruction import ZERO_FILLED, Images, load_corrector
+from csmri.reconstruction import Images, load_corrector
 from csmri.records import (
     EXAMPLES,
-    LOG,
     RECORDS,
     STUDY,
     Example,
+    keep_run,
     read_records,
-    run_folder,
     write_examples,
     write_records,
 )
 from csmri.store import Entry, Store, StoreWriter, open_store
 from csmri.study.plan import Stage, duration, make_plan, measure_pace, plan_text
-from csmri.training import CONFIG, FINAL, MODELS, RECORD, train
+from csmri.training import FINAL, MODELS, train
 
 PROVENANCE, WORK = "study.json", "work"
 N_EXAMPLE_SLICES = 3
@@ -166,10 +164,7 @@ class StudyRun:
     def _keep(self, stage: Stage) -> None:
         """Copy what is small of a finished training to the results."""
         if stage.config:
-            destination = run_folder(self.results, stage.name, stage.seed)
-            destination.mkdir(parents=True, exist_ok=True)
-            for name in (LOG, CONFIG, RECORD):
-                shutil.copyfile(stage.run / name, destination / name)
+            keep_run(stage.run, self.results, stage.name, stage.seed)
 
     def _evaluations(self) -> list[Stage]:
         return [stage for stage in self.stages if stage.config is None]

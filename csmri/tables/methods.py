@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from csmri.config import STANDALONE, TRANSFER
-
-INITIAL, ZERO_FILLED = "initial", "zero-filled"
-"""Methods without a network, as records name them."""
+from csmri.config import INITIAL, STANDALONE, TRANSFER, ZERO_FILLED
 
 LABELS = {INITIAL: "initial (IR)", STANDALONE: "standalone (SL)", TRANSFER: "transfer (TL)"}
 

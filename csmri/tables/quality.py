@@ -37,6 +37,8 @@ class Comparison:
 
     acceleration: float
     n_subjects: int
+    less_in: int
+    """Subjects in which the one has less than the other."""
     change: float
     """Of the mean, relative to the other."""
     t_test: float
@@ -97,7 +99,8 @@ def compare(records: Sequence[Record], other: str, one: str, quality: str = "nms
             first, second = pairs.T
             change = first.mean() / second.mean() - 1
             t_test, sign_flip = paired_t_test(first - second), sign_flip_test(first - second)
-            comparisons.append(Comparison(acceleration, len(pairs), float(change), t_test, sign_flip))
+            less_in = int(np.sum(first < second))
+            comparisons.append(Comparison(acceleration, len(pairs), less_in, float(change), t_test, sign_flip))
     return comparisons
 
 

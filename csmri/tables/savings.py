@@ -11,7 +11,7 @@ from typing import Any
 
 from csmri.config import PRETRAIN, STANDALONE
 from csmri.errors import CsmriError
-from csmri.records import Results, relative_nmse, run_folder
+from csmri.records import RECORD, Results, relative_nmse, run_folder
 from csmri.tables.methods import method_label, pretraining_epochs, transfers
 from csmri.tables.text import MISSING, Table
 
@@ -193,7 +193,7 @@ def _pretraining_epochs(results: Results, training: str, seed: int) -> int:
 
 
 def _record(results: Results, training: str, seed: int) -> dict[str, Any]:
-    path = run_folder(results.path, training, seed) / "run.json"
+    path = run_folder(results.path, training, seed) / RECORD
     if not path.exists():
         return {}
     try:
