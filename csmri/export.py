@@ -16,6 +16,7 @@ from csmri.reconstruction import load_corrector
 from csmri.records import CONFIG, RECORD
 from csmri.training import CHECKPOINT, epochs_behind, load_checkpoint, read_record
 from csmri.unet import build_unet
+from csmri.ways import folded
 from csmri.weights import write_saved_model
 
 PARITY = {"float32": 1e-5, "mixed_bfloat16": 1e-2}
@@ -53,6 +54,7 @@ def export(run: str | Path, out: str | Path, *, precision: str = "") -> tuple[in
     network = load_checkpoint(run)
     # Not the rows of the log: a run killed between log and checkpoint has one row more.
     n_epochs = epochs_behind(network, read_record(run)["batches_per_epoch"])
+    network = folded(network)
     if precision and precision != config.precision:
         config = config.model_copy(update={"precision": precision})
         trained, network = (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from csmri import scaling
-from csmri.config import Config
+from csmri.config import BLENDED, PRETRAIN, Config
 from csmri.errors import CsmriError
 from csmri.kspace.initial import simulate_initial
 from csmri.kspace.sampling import check_acceleration, make_mask
@@ -25,7 +25,7 @@ SLICE_BUFFER = 1024
 """(slice, acceleration, pass) elements shuffled at once; most studies have fewer, so that any order can occur."""
 
 # What a random draw is for; keeps, say, the mask of an item independent of its augmentation.
-_AUGMENTATION, _MASK, _SLICE_ORDER, _FRAME_ORDER, _CROP = range(5)
+_AUGMENTATION, _MASK, _SLICE_ORDER, _FRAME_ORDER, _CROP, _BLEND = range(6)
 _VALIDATION_EPOCH = -1
 
 
@@ -44,19 +44,36 @@ class Batches:
     """Images per epoch."""
 
 
-def training_batches(store: Store, config: Config, *, first_epoch: int = 0) -> Batches:
-    """Batches of all epochs from `first_epoch` on, one after the other."""
-    entries = store.of_split(config.train_split)
-    _check(config, entries)
+def training_batches(store: Store, config: Config, *, source: Store | None = None, first_epoch: int = 0) -> Batches:
+    """Batches of all epochs from `first_epoch` on, one after the other.
+
+    Of blended transfer, an epoch has as many images as without the source, which is split `pretrain` of `source`, by
+    default of the store itself.
+    """
+    entries = training_entries(store, config)
+    source = source or store
+    sources = source.of_split(PRETRAIN) if config.transfer == BLENDED else ()
+    _check(config, [*entries, *sources])
     padded = [training_matrix(entry.matrix, config) for entry in entries]
+    if sources:
+        _refuse_other_sizes(padded, [training_matrix(entry.matrix, config) for entry in sources])
+        # The stream of blended items has no end of its own.
+        whole = sum(map(_n_images, entries)) * len(config.accelerations) * config.passes
+        config = config.model_copy(update={"images_per_epoch": config.images_per_epoch or whole})
+
+    def items(epoch: tf.Tensor) -> tf.data.Dataset:
+        target = _shuffled_items(store, entries, config, epoch)
+        if not sources:
+            return target
+        share = config.source_share(epoch)
+        return blended(target, _shuffled_items(source, sources, config, epoch), share, config.seed, epoch)
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         def example(item: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             return training_example(item, epoch, config)
 
         return (
-            _items(store, entries, config)
-            .shuffle(SLICE_BUFFER, seed=_order_seed(config.seed, _SLICE_ORDER, epoch), reshuffle_each_iteration=False)
+            items(epoch)
             .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .unbatch()
             .shuffle(
@@ -88,6 +105,33 @@ def validation_batches(store: Store, config: Config) -> Batches:
         .prefetch(tf.data.AUTOTUNE)
     )
     return _counted(dataset, entries, padded, config, passes=1)
+
+
+def training_entries(store: Store, config: Config) -> tuple[Entry, ...]:
+    """Subjects that are trained on: the first `config.train_subjects` of the split, or all of it."""
+    entries = store.of_split(config.train_split)
+    if config.train_subjects > len(entries):
+        raise CsmriError(
+            f"train_subjects = {config.train_subjects} is more than the {len(entries)} of split "
+            f"{config.train_split!r} in {store.path}"
+        )
+    return entries[: config.train_subjects or None]
+
+
+def blended(
+    target: tf.data.Dataset, source: tf.data.Dataset, share: tf.Tensor, seed: int, epoch: tf.Tensor
+) -> tf.data.Dataset:
+    """Endless items of two kinds, each of them the next of the source with probability `share`, else of the target.
+
+    The choice is derived from (seed, epoch, place in the stream); whichever ends first begins again.
+    """
+
+    def choice(place: tf.Tensor) -> tf.Tensor:
+        drawn = tf.random.stateless_uniform([], derive_seed(seed, _BLEND, epoch, place), alg="philox")
+        return tf.cast(drawn < tf.cast(share, tf.float32), tf.int64)
+
+    places = tf.data.Dataset.counter()
+    return tf.data.Dataset.choose_from_datasets([target.repeat(), source.repeat()], places.map(choice))
 
 
 def training_example(
@@ -186,6 +230,11 @@ def _items(store: Store, entries: Sequence[Entry], config: Config) -> tf.data.Da
     return tf.data.TFRecordDataset(store.shards(entries)).flat_map(variants)
 
 
+def _shuffled_items(store: Store, entries: Sequence[Entry], config: Config, epoch: tf.Tensor) -> tf.data.Dataset:
+    seed = _order_seed(config.seed, _SLICE_ORDER, epoch)
+    return _items(store, entries, config).shuffle(SLICE_BUFFER, seed=seed, reshuffle_each_iteration=False)
+
+
 def _batched(frames: tf.data.Dataset, batch_size: int, padded: Sequence[tuple[int, int]]) -> tf.data.Dataset:
     if len(set(padded)) == 1:
         y, x = padded[0]
@@ -215,11 +264,15 @@ def _counted(
     variants = len(config.accelerations) * passes
     frames_of_bucket: Counter[tuple[int, int]] = Counter()
     for entry, bucket in zip(entries, padded, strict=True):
-        frames_of_bucket[bucket] += entry.n_slices * entry.n_frames * variants
+        frames_of_bucket[bucket] += _n_images(entry) * variants
     if config.images_per_epoch:
         frames_of_bucket = _cut(frames_of_bucket, config.images_per_epoch)
     n_batches = sum(math.ceil(n / config.batch_size) for n in frames_of_bucket.values())
     return Batches(dataset, n_batches, frames_of_bucket.total())
+
+
+def _n_images(entry: Entry) -> int:
+    return entry.n_slices * entry.n_frames
 
 
 def _cut(frames_of_bucket: Counter[tuple[int, int]], images: int) -> Counter[tuple[int, int]]:
@@ -229,6 +282,15 @@ def _cut(frames_of_bucket: Counter[tuple[int, int]], images: int) -> Counter[tup
     if images > frames_of_bucket.total():
         raise CsmriError(f"images_per_epoch = {images} is more than the {frames_of_bucket.total()} of a whole epoch")
     return Counter(dict.fromkeys(frames_of_bucket, images))
+
+
+def _refuse_other_sizes(target: Sequence[tuple[int, int]], source: Sequence[tuple[int, int]]) -> None:
+    if len({*target, *source}) > 1:
+        of_target, of_source = (", ".join(f"{y}x{x}" for y, x in sorted(set(sizes))) for sizes in (target, source))
+        raise CsmriError(
+            f"transfer = {BLENDED!r} needs source and target of one matrix; padded, the source's are {of_source}, "
+            f"the target's {of_target}"
+        )
 
 
 def _check(config: Config, entries: Sequence[Entry]) -> None:
