@@ -34,6 +34,7 @@ LAYERS = {
     "phantom": 1,
     "weights": 1,
     "losses": 1,
+    "layers": 1,
     "store": 2,
     "baselines": 2,
     "unrolled": 2,
