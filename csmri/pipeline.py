@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import tensorflow as tf
 
@@ -24,9 +25,19 @@ from csmri.store import Entry, Store, parse_slice
 SLICE_BUFFER = 1024
 """(slice, acceleration, pass) elements shuffled at once; most studies have fewer, so that any order can occur."""
 
-# What a random draw is for; keeps, say, the mask of an item independent of its augmentation.
-_AUGMENTATION, _MASK, _SLICE_ORDER, _FRAME_ORDER, _CROP, _BLEND = range(6)
-_VALIDATION_EPOCH = -1
+VALIDATION_EPOCH = -1
+
+
+class Draw(IntEnum):
+    """What a random draw is for; keeps, say, the mask of an item independent of its augmentation."""
+
+    AUGMENTATION = 0
+    MASK = 1
+    SLICE_ORDER = 2
+    FRAME_ORDER = 3
+    CROP = 4
+    LAW = 5
+    BLEND = 6
 
 
 @dataclass(frozen=True)
@@ -45,28 +56,18 @@ class Batches:
 
 
 def training_batches(store: Store, config: Config, *, source: Store | None = None, first_epoch: int = 0) -> Batches:
-    """Batches of all epochs from `first_epoch` on, one after the other.
+    """Batches of all epochs from `first_epoch` on, one after the other; `source` as in `training_items`.
 
-    Of blended transfer, an epoch has as many images as without the source, which is split `pretrain` of `source`, by
-    default of the store itself.
+    Blended, an epoch has as many images as of the target alone.
     """
-    entries = training_entries(store, config)
-    source = source or store
-    sources = source.of_split(PRETRAIN) if config.transfer == BLENDED else ()
-    _check(config, [*entries, *sources])
+    entries, sources, items = training_items(store, config, source)
+    check_sizes(config, [*entries, *sources])
     padded = [training_matrix(entry.matrix, config) for entry in entries]
     if sources:
         _refuse_other_sizes(padded, [training_matrix(entry.matrix, config) for entry in sources])
         # The stream of blended items has no end of its own.
         whole = sum(map(_n_images, entries)) * len(config.accelerations) * config.passes
         config = config.model_copy(update={"images_per_epoch": config.images_per_epoch or whole})
-
-    def items(epoch: tf.Tensor) -> tf.data.Dataset:
-        target = _shuffled_items(store, entries, config, epoch)
-        if not sources:
-            return target
-        share = config.source_share(epoch)
-        return blended(target, _shuffled_items(source, sources, config, epoch), share, config.seed, epoch)
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         def example(item: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -78,7 +79,7 @@ def training_batches(store: Store, config: Config, *, source: Store | None = Non
             .unbatch()
             .shuffle(
                 config.shuffle_frames,
-                seed=_order_seed(config.seed, _FRAME_ORDER, epoch),
+                seed=order_seed(config.seed, Draw.FRAME_ORDER, epoch),
                 reshuffle_each_iteration=False,
             )
             .take(config.images_per_epoch or -1)
@@ -95,10 +96,10 @@ def validation_batches(store: Store, config: Config) -> Batches:
     entries = store.of_split(config.validation_split)
     config = config.model_copy(update={"augment": False, "passes": 1, "images_per_epoch": 0, "crop_columns": 0})
     padded = [padded_matrix(entry.matrix, config.depth, square=False) for entry in entries]
-    _check(config, entries)
-    epoch = tf.constant(_VALIDATION_EPOCH, tf.int64)
+    check_sizes(config, entries)
+    epoch = tf.constant(VALIDATION_EPOCH, tf.int64)
     dataset = (
-        _items(store, entries, config)
+        slice_items(store, entries, config)
         .map(lambda item: training_example(item, epoch, config), num_parallel_calls=tf.data.AUTOTUNE)
         .unbatch()
         .apply(lambda frames: _batched(frames, config.batch_size, padded))
@@ -107,15 +108,44 @@ def validation_batches(store: Store, config: Config) -> Batches:
     return _counted(dataset, entries, padded, config, passes=1)
 
 
-def training_entries(store: Store, config: Config) -> tuple[Entry, ...]:
-    """Subjects that are trained on: the first `config.train_subjects` of the split, or all of it."""
+def training_items(
+    store: Store, config: Config, source: Store | None = None
+) -> tuple[tuple[Entry, ...], tuple[Entry, ...], Callable[[tf.Tensor], tf.data.Dataset]]:
+    """Choose what is trained on.
+
+    Parameters
+    ----------
+    source : Store, optional
+        Whose split `pretrain` is blended in where that is the way to transfer, by default that of `store`.
+
+    Returns
+    -------
+    entries, sources : tuple of Entry
+        Subjects of the split, the first `config.train_subjects` of them or all; and those blended in, if any.
+    items : callable
+        Epoch -> its slice items in random order; without end where they are blended.
+    """
     entries = store.of_split(config.train_split)
     if config.train_subjects > len(entries):
         raise CsmriError(
             f"train_subjects = {config.train_subjects} is more than the {len(entries)} of split "
             f"{config.train_split!r} in {store.path}"
         )
-    return entries[: config.train_subjects or None]
+    entries = entries[: config.train_subjects or None]
+    origin = source or store
+    sources = origin.of_split(PRETRAIN) if config.transfer == BLENDED else ()
+
+    def shuffled(of: Store, subjects: Sequence[Entry], epoch: tf.Tensor) -> tf.data.Dataset:
+        seed = order_seed(config.seed, Draw.SLICE_ORDER, epoch)
+        return slice_items(of, subjects, config).shuffle(SLICE_BUFFER, seed=seed, reshuffle_each_iteration=False)
+
+    def items(epoch: tf.Tensor) -> tf.data.Dataset:
+        target = shuffled(store, entries, epoch)
+        if not sources:
+            return target
+        return blended(target, shuffled(origin, sources, epoch), config.source_share(epoch), config.seed, epoch)
+
+    return entries, sources, items
 
 
 def blended(
@@ -127,7 +157,7 @@ def blended(
     """
 
     def choice(place: tf.Tensor) -> tf.Tensor:
-        drawn = tf.random.stateless_uniform([], derive_seed(seed, _BLEND, epoch, place), alg="philox")
+        drawn = tf.random.stateless_uniform([], derive_seed(seed, Draw.BLEND, epoch, place), alg="philox")
         return tf.cast(drawn < tf.cast(share, tf.float32), tf.int64)
 
     places = tf.data.Dataset.counter()
@@ -141,18 +171,16 @@ def training_example(
     parts = epoch, item["subject_key"], item["slice"], item["acceleration_index"], item["pass"]
     images = item["images"]
     if config.augment:
-        images = augment(images, derive_seed(config.seed, _AUGMENTATION, *parts))
+        images = augment(images, derive_seed(config.seed, Draw.AUGMENTATION, *parts))
     shape = tf.shape(images)
-    mask = make_mask(derive_seed(config.seed, _MASK, *parts), shape[0], shape[1], item["acceleration"], config)
+    mask = make_mask(derive_seed(config.seed, Draw.MASK, *parts), shape[0], shape[1], item["acceleration"], config)
     initial = simulate_initial(images, mask, cyclic=config.cyclic)
     inputs, target = normalised_pair(initial, images)
 
     padding = [[0, 0], *_padding(images, config.depth, square=config.augment)]
     if config.crop_columns:
-        first = tf.random.stateless_uniform(
-            [], derive_seed(config.seed, _CROP, *parts), 0, shape[2] - config.crop_columns + 1, tf.int32, alg="philox"
-        )
-        inputs, target = (value[..., first : first + config.crop_columns] for value in (inputs, target))
+        cropped = derive_seed(config.seed, Draw.CROP, *parts)
+        inputs, target = (random_columns(value, config.crop_columns, cropped) for value in (inputs, target))
         padding[2] = [0, -config.crop_columns % 2**config.depth]
     inputs, weight = (tf.pad(value, padding) for value in (inputs, tf.ones_like(inputs)))
     target = tf.pad(target, padding, constant_values=scaling.NO_ERROR)
@@ -171,6 +199,12 @@ def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     images = tf.cond(flip_x, lambda: tf.reverse(images, [2]), lambda: images)
     images = tf.cond(flip_y, lambda: tf.reverse(images, [1]), lambda: images)
     return tf.cond(rotate, lambda: tf.reverse(tf.linalg.matrix_transpose(images), [1]), lambda: images)
+
+
+def random_columns(images: tf.Tensor, n: int, seed: tf.Tensor) -> tf.Tensor:
+    """Cut n neighbouring columns out of (frame, y, x)."""
+    first = tf.random.stateless_uniform([], seed, 0, tf.shape(images)[2] - n + 1, tf.int32, alg="philox")
+    return images[..., first : first + n]
 
 
 def padded_matrix(matrix: Sequence[int], depth: int, *, square: bool) -> tuple[int, int]:
@@ -196,7 +230,7 @@ def _padding(images: tf.Tensor, depth: int, *, square: bool) -> list[list[tf.Ten
     return [[0, padded[0] - matrix[0]], [0, padded[1] - matrix[1]]]
 
 
-def _items(store: Store, entries: Sequence[Entry], config: Config) -> tf.data.Dataset:
+def slice_items(store: Store, entries: Sequence[Entry], config: Config) -> tf.data.Dataset:
     """Every (slice, acceleration, pass) of these subjects, one element each."""
     indices, values = zip(*enumerate(config.accelerations), strict=True)
     keys = tf.lookup.StaticHashTable(
@@ -228,11 +262,6 @@ def _items(store: Store, entries: Sequence[Entry], config: Config) -> tf.data.Da
         )
 
     return tf.data.TFRecordDataset(store.shards(entries)).flat_map(variants)
-
-
-def _shuffled_items(store: Store, entries: Sequence[Entry], config: Config, epoch: tf.Tensor) -> tf.data.Dataset:
-    seed = _order_seed(config.seed, _SLICE_ORDER, epoch)
-    return _items(store, entries, config).shuffle(SLICE_BUFFER, seed=seed, reshuffle_each_iteration=False)
 
 
 def _batched(frames: tf.data.Dataset, batch_size: int, padded: Sequence[tuple[int, int]]) -> tf.data.Dataset:
@@ -293,7 +322,7 @@ def _refuse_other_sizes(target: Sequence[tuple[int, int]], source: Sequence[tupl
         )
 
 
-def _check(config: Config, entries: Sequence[Entry]) -> None:
+def check_sizes(config: Config, entries: Sequence[Entry]) -> None:
     n_ky = min(min(entry.matrix) if config.augment else entry.matrix[0] for entry in entries)
     for acceleration in config.accelerations:
         check_acceleration(acceleration, n_ky)
@@ -304,5 +333,5 @@ def _check(config: Config, entries: Sequence[Entry]) -> None:
         )
 
 
-def _order_seed(seed: int, purpose: int, epoch: tf.Tensor) -> tf.Tensor:
+def order_seed(seed: int, purpose: int, epoch: tf.Tensor) -> tf.Tensor:
     return tf.bitcast(derive_seed(seed, purpose, epoch)[0], tf.int64)

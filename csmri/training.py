@@ -14,16 +14,16 @@ from typing import Any
 import keras
 from keras import ops
 
+from csmri.cines import training_cines, validation_cines
 from csmri.config import BLENDED, Config, read_config, write_config
 from csmri.errors import CsmriError
-from csmri.losses import ImageMean, TargetError
+from csmri.losses import CineError, ImageMean, TargetError
 from csmri.pipeline import Batches, training_batches, validation_batches
 from csmri.provenance import git_revision, versions
 from csmri.records import CONFIG, LOG, RECORD
 from csmri.store import Store
-from csmri.unet import build_unet
 from csmri.ways import folded, paced, prepare, trained_parameters
-from csmri.weights import describe_saved_model, load_weights, saved_model_sha256, write_saved_model
+from csmri.weights import build_network, describe_saved_model, load_weights, saved_model_sha256, write_saved_model
 
 CHECKPOINT, MODELS, FINAL = "checkpoint.keras", "models", "final"
 
@@ -37,6 +37,8 @@ OPTIMIZERS: dict[str, Callable[[Any], keras.Optimizer]] = {
     "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, epsilon=EPSILON),
     "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
 }
+
+PIPELINES = {"unet": (training_batches, validation_batches), "unrolled": (training_cines, validation_cines)}
 
 
 def train(
@@ -77,8 +79,9 @@ def train(
     _refuse_impossible_transfer(config, init, source)
     blend = (source or store) if config.transfer == BLENDED else None
     _refuse_other_run(run, config, store, init, blend)
-    batches = training_batches(store, config, source=blend)
-    validation = validation_batches(store, config) if config.validation_split else None
+    make_batches, make_validation = PIPELINES[config.network]
+    batches = make_batches(store, config, source=blend)
+    validation = make_validation(store, config) if config.validation_split else None
     network, first_epoch = _start(config, run, init, batches, report)
     final = run / MODELS / FINAL
     if first_epoch == config.epochs and final.exists():
@@ -93,7 +96,7 @@ def train(
         f"in {batches.n_batches:,} batches, epochs {first_epoch + 1} to {config.epochs}"
     )
     network.fit(
-        training_batches(store, config, source=blend, first_epoch=first_epoch).dataset,
+        make_batches(store, config, source=blend, first_epoch=first_epoch).dataset,
         initial_epoch=first_epoch,
         epochs=config.epochs,
         steps_per_epoch=batches.n_batches,
@@ -110,12 +113,9 @@ def train(
     return final
 
 
-def compiled_unet(config: Config, n_batches: int) -> keras.Model:
+def compiled_network(config: Config, n_batches: int) -> keras.Model:
     """Build and compile the network of a config; `n_batches` an epoch set the pace of the cosine schedule."""
-    network = build_unet(
-        base_channels=config.base_channels, depth=config.depth, seed=config.seed, precision=config.precision
-    )
-    return compile_network(network, config, n_batches)
+    return compile_network(build_network(config), config, n_batches)
 
 
 def compile_network(network: keras.Model, config: Config, n_batches: int) -> keras.Model:
@@ -125,7 +125,7 @@ def compile_network(network: keras.Model, config: Config, n_batches: int) -> ker
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * n_batches)
     network.compile(
         optimizer=paced(OPTIMIZERS[config.optimizer](rate), network, config),
-        loss=TargetError(relative=config.loss == "relative"),
+        loss=(CineError if config.network == "unrolled" else TargetError)(relative=config.loss == "relative"),
         weighted_metrics=[ImageMean("nmse"), ImageMean("initial_nmse"), ImageMean("bias")],
     )
     return network
@@ -151,7 +151,7 @@ def _start(
     if (run / CHECKPOINT).exists():
         network = load_checkpoint(run)
         return network, epochs_behind(network, batches.n_batches)
-    network = compiled_unet(config, batches.n_batches)
+    network = compiled_network(config, batches.n_batches)
     if init is not None:
         saved = describe_saved_model(init)
         left_out = load_weights(network, init)
@@ -192,7 +192,7 @@ def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path 
         raise CsmriError(f"{run}: holds a run with --init {record['init']}, not {init}; choose another folder")
     if record.get("source_sha256") != (blend.sha256 if blend else None):
         raise CsmriError(
-            f"{run}: holds a run with other source data than {blend and blend.path}; choose another folder"
+            f"{run}: holds a run with the source {record['source']}, not {blend and blend.path}; choose another folder"
         )
 
 

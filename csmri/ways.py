@@ -14,6 +14,7 @@ from keras import layers, ops
 
 from csmri.config import Config
 from csmri.errors import CsmriError
+from csmri.layers import CineConvolution
 
 FROZEN = {"frozen-encoder": ("encoder",), "frozen-decoder": ("decoder", "head")}
 """Way -> parts that keep their pretrained weights. The bottom belongs to neither half and is trained in both ways: it
@@ -104,8 +105,8 @@ class ScaledConv2D(_ScaleShift, layers.Conv2D):
 
 
 @keras.saving.register_keras_serializable("csmri")
-class ScaledConv3D(_ScaleShift, layers.Conv3D):
-    """Conv3D with a pretrained kernel that is only scaled."""
+class ScaledCineConvolution(_ScaleShift, CineConvolution):
+    """CineConvolution with a pretrained kernel that is only scaled."""
 
 
 @keras.saving.register_keras_serializable("csmri")
@@ -115,10 +116,18 @@ class ScaledConv2DTranspose(_ScaleShift, layers.Conv2DTranspose):
     channels_axis = -2
 
 
+@keras.saving.register_keras_serializable("csmri")
+class ScaledConv3DTranspose(_ScaleShift, layers.Conv3DTranspose):
+    """Conv3DTranspose with a pretrained kernel that is only scaled."""
+
+    channels_axis = -2
+
+
 SCALED: dict[type[keras.Layer], type[keras.Layer]] = {
     layers.Conv2D: ScaledConv2D,
-    layers.Conv3D: ScaledConv3D,
+    CineConvolution: ScaledCineConvolution,
     layers.Conv2DTranspose: ScaledConv2DTranspose,
+    layers.Conv3DTranspose: ScaledConv3DTranspose,
 }
 UNSCALED = {scaled: plain for plain, scaled in SCALED.items()}
 
@@ -159,7 +168,7 @@ def _bias(layer: Any) -> list[Any]:
 def _rebuilt(network: keras.Model, kinds: dict[type[keras.Layer], type[keras.Layer]]) -> keras.Model:
     """Build the same network with layers of other kinds, without the weights."""
     # A model of its own over the same layers, since a compiled one would be compiled again.
-    bare = keras.Model(network.inputs, network.outputs, name=network.name)
+    bare = keras.Model(network.input, network.output, name=network.name)
     return keras.models.clone_model(
         bare, clone_function=lambda layer: kinds.get(type(layer), type(layer)).from_config(layer.get_config())
     )

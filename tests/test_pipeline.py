@@ -21,8 +21,8 @@ from csmri.pipeline import (
     blended,
     padded_matrix,
     training_batches,
-    training_entries,
     training_example,
+    training_items,
     validation_batches,
 )
 from csmri.seeds import derive_seed, subject_key
@@ -391,7 +391,7 @@ def test_impossible_acceleration_is_refused(mixed_store):
 
 def test_first_subjects_only(mixed_store):
     some = CONFIG.model_copy(update={"train_subjects": 2})
-    assert [entry.subject for entry in training_entries(mixed_store, some)] == ["a", "b"]
+    assert [entry.subject for entry in training_items(mixed_store, some)[0]] == ["a", "b"]
     assert training_batches(mixed_store, some).n_frames == (2 * 5 + 4) * 2 * 3
     with pytest.raises(CsmriError, match="train_subjects = 4 is more than the 3 of split 'train'"):
         training_batches(mixed_store, CONFIG.model_copy(update={"train_subjects": 4}))

@@ -1,0 +1,126 @@
+"""The data consistency that a network trains through is that of `kspace`, with the gradient of what it computes."""
+
+from __future__ import annotations
+
+import ast
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from csmri import layers
+from csmri.errors import CsmriError
+from csmri.kspace.consistency import enforce
+from csmri.kspace.fourier import fft_y, ifft_y
+from csmri.kspace.interpolation import interpolate_frames
+from csmri.layers import DataConsistency
+
+SHAPES = [(3, 8, 8), (2, 7, 7), (4, 9, 6), (1, 6, 5), (2, 1, 3)]
+WEIGHTS = [0.0, 0.5, 10.0, math.inf]
+
+
+def draw_complex(shape, seed):
+    real, imaginary = np.random.default_rng(seed).standard_normal((2, *shape))
+    return (real + 1j * imaginary).astype(np.complex64)
+
+
+def pairs(images):
+    return np.stack([np.real(images), np.imag(images)], axis=-1).astype(np.float32)
+
+
+def complex_images(values):
+    values = keras.ops.convert_to_numpy(values)
+    return values[..., 0] + 1j * values[..., 1]
+
+
+def draw(shape, seed=0):
+    """Two cines of noise, their masks (batch, frame, ky), measured data and initial reconstructions."""
+    images, truth = draw_complex((2, *shape), seed), draw_complex((2, *shape), seed + 1)
+    mask = np.random.default_rng(seed).random((2, *shape[:2])) < 0.4
+    mask[:, :, shape[1] // 2] = True
+    measured = np.where(mask[..., np.newaxis], fft_y(truth), 0)
+    initial = np.stack([ifft_y(interpolate_frames(m, k)).numpy() for m, k in zip(measured, mask, strict=True)])
+    return images, truth, measured, mask, initial
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_equals_the_consistency_of_kspace(shape, weight):
+    images, _, measured, mask, initial = draw(shape)
+    expected = [enforce(*one, weight=weight) for one in zip(images, measured, mask, strict=True)]
+    for kind in (bool, np.float32):
+        done = DataConsistency(weight)([pairs(images), pairs(initial), mask.astype(kind)])
+        np.testing.assert_allclose(complex_images(done), expected, atol=3e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_hard_consistency_twice_is_once(shape):
+    images, _, _, mask, initial = draw(shape)
+    layer = DataConsistency()
+    once = layer([pairs(images), pairs(initial), mask])
+    np.testing.assert_allclose(layer([once, pairs(initial), mask]), once, atol=3e-6)
+    assert np.abs(once - pairs(images)).max() > 0.1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_never_raises_the_error_on_noise_free_data(shape, weight):
+    images, truth, _, mask, initial = draw(shape)
+    done = complex_images(DataConsistency(weight)([pairs(images), pairs(initial), mask]))
+
+    def errors(reconstructed):
+        return np.linalg.norm(reconstructed - truth, axis=(-2, -1))
+
+    assert (errors(done) <= errors(images) * (1 + 1e-6)).all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_gradients_are_the_adjoint(shape, weight):
+    """What is computed is initial + P (image - initial), P its own adjoint; so are the gradients P g and g - P g."""
+    images, _, _, mask, initial = draw(shape)
+    layer = DataConsistency(weight)
+    gradient = pairs(draw_complex(images.shape, 7))
+    image, start = tf.Variable(pairs(images)), tf.Variable(pairs(initial))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(gradient * layer([image, start, mask]))
+    of_image, of_initial = tape.gradient(total, [image, start])
+    expected = layer([gradient, np.zeros_like(gradient), mask])
+    np.testing.assert_allclose(of_image, expected, atol=3e-6)
+    np.testing.assert_allclose(of_initial, gradient - expected, atol=3e-6)
+
+
+@pytest.mark.parametrize("weight", [10.0, math.inf])
+def test_a_model_with_it_is_saved_and_keeps_float32_under_mixed_precision(weight, tmp_path):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        inputs = [keras.Input((None, None, None, 2)), keras.Input((None, None, None, 2)), keras.Input((None, None))]
+        model = keras.Model(inputs, DataConsistency(weight)(inputs))
+        model.save(tmp_path / "model.keras")
+        loaded = keras.models.load_model(tmp_path / "model.keras")
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.output.shape == (None, None, None, None, 2)
+    images, _, _, mask, initial = draw((3, 6, 5))
+    values = [pairs(images), pairs(initial), mask.astype(np.float32)]
+    expected = DataConsistency(weight)(values)
+    for one in (model, loaded):
+        np.testing.assert_array_equal(one(values), expected)
+        np.testing.assert_allclose(one.predict(values, verbose=0), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan])
+def test_refuses_a_weight_that_is_none(weight):
+    with pytest.raises(CsmriError, match="0 or more"):
+        DataConsistency(weight)
+
+
+def test_knows_no_backend():
+    imported = list(ast.walk(ast.parse(Path(layers.__file__).read_text("utf-8"))))
+    names = {alias.name for node in imported if isinstance(node, ast.Import) for alias in node.names}
+    names |= {str(node.module) for node in imported if isinstance(node, ast.ImportFrom)}
+    assert names == {"__future__", "math", "typing", "keras", "csmri.errors"}
