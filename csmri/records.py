@@ -19,6 +19,8 @@ from csmri.errors import CsmriError
 from csmri.roi import Box
 
 RECORDS, EXAMPLES, RUNS, STUDY = "records.csv", "examples.npz", "runs", "study.toml"
+SOURCE_RECORDS, TRANSFER_STUDY = "source_records.csv", "transfer.toml"
+"""Of a study of ways to transfer: records of held-out source subjects, beside those of target subjects; its config."""
 LOG, CONFIG, RECORD = "log.csv", "config.toml", "run.json"
 KEPT = (LOG, CONFIG, RECORD)
 """Small files of a training's run folder; a results folder keeps copies."""

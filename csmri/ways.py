@@ -65,6 +65,8 @@ class _ScaleShift:
 
     channels_axis = -1
     _kernel: keras.Variable
+    bias: keras.Variable
+    use_bias: bool
     filters: int
 
     def add_weight(self, *args: Any, **options: Any) -> keras.Variable:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from csmri.config import PRETRAIN, STANDALONE, Config, Study, transfer_name
+from csmri.config import PRETRAIN, Config, Study, transfer_name
 from csmri.pipeline import training_batches, training_matrix
 from csmri.reconstruction import frame_quality
 from csmri.records import LOG, RECORDS, read_log
@@ -22,7 +22,7 @@ DONE, RUNNING, LEFT = "done", "running", "left"
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the plan: a training, or the evaluation of all trainings of a seed (`config` is None)."""
+    """One step of the plan: a training, or an evaluation of all trainings of a seed (`config` is None)."""
 
     seed: int
     name: str
@@ -91,7 +91,7 @@ def make_plan(study: Study, pretrain_store: Store, target_store: Store, work: Pa
     return tuple(stages)
 
 
-def measure_pace(study: Study, target_store: Store, stages: Sequence[Stage]) -> Pace:
+def measure_pace(target_store: Store, stages: Sequence[Stage]) -> Pace:
     """Time a few steps on noise of the right size, or read it from the log of a training that went before."""
     entry = target_store.of_split("train")[0]
     rng = np.random.default_rng(0)
@@ -103,7 +103,7 @@ def measure_pace(study: Study, target_store: Store, stages: Sequence[Stage]) -> 
         if stage.config and stage.epochs_done():
             epoch = np.median([float(row["seconds"]) for row in read_log(stage.run / LOG)])
             return Pace(float(epoch) / stage.images, quality)
-    config = study.stages()[STANDALONE]
+    config = next(stage.config for stage in stages if stage.config and stage.config.train_split == "train")
     network = compiled_network(config, 1)
     batch = rng.random((config.batch_size, *training_matrix(entry.matrix, config), 1), np.float32)
     arguments = batch, np.concatenate([batch, batch], axis=-1), np.ones_like(batch[..., 0])
