@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import MaxNLocator
 
 from csmri.config import PRETRAIN, STANDALONE, split_way, way_name
@@ -54,7 +55,7 @@ def render_transfer_curves(sweep: Sweep, path: str | Path, *, caption: str = "")
     n_columns = min(2, len(numbers))
     n_rows = -(-len(numbers) // n_columns)
     ways = list(_ways(ratios(sweep.results.records)))
-    with new_figure(path, figsize=(WIDTH / 2 * n_columns + 0.5, 3.2 * n_rows), layout="constrained") as figure:
+    with new_figure(path, figsize=(WIDTH / 2 * n_columns + 0.5, 3.6 * n_rows), layout="constrained") as figure:
         panels = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True).flat
         for axes, n_subjects in zip(panels, numbers, strict=False):
             _draw_curves(axes, sweep, n_subjects, ways)
@@ -128,4 +129,12 @@ def _draw_curves(axes: Axes, sweep: Sweep, n_subjects: int, ways: Sequence[str])
     if any(name == standalone for name, _ in logs):
         draw_level(axes, [log for (name, _), log in logs.items() if name == standalone])
     finish_curves(axes, n_seeds)
-    axes.set_title(f"{n_subjects} target subject{'s' if n_subjects > 1 else ''}", loc="left", fontsize=8)
+    axes.label_outer()
+    # Above the panel: seven ways would hide the curves.
+    legend = axes.get_legend()
+    assert legend
+    legend.set_loc("lower left")
+    legend.set_bbox_to_anchor((0, 1.02), axes.transAxes)
+    text = f"{n_subjects} target subject{'s' if n_subjects > 1 else ''}"
+    text += f", mean of {n_seeds} seeds" if n_seeds > 1 else ""
+    legend.set_title(text, FontProperties(size=7.5, weight="bold"))

@@ -76,9 +76,7 @@ def transfer_tables(sweep: Sweep) -> list[Table]:
     """Quality on the target, on the source (what is forgotten), and epochs saved with the numbers that were trained."""
     return [
         _quality("target", "on the target's test subjects", sweep.results.records),
-        _quality(
-            "source", "on held-out subjects of the source, where more than before is forgetting", sweep.source_records
-        ),
+        _quality("source", "on held-out source subjects: more than pretrained was forgotten", sweep.source_records),
         _costs(sweep),
     ]
 
@@ -102,9 +100,9 @@ def _costs(sweep: Sweep) -> Table:
     head, *cells = savings_table(list(found.values())).rows
     saved = dict(zip(found, cells, strict=True))
     rows = [[*head, "trained parameters"]]
-    for name in dict.fromkeys(name for name, _ in sweep.results.logs if split_way(name)):
+    for name in filter(split_way, _methods(sweep.results.records)):
         row = saved.get(name, [method_label(name), *[MISSING] * (len(head) - 1)])
-        seed = next(seed for training, seed in sweep.results.logs if training == name)
+        seed = next((seed for training, seed in sweep.results.logs if training == name), UNTRAINED)
         n_trained = run_record(sweep.results, name, seed).get("trained_parameters")
         rows.append([*row, f"{n_trained:,}" if n_trained else MISSING])
     note = (
