@@ -12,11 +12,10 @@ import tensorflow as tf
 from csmri import scaling
 from csmri.config import read_config
 from csmri.errors import CsmriError
-from csmri.reconstruction import load_corrector
 from csmri.records import CONFIG, RECORD
 from csmri.training import CHECKPOINT, epochs_behind, load_checkpoint, read_record
 from csmri.unet import build_unet
-from csmri.weights import write_saved_model
+from csmri.weights import load_saved_model, write_saved_model
 
 PARITY = {"float32": 1e-5, "mixed_bfloat16": 1e-2}
 """Largest difference allowed between SavedModel and Keras model, relative to the images' maximum."""
@@ -79,4 +78,5 @@ def parity(network: keras.Model, path: str | Path, *, depth: int, seed: int = 0)
     normalised[:, :y, :x, 0] = scaling.normalise_initial(initial, peak)
     target = tf.convert_to_tensor(network(normalised, training=False))[:, :y, :x, 0]
     expected = scaling.corrected(initial, target, peak).numpy()
-    return float(np.abs(load_corrector(path).improve(initial) - expected).max() / initial.max())
+    improved = load_saved_model(path).signatures["serving_default"](initial=tf.constant(initial))["improved"].numpy()
+    return float(np.abs(improved - expected).max() / initial.max())

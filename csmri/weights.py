@@ -131,7 +131,11 @@ def load_saved_model(path: str | Path) -> Any:
 
 def saved_variables(path: str | Path) -> dict[str, tf.Variable]:
     """Read the variables of a SavedModel by their names in Keras, as `encoder0_conv0/kernel`."""
-    loaded = load_saved_model(path)
+    return variables_of(load_saved_model(path))
+
+
+def variables_of(loaded: Any) -> dict[str, tf.Variable]:
+    """Variables of a loaded SavedModel by their names in Keras."""
     # Keras lists them as `variables` where a model was tracked, else under the other name.
     found: Any = getattr(loaded, "variables", None) or getattr(loaded, "_all_variables", ())
     return {variable.name.removesuffix(":0"): variable for variable in found}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -14,7 +15,6 @@ import tensorflow as tf
 from csmri import __version__
 from csmri.config import Config
 from csmri.errors import CsmriError
-from csmri.reconstruction import load_corrector
 from csmri.unet import build_unet
 from csmri.weights import describe_saved_model, load_saved_model, load_weights, write_saved_model
 
@@ -41,6 +41,12 @@ def saved(network, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "model"
     write_saved_model(network, path, config=CONFIG, epoch=7)
     return path
+
+
+def serve(path, initial):
+    """Correct images by a SavedModel's default signature."""
+    signature = load_saved_model(path).signatures["serving_default"]
+    return signature(initial=tf.constant(initial))["improved"].numpy()
 
 
 def images(*shape, seed=0):
@@ -75,7 +81,7 @@ def test_default_signature_corrects_images_of_any_size(saved, network, shape):
 
 def test_frames_are_scaled_one_by_one(saved):
     """A frame's result does not depend on its neighbours."""
-    improve = load_corrector(saved).improve
+    improve = partial(serve, saved)
     initial = images(3, 12, 12) * np.float32([[[1]], [[50]], [[0.01]]])
     together = improve(initial)
     for frame in range(3):
@@ -85,7 +91,7 @@ def test_frames_are_scaled_one_by_one(saved):
 
 @pytest.mark.parametrize("factor", [2.0**-20, 4096.0, 3.0, 1e-6, 7e8])
 def test_scaling_the_input_scales_the_output(saved, factor):
-    improve = load_corrector(saved).improve
+    improve = partial(serve, saved)
     initial = images(2, 12, 16)
     scaled, wanted = improve(initial * np.float32(factor)), improve(initial) * np.float32(factor)
     if np.log2(factor).is_integer():  # powers of two do not even round
@@ -94,7 +100,7 @@ def test_scaling_the_input_scales_the_output(saved, factor):
 
 
 def test_result_is_never_negative_and_blank_stays_finite(saved):
-    improve = load_corrector(saved).improve
+    improve = partial(serve, saved)
     assert improve(images(2, 8, 8)).min() >= 0
     blank = improve(np.zeros((1, 8, 8), np.float32))
     assert np.isfinite(blank).all()
@@ -117,7 +123,7 @@ def test_mixed_precision_keeps_float32_variables(tmp_path):
     assert load_weights(plain, tmp_path / "model") == []
     for new, wanted in zip(plain.weights, network.weights, strict=True):
         assert new.numpy().tobytes() == wanted.numpy().tobytes()
-    improved = load_corrector(tmp_path / "model").improve(images(2, 9, 11))
+    improved = serve(tmp_path / "model", images(2, 9, 11))
     assert improved.dtype == np.float32
     np.testing.assert_allclose(improved, expected(plain, images(2, 9, 11)), atol=0.03 * images(2, 9, 11).max())
 
