@@ -105,7 +105,11 @@ def train(
 def compiled_unet(config: Config, n_batches: int) -> keras.Model:
     """Build and compile the network of a config; `n_batches` an epoch set the pace of the cosine schedule."""
     network = build_unet(
-        base_channels=config.base_channels, depth=config.depth, seed=config.seed, precision=config.precision
+        base_channels=config.base_channels,
+        depth=config.depth,
+        frames=config.frames,
+        seed=config.seed,
+        precision=config.precision,
     )
     rate: Any = config.learning_rate
     if config.schedule == "cosine":

@@ -42,7 +42,7 @@ class SavedNetwork:
 
 
 def write_saved_model(network: keras.Model, path: str | Path, *, config: Config, epoch: int) -> None:
-    """Write a SavedModel with scaling, padding and cropping inside; replaces what is at `path` in one step.
+    """Write a SavedModel with window, scaling, padding and cropping inside; replaces what is at `path` in one step.
 
     Signature `serving_default`: `initial` (frame, y, x) float32 >= 0 -> {`improved`: (frame, y, x)}.
     """
@@ -56,7 +56,8 @@ def write_saved_model(network: keras.Model, path: str | Path, *, config: Config,
         matrix = tf.shape(initial)[1:]
         missing = -matrix % multiple
         padding = [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]]
-        padded = tf.pad(scaling.normalise_initial(initial, peak)[..., tf.newaxis], padding)
+        window = scaling.network_input(initial, peak, frames=config.frames, cyclic=config.cyclic)
+        padded = tf.pad(window, padding)
         target = network(padded, training=False)[:, : matrix[0], : matrix[1], 0]
         return {"improved": scaling.corrected(initial, target, peak)}
 
@@ -89,7 +90,9 @@ def _write_through_tensorflow(network: keras.Model, path: Path, *, config: Confi
 
 def _rewrite(weights: str, path: str, fields: dict[str, Any], epoch: int) -> None:
     config = make_config(fields, where=weights)
-    network = build_unet(base_channels=config.base_channels, depth=config.depth, precision=config.precision)
+    network = build_unet(
+        base_channels=config.base_channels, depth=config.depth, frames=config.frames, precision=config.precision
+    )
     network.load_weights(weights)
     write_saved_model(network, path, config=config, epoch=epoch)
 
@@ -152,7 +155,8 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
     Raises
     ------
     CsmriError
-        If a variable of the network is missing from the SavedModel or has another shape; nothing is assigned then.
+        If a variable of the network is missing from the SavedModel or has another shape, as that of a window of other
+        frames has; nothing is assigned then.
     """
     saved = saved_variables(path)
     for variable in network.weights:
@@ -160,9 +164,11 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
             raise CsmriError(f"{path}: has no variable {variable.path}; it is a network of other layers (depth?)")
         found, wanted = tuple(saved[variable.path].shape), tuple(variable.shape)
         if found != wanted:
+            # Kernels are (y, x, input channel, output channel); only the first one's input is the window of frames.
+            differs = "frames" if variable is network.weights[0] and found[-2] != wanted[-2] else "base_channels"
             raise CsmriError(
                 f"{path}: variable {variable.path} has shape {found}, the network needs {wanted}; "
-                "base_channels of the config and of the SavedModel differ"
+                f"{differs} of the config and of the SavedModel differ"
             )
     for variable in network.weights:
         variable.assign(saved.pop(variable.path).numpy())

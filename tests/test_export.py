@@ -38,17 +38,18 @@ def test_export_is_the_trained_network(run, config, tmp_path):
     assert all(found[name].tobytes() == final[name].tobytes() for name in final)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_parity_at_every_depth(tmp_path, depth):
-    network = build_unet(base_channels=2, depth=depth)
+@pytest.mark.parametrize(("depth", "frames"), [(1, 1), (2, 1), (3, 1), (2, 5)])
+def test_parity_at_every_depth_and_window(tmp_path, depth, frames):
+    config = Config(base_channels=2, depth=depth, frames=frames)
+    network = build_unet(base_channels=2, depth=depth, frames=frames)
     for variable in network.weights:  # biases that are not zero, so that padding in the wrong place shows
         if variable.path.endswith("bias"):
             variable.assign(np.linspace(-0.3, 0.3, variable.shape[0]))
-    write_saved_model(network, tmp_path / "model", config=Config(base_channels=2, depth=depth), epoch=0)
-    assert parity(network, tmp_path / "model", depth=depth) < PARITY["float32"]
+    write_saved_model(network, tmp_path / "model", config=config, epoch=0)
+    assert parity(network, tmp_path / "model", config=config) < PARITY["float32"]
     bias = network.get_layer("normalised_error").bias
     bias.assign(bias + 1e-3)
-    assert parity(network, tmp_path / "model", depth=depth) > 1e-4
+    assert parity(network, tmp_path / "model", config=config) > 1e-4
 
 
 def test_parity_with_keras_on_a_saved_run(run):

@@ -142,6 +142,7 @@ def test_variables_without_a_place_are_named(saved, network):
         ({"base_channels": 3}, r"variable encoder0_conv0/kernel has shape \(3, 3, 1, 2\), the network needs"),
         ({"depth": 3}, r"has no variable encoder2_conv0/kernel; .*depth"),
         ({"depth": 1}, r"variable bottom_conv0/kernel has shape"),
+        ({"frames": 3}, r"has shape \(3, 3, 1, 2\), the network needs \(3, 3, 3, 2\); frames of the config and"),
     ],
 )
 def test_network_of_another_size_is_refused_and_stays_as_it_was(saved, fields, message):
@@ -224,3 +225,21 @@ def test_failure_leaves_the_old_model_and_nothing_else(network, spoilt, monkeypa
         write_saved_model(network, spoilt, config=CONFIG, epoch=8)
     assert list(spoilt.parent.iterdir()) == [spoilt]
     assert describe_saved_model(spoilt).epoch == 7
+
+
+@pytest.mark.parametrize("cyclic", [True, False])
+def test_window_of_frames_is_built_inside(tmp_path, cyclic):
+    network = build_unet(base_channels=2, depth=2, frames=3, seed=2)
+    config = Config(base_channels=2, depth=2, frames=3, cyclic=cyclic)
+    write_saved_model(network, tmp_path / "model", config=config, epoch=1)
+    initial = images(4, 8, 12)
+    order = [[-1, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 0]] if cyclic else [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
+    peak = initial.max(axis=(1, 2), keepdims=True)
+    window = np.stack([initial[neighbours] / peak[i] for i, neighbours in enumerate(order)])
+    target = network(window.transpose(0, 2, 3, 1)).numpy()[..., 0]
+    improved = serve(tmp_path / "model", initial)
+    np.testing.assert_allclose(improved, np.maximum(initial + (2 * target - 1) * peak, 0), atol=2e-6 * initial.max())
+    again = build_unet(base_channels=2, depth=2, frames=3)
+    assert load_weights(again, tmp_path / "model") == []
+    with pytest.raises(CsmriError, match="frames of the config and of the SavedModel differ"):
+        load_weights(build_unet(base_channels=2, depth=2), tmp_path / "model")
