@@ -248,6 +248,7 @@ def _cut(frames_of_bucket: Counter[tuple[int, int]], images: int) -> Counter[tup
 
 
 def check_sizes(config: Config, entries: Sequence[Entry]) -> None:
+    """Refuse accelerations and crops that the smallest subject is too small for."""
     n_ky = min(min(entry.matrix) if config.augment else entry.matrix[0] for entry in entries)
     for acceleration in config.accelerations:
         check_acceleration(acceleration, n_ky)
@@ -258,5 +259,6 @@ def check_sizes(config: Config, entries: Sequence[Entry]) -> None:
         )
 
 
-def order_seed(seed: int, purpose: int, epoch: tf.Tensor) -> tf.Tensor:
+def order_seed(seed: int, purpose: Draw, epoch: tf.Tensor) -> tf.Tensor:
+    """Seed of an epoch's order, as `tf.data.Dataset.shuffle` takes it."""
     return tf.bitcast(derive_seed(seed, purpose, epoch)[0], tf.int64)

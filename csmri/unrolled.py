@@ -103,7 +103,7 @@ def build_unrolled(
     # --- normalisation: a cine's maximum is one, whatever its unit
     initial = keras.Input((None, None, None, 2), name="initial")
     mask = keras.Input((None, None), name="mask")
-    peak = ops.max(ops.abs(initial), axis=(1, 2, 3, 4), keepdims=True)
+    peak = ops.max(ops.norm(initial, axis=-1, keepdims=True), axis=(1, 2, 3, 4), keepdims=True)
     peak = ops.where(peak > 0, peak, 1.0)
     start = initial / peak
     rest = ops.mean(start, axis=1, keepdims=True)
