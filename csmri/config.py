@@ -99,6 +99,8 @@ class Training(Sampling, Network):
     """What all trainings of a study share."""
 
     accelerations: Accelerations = (4.0, 8.0)
+    both_laws: bool = False
+    """Whether the unrolled network is trained on masks of both laws in turn; it is tested on `mask_law` unless told."""
     augment: bool = True
     """Flip left-right, flip up-down and rotate by 90 degrees, each with probability one half."""
     passes: Annotated[int, Field(ge=1)] = 3
@@ -106,10 +108,11 @@ class Training(Sampling, Network):
     crop_columns: Annotated[int, Field(ge=0)] = 0
     """Train on so many columns (kx is fully read, so that columns are independent), at random; 0 for whole images."""
     images_per_epoch: Annotated[int, Field(ge=0)] = 0
-    """End every epoch after this many images, drawn anew each time; 0 for all of them."""
+    """End every epoch after this many images (cines of the unrolled network), drawn anew each time; 0 for all."""
     shuffle_frames: Annotated[int, Field(ge=1)] = 512
     """Frames held back to mix frames of different cines."""
     batch_size: Annotated[int, Field(ge=1)] = 8
+    """Images a step; 1 for the unrolled network, a whole cine."""
     loss: Literal["absolute", "relative"] = "absolute"
     """Mean squared error of the network's target, as it is or divided by that of the initial reconstruction."""
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
@@ -119,6 +122,14 @@ class Training(Sampling, Network):
     """`cosine` lets the learning rate fall to zero over all epochs."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Arithmetic of the convolutions; the sigmoid and the loss are always float32."""
+
+    @model_validator(mode="after")
+    def _unrolled_takes_one_cine(self) -> Self:
+        if self.network == "unrolled" and self.batch_size != 1:
+            raise ValueError(f'network = "unrolled" takes one cine a step: batch_size must be 1, got {self.batch_size}')
+        if self.both_laws and self.network == "unet":
+            raise ValueError('both_laws is for network = "unrolled"')
+        return self
 
 
 class Config(Training):

@@ -14,8 +14,7 @@ from csmri.config import Config, read_config
 from csmri.errors import CsmriError
 from csmri.records import CONFIG, RECORD
 from csmri.training import CHECKPOINT, epochs_behind, load_checkpoint, read_record
-from csmri.unet import build_unet
-from csmri.weights import load_saved_model, write_saved_model
+from csmri.weights import build_network, load_saved_model, write_saved_model
 
 PARITY = {"float32": 1e-5, "mixed_bfloat16": 1e-2}
 """Largest difference allowed between SavedModel and Keras model, relative to the images' maximum."""
@@ -54,12 +53,7 @@ def export(run: str | Path, out: str | Path, *, precision: str = "") -> tuple[in
     n_epochs = epochs_behind(network, read_record(run)["batches_per_epoch"])
     if precision and precision != config.precision:
         config = config.model_copy(update={"precision": precision})
-        trained, network = (
-            network,
-            build_unet(
-                base_channels=config.base_channels, depth=config.depth, frames=config.frames, precision=precision
-            ),
-        )
+        trained, network = network, build_network(config)
         network.set_weights(trained.get_weights())
     out.parent.mkdir(parents=True, exist_ok=True)
     write_saved_model(network, out, config=config, epoch=n_epochs)

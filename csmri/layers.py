@@ -10,6 +10,9 @@ from keras import KerasTensor, ops
 
 from csmri.errors import CsmriError
 
+GAIN = 10.0
+"""What moves is a tenth of what rests, or less: multiplied by this it is of the order of one."""
+
 
 @keras.saving.register_keras_serializable(package="csmri")
 class DataConsistency(keras.layers.Layer):
@@ -51,3 +54,120 @@ class DataConsistency(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight}
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class CineConvolution(keras.layers.Conv3D):
+    """3-D convolution over (frame, y, x), zero-padded in y and x and wrapped around in time.
+
+    A stride of 2 makes ceil(n / 2) of n rows or columns, odd ones too.
+
+    Parameters
+    ----------
+    cyclic : bool
+        Whether the last frame neighbours the first; otherwise the first and the last are held beyond the ends.
+    """
+
+    def __init__(self, filters: int, kernel_size: Any, *, cyclic: bool = True, **options: Any) -> None:
+        super().__init__(filters, kernel_size, **{**options, "padding": "valid"})
+        self.cyclic = cyclic
+
+    def call(self, inputs: KerasTensor) -> KerasTensor:
+        frames, y, x = (size // 2 for size in self.kernel_size)
+        if frames:
+            inputs = _continued(inputs, frames, cyclic=self.cyclic)
+        return super().call(ops.pad(inputs, ((0, 0), (0, 0), (y, y), (x, x), (0, 0))))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, *sizes, _ = input_shape
+        strided = (None if n is None else -(-n // step) for n, step in zip(sizes, self.strides, strict=True))
+        return (batch, *strided, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "cyclic": self.cyclic}
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class Motion(keras.layers.Layer):
+    """What a cascade looks at: [image (batch, frame, y, x, 2), rest (batch, 1, y, x, 2)] -> (batch, frame, y, x, 3).
+
+    Real and imaginary part of what moves, image - rest, in the phase of what rests and times `GAIN`; and the magnitude
+    of what rests. With the phase gone, images of any phase look alike.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "dtype": "float32"})
+
+    def call(self, inputs: list[KerasTensor]) -> KerasTensor:
+        image, rest = inputs
+        magnitude, cosine, sine = _polar(rest)
+        moving = (image - rest) * GAIN
+        real, imaginary = moving[..., 0], moving[..., 1]
+        turned = (real * cosine + imaginary * sine, imaginary * cosine - real * sine)
+        return ops.stack([*turned, ops.zeros_like(real) + magnitude], axis=-1)
+
+    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        return (*input_shape[0][:-1], 3)
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class AddCorrection(keras.layers.Layer):
+    """Add a cascade's correction, undoing gain and phase of `Motion`: [image, rest, correction] -> image.
+
+    The correction (batch, frame, y, x, 2) may have a row or a column too many, which are cut off.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "dtype": "float32"})
+
+    def call(self, inputs: list[KerasTensor]) -> KerasTensor:
+        image, rest, correction = inputs
+        _, cosine, sine = _polar(rest)
+        correction = _cropped(correction, image) / GAIN
+        real, imaginary = correction[..., 0], correction[..., 1]
+        return image + ops.stack([real * cosine - imaginary * sine, imaginary * cosine + real * sine], axis=-1)
+
+    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        return input_shape[0]
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class CropLike(keras.layers.Layer):
+    """Cut (batch, frame, y, x, channel) to the rows and columns of another: [features, other] -> features."""
+
+    def call(self, inputs: list[KerasTensor]) -> KerasTensor:
+        return _cropped(*inputs)
+
+    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        features, other = input_shape
+        return (*other[:-1], features[-1])
+
+
+def _cropped(features: KerasTensor, other: KerasTensor) -> KerasTensor:
+    batch, frames, _, _, channels = ops.shape(features)
+    _, _, n_y, n_x, _ = ops.shape(other)
+    return ops.slice(features, (0, 0, 0, 0, 0), (batch, frames, n_y, n_x, channels))
+
+
+def _continued(inputs: KerasTensor, n: int, *, cyclic: bool) -> KerasTensor:
+    """Continue (batch, frame, y, x, channel) by n frames on either side."""
+    batch, n_frames, *others = ops.shape(inputs)
+
+    # Not inputs[:, first:last], whose gradient costs TensorFlow as much as a convolution.
+    def frames(first: int, number: int) -> KerasTensor:
+        return ops.slice(inputs, (0, first, 0, 0, 0), (batch, number, *others))
+
+    if cyclic:
+        before, after = frames(n_frames - n, n), frames(0, n)
+    else:
+        before, after = (ops.repeat(frames(first, 1), n, axis=1) for first in (0, n_frames - 1))
+    return ops.concatenate([before, inputs, after], axis=1)
+
+
+def _polar(pair: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+    """Magnitude, cosine and sine of complex numbers (..., 2); a phase of zero where there is nothing."""
+    real, imaginary = pair[..., 0], pair[..., 1]
+    magnitude = ops.sqrt(ops.square(real) + ops.square(imaginary))
+    present = magnitude > 0
+    divisor = ops.where(present, magnitude, 1.0)
+    return magnitude, ops.where(present, real / divisor, 1.0), imaginary / divisor

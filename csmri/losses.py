@@ -38,6 +38,33 @@ class TargetError(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("csmri")
+class CineError(keras.losses.Loss):
+    """Mean squared error of complex images, (batch, frame, y, x, 2) against the reference in `cines.cine_example`.
+
+    `relative` divides it, cine by cine, by that of the initial reconstruction; else it is in units of the square of the
+    initial reconstruction's maximum.
+    """
+
+    def __init__(self, relative: bool = False, name: str = "cine_error", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.relative = relative
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        reference, initial = y_true[..., :1], y_true[..., 1:]
+        reference = ops.concatenate([reference, ops.zeros_like(reference)], axis=-1)
+        peak = ops.max(ops.square(initial), axis=(1, 2, 3, 4))
+
+        def error(images: Any) -> Any:
+            return ops.mean(ops.sum(ops.square(images - reference), axis=-1), axis=(1, 2, 3))
+
+        peak = ops.where(peak > 0, peak, 1.0)
+        return error(y_pred) / (ops.maximum(error(initial), LEAST_ERROR * peak) if self.relative else peak)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "relative": self.relative}
+
+
+@keras.saving.register_keras_serializable("csmri")
 class ImageMean(keras.metrics.Mean):
     """Mean over images of a quantity of the reconstructed image, in units of the initial reconstruction's maximum.
 
@@ -50,16 +77,15 @@ class ImageMean(keras.metrics.Mean):
         self.quantity = quantity
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        initial = y_true[..., 1]
-        reference = initial + 2.0 * y_true[..., 0] - 1.0
-        reconstructed = ops.maximum(initial + 2.0 * y_pred[..., 0] - 1.0, 0.0)
+        initial, reference, reconstructed = _images(y_true, y_pred)
         difference = (initial if self.quantity == "initial_nmse" else reconstructed) - reference
+        weight = ops.ones_like(initial) if sample_weight is None else sample_weight
 
         def over_image(values: Any) -> Any:
-            return ops.sum(values * sample_weight, axis=(1, 2))
+            return ops.sum(values * weight, axis=(-2, -1))
 
         if self.quantity == "bias":
-            return super().update_state(over_image(difference) / ops.sum(sample_weight, axis=(1, 2)))
+            return super().update_state(over_image(difference) / ops.sum(weight, axis=(-2, -1)))
         energy = over_image(ops.square(reference))
         # A blank frame (real data has them) has no NMSE; it gets no weight in the mean.
         present = energy > 0
@@ -68,3 +94,15 @@ class ImageMean(keras.metrics.Mean):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "quantity": self.quantity}
+
+
+def _images(y_true: Any, y_pred: Any) -> tuple[Any, Any, Any]:
+    """Magnitudes (..., frame, y, x) initial, reference and reconstructed, of the U-net or of the unrolled network."""
+    if y_pred.shape[-1] == 2:
+        peak = ops.max(ops.abs(y_true[..., 1:]), axis=(1, 2, 3, 4), keepdims=True)
+        peak = ops.where(peak > 0, peak, 1.0)
+        reference = y_true[..., 0] / peak[..., 0]
+        return ops.norm(y_true[..., 1:] / peak, axis=-1), reference, ops.norm(y_pred / peak, axis=-1)
+    initial = y_true[..., 1]
+    reference = initial + 2.0 * y_true[..., 0] - 1.0
+    return initial, reference, ops.maximum(initial + 2.0 * y_pred[..., 0] - 1.0, 0.0)

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import tensorflow as tf
 
@@ -24,9 +25,18 @@ from csmri.store import Entry, Store, parse_slice
 SLICE_BUFFER = 1024
 """(slice, acceleration, pass) elements shuffled at once; most studies have fewer, so that any order can occur."""
 
-# What a random draw is for; keeps, say, the mask of an item independent of its augmentation.
-_AUGMENTATION, _MASK, _SLICE_ORDER, _FRAME_ORDER, _CROP = range(5)
-_VALIDATION_EPOCH = -1
+VALIDATION_EPOCH = -1
+
+
+class Draw(IntEnum):
+    """What a random draw is for; keeps, say, the mask of an item independent of its augmentation."""
+
+    AUGMENTATION = 0
+    MASK = 1
+    SLICE_ORDER = 2
+    FRAME_ORDER = 3
+    CROP = 4
+    LAW = 5
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,8 @@ class Batches:
     """A data set of ((frame, y, x, channel) input, (frame, y, x, 2) target and input, (frame, y, x) weight).
 
     The input's channels are the frames of the window, the middle one is to be corrected. The target's second channel
-    repeats the middle one, from which the reconstructed image's NMSE is computed; the weight is 1 on the image and 0 on the padding to a multiple of 2**depth.
+    repeats the middle one, from which the reconstructed image's NMSE is computed; the weight is 1 on the image and 0 on
+    the padding to a multiple of 2**depth.
     """
 
     dataset: tf.data.Dataset
@@ -47,7 +58,7 @@ class Batches:
 def training_batches(store: Store, config: Config, *, first_epoch: int = 0) -> Batches:
     """Batches of all epochs from `first_epoch` on, one after the other."""
     entries = store.of_split(config.train_split)
-    _check(config, entries)
+    check_sizes(config, entries)
     padded = [training_matrix(entry.matrix, config) for entry in entries]
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -55,13 +66,15 @@ def training_batches(store: Store, config: Config, *, first_epoch: int = 0) -> B
             return training_example(item, epoch, config)
 
         return (
-            _items(store, entries, config)
-            .shuffle(SLICE_BUFFER, seed=_order_seed(config.seed, _SLICE_ORDER, epoch), reshuffle_each_iteration=False)
+            slice_items(store, entries, config)
+            .shuffle(
+                SLICE_BUFFER, seed=order_seed(config.seed, Draw.SLICE_ORDER, epoch), reshuffle_each_iteration=False
+            )
             .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .unbatch()
             .shuffle(
                 config.shuffle_frames,
-                seed=_order_seed(config.seed, _FRAME_ORDER, epoch),
+                seed=order_seed(config.seed, Draw.FRAME_ORDER, epoch),
                 reshuffle_each_iteration=False,
             )
             .take(config.images_per_epoch or -1)
@@ -78,10 +91,10 @@ def validation_batches(store: Store, config: Config) -> Batches:
     entries = store.of_split(config.validation_split)
     config = config.model_copy(update={"augment": False, "passes": 1, "images_per_epoch": 0, "crop_columns": 0})
     padded = [padded_matrix(entry.matrix, config.depth, square=False) for entry in entries]
-    _check(config, entries)
-    epoch = tf.constant(_VALIDATION_EPOCH, tf.int64)
+    check_sizes(config, entries)
+    epoch = tf.constant(VALIDATION_EPOCH, tf.int64)
     dataset = (
-        _items(store, entries, config)
+        slice_items(store, entries, config)
         .map(lambda item: training_example(item, epoch, config), num_parallel_calls=tf.data.AUTOTUNE)
         .unbatch()
         .apply(lambda frames: _batched(frames, config.batch_size, padded))
@@ -97,19 +110,17 @@ def training_example(
     parts = epoch, item["subject_key"], item["slice"], item["acceleration_index"], item["pass"]
     images = item["images"]
     if config.augment:
-        images = augment(images, derive_seed(config.seed, _AUGMENTATION, *parts))
+        images = augment(images, derive_seed(config.seed, Draw.AUGMENTATION, *parts))
     shape = tf.shape(images)
-    mask = make_mask(derive_seed(config.seed, _MASK, *parts), shape[0], shape[1], item["acceleration"], config)
+    mask = make_mask(derive_seed(config.seed, Draw.MASK, *parts), shape[0], shape[1], item["acceleration"], config)
     initial = simulate_initial(images, mask, cyclic=config.cyclic)
     peak = scaling.frame_peak(initial)
     target = scaling.normalise_error(images - initial, peak)
 
     padding = [[0, 0], *_padding(images, config.depth, square=config.augment)]
     if config.crop_columns:
-        first = tf.random.stateless_uniform(
-            [], derive_seed(config.seed, _CROP, *parts), 0, shape[2] - config.crop_columns + 1, tf.int32, alg="philox"
-        )
-        initial, target = (value[..., first : first + config.crop_columns] for value in (initial, target))
+        cropped = derive_seed(config.seed, Draw.CROP, *parts)
+        initial, target = (random_columns(value, config.crop_columns, cropped) for value in (initial, target))
         padding[2] = [0, -config.crop_columns % 2**config.depth]
     initial, weight = (tf.pad(value, padding) for value in (initial, tf.ones_like(initial)))
     target = tf.pad(target, padding, constant_values=scaling.NO_ERROR)
@@ -123,6 +134,12 @@ def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     images = tf.cond(flip_x, lambda: tf.reverse(images, [2]), lambda: images)
     images = tf.cond(flip_y, lambda: tf.reverse(images, [1]), lambda: images)
     return tf.cond(rotate, lambda: tf.reverse(tf.linalg.matrix_transpose(images), [1]), lambda: images)
+
+
+def random_columns(images: tf.Tensor, n: int, seed: tf.Tensor) -> tf.Tensor:
+    """Cut n neighbouring columns out of (frame, y, x)."""
+    first = tf.random.stateless_uniform([], seed, 0, tf.shape(images)[2] - n + 1, tf.int32, alg="philox")
+    return images[..., first : first + n]
 
 
 def padded_matrix(matrix: Sequence[int], depth: int, *, square: bool) -> tuple[int, int]:
@@ -148,7 +165,7 @@ def _padding(images: tf.Tensor, depth: int, *, square: bool) -> list[list[tf.Ten
     return [[0, padded[0] - matrix[0]], [0, padded[1] - matrix[1]]]
 
 
-def _items(store: Store, entries: Sequence[Entry], config: Config) -> tf.data.Dataset:
+def slice_items(store: Store, entries: Sequence[Entry], config: Config) -> tf.data.Dataset:
     """Every (slice, acceleration, pass) of these subjects, one element each."""
     indices, values = zip(*enumerate(config.accelerations), strict=True)
     keys = tf.lookup.StaticHashTable(
@@ -227,7 +244,8 @@ def _cut(frames_of_bucket: Counter[tuple[int, int]], images: int) -> Counter[tup
     return Counter(dict.fromkeys(frames_of_bucket, images))
 
 
-def _check(config: Config, entries: Sequence[Entry]) -> None:
+def check_sizes(config: Config, entries: Sequence[Entry]) -> None:
+    """Refuse accelerations and crops that the smallest subject is too small for."""
     n_ky = min(min(entry.matrix) if config.augment else entry.matrix[0] for entry in entries)
     for acceleration in config.accelerations:
         check_acceleration(acceleration, n_ky)
@@ -238,5 +256,6 @@ def _check(config: Config, entries: Sequence[Entry]) -> None:
         )
 
 
-def _order_seed(seed: int, purpose: int, epoch: tf.Tensor) -> tf.Tensor:
+def order_seed(seed: int, purpose: Draw, epoch: tf.Tensor) -> tf.Tensor:
+    """Seed of an epoch's order, as `tf.data.Dataset.shuffle` takes it."""
     return tf.bitcast(derive_seed(seed, purpose, epoch)[0], tf.int64)

@@ -14,15 +14,15 @@ from typing import Any
 import keras
 from keras import ops
 
+from csmri.cines import training_cines, validation_cines
 from csmri.config import Config, read_config, write_config
 from csmri.errors import CsmriError
-from csmri.losses import ImageMean, TargetError
+from csmri.losses import CineError, ImageMean, TargetError
 from csmri.pipeline import Batches, training_batches, validation_batches
 from csmri.provenance import git_revision, versions
 from csmri.records import CONFIG, LOG, RECORD
 from csmri.store import Store
-from csmri.unet import build_unet
-from csmri.weights import describe_saved_model, load_weights, saved_model_sha256, write_saved_model
+from csmri.weights import build_network, describe_saved_model, load_weights, saved_model_sha256, write_saved_model
 
 CHECKPOINT, MODELS, FINAL = "checkpoint.keras", "models", "final"
 
@@ -36,6 +36,8 @@ OPTIMIZERS: dict[str, Callable[[Any], keras.Optimizer]] = {
     "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, epsilon=EPSILON),
     "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
 }
+
+PIPELINES = {"unet": (training_batches, validation_batches), "unrolled": (training_cines, validation_cines)}
 
 
 def train(
@@ -71,8 +73,9 @@ def train(
     """
     run = Path(run)
     _refuse_other_run(run, config, store, init)
-    batches = training_batches(store, config)
-    validation = validation_batches(store, config) if config.validation_split else None
+    make_batches, make_validation = PIPELINES[config.network]
+    batches = make_batches(store, config)
+    validation = make_validation(store, config) if config.validation_split else None
     network, first_epoch = _start(config, run, init, batches, report)
     final = run / MODELS / FINAL
     if first_epoch == config.epochs and final.exists():
@@ -85,7 +88,7 @@ def train(
         f"in {batches.n_batches:,} batches, epochs {first_epoch + 1} to {config.epochs}"
     )
     network.fit(
-        training_batches(store, config, first_epoch=first_epoch).dataset,
+        make_batches(store, config, first_epoch=first_epoch).dataset,
         initial_epoch=first_epoch,
         epochs=config.epochs,
         steps_per_epoch=batches.n_batches,
@@ -102,21 +105,15 @@ def train(
     return final
 
 
-def compiled_unet(config: Config, n_batches: int) -> keras.Model:
+def compiled_network(config: Config, n_batches: int) -> keras.Model:
     """Build and compile the network of a config; `n_batches` an epoch set the pace of the cosine schedule."""
-    network = build_unet(
-        base_channels=config.base_channels,
-        depth=config.depth,
-        frames=config.frames,
-        seed=config.seed,
-        precision=config.precision,
-    )
+    network = build_network(config)
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * n_batches)
     network.compile(
         optimizer=OPTIMIZERS[config.optimizer](rate),
-        loss=TargetError(relative=config.loss == "relative"),
+        loss=(CineError if config.network == "unrolled" else TargetError)(relative=config.loss == "relative"),
         weighted_metrics=[ImageMean("nmse"), ImageMean("initial_nmse"), ImageMean("bias")],
     )
     return network
@@ -142,7 +139,7 @@ def _start(
     if (run / CHECKPOINT).exists():
         network = load_checkpoint(run)
         return network, epochs_behind(network, batches.n_batches)
-    network = compiled_unet(config, batches.n_batches)
+    network = compiled_network(config, batches.n_batches)
     if init is not None:
         saved = describe_saved_model(init)
         left_out = load_weights(network, init)

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,10 @@ import tensorflow as tf
 from csmri import __version__, scaling
 from csmri.config import Config, make_config
 from csmri.errors import CsmriError
+from csmri.kspace.fourier import ifft_y
+from csmri.kspace.interpolation import interpolate_frames
 from csmri.unet import build_unet
+from csmri.unrolled import build_unrolled
 
 DESCRIPTION = "csmri.json"
 PRETRAINED = "pretrained"
@@ -41,14 +45,56 @@ class SavedNetwork:
     """Epochs of training behind the weights."""
 
 
+def build_network(config: Config) -> keras.Model:
+    """Build the network that a config describes, untrained."""
+    if config.network == "unrolled":
+        return build_unrolled(
+            base_channels=config.base_channels,
+            cascades=config.cascades,
+            weight=config.measurement_weight,
+            cyclic=config.cyclic,
+            seed=config.seed,
+            precision=config.precision,
+        )
+    return build_unet(
+        base_channels=config.base_channels,
+        depth=config.depth,
+        frames=config.frames,
+        seed=config.seed,
+        precision=config.precision,
+    )
+
+
 def write_saved_model(network: keras.Model, path: str | Path, *, config: Config, epoch: int) -> None:
     """Write a SavedModel with window, scaling, padding and cropping inside; replaces what is at `path` in one step.
 
-    Signature `serving_default`: `initial` (frame, y, x) float32 >= 0 -> {`improved`: (frame, y, x)}.
+    Signature `serving_default` of a U-net: `initial` (frame, y, x) float32 >= 0 -> {`improved`: (frame, y, x)}; of an
+    unrolled network: `hybrid` (frame, ky, x) complex64, of which only acquired lines are read, and `mask` (frame, ky)
+    bool -> {`improved`: (frame, y, x) complex64}.
     """
     path = Path(path)
     if keras.backend.backend() != "tensorflow":
         return _write_through_tensorflow(network, path, config=config, epoch=epoch)
+    # Not archive.track(network): the archive finds the variables by itself, and would keep them twice.
+    archive = keras.export.ExportArchive()
+    serve, signature = (_unrolled if config.network == "unrolled" else _unet)(network, config)
+    archive.add_endpoint("serving_default", serve, input_signature=signature)
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        archive.write_out(str(partial), verbose=False)
+        description = {"csmri": __version__, "epoch": epoch, "config": config.model_dump(mode="json")}
+        (partial / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+Serve = tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]
+
+
+def _unet(network: keras.Model, config: Config) -> Serve:
     multiple = 2**config.depth
 
     def improve(initial: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -61,20 +107,18 @@ def write_saved_model(network: keras.Model, path: str | Path, *, config: Config,
         target = network(padded, training=False)[:, : matrix[0], : matrix[1], 0]
         return {"improved": scaling.corrected(initial, target, peak)}
 
-    # Not archive.track(network): the archive finds the variables by itself, and would keep them twice.
-    archive = keras.export.ExportArchive()
-    signature = tf.TensorSpec((None, None, None), tf.float32, name="initial")
-    archive.add_endpoint("serving_default", improve, input_signature=[signature])
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        archive.write_out(str(partial), verbose=False)
-        description = {"csmri": __version__, "epoch": epoch, "config": config.model_dump(mode="json")}
-        (partial / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    return improve, [tf.TensorSpec((None, None, None), tf.float32, name="initial")]
+
+
+def _unrolled(network: keras.Model, config: Config) -> Serve:
+    def improve(hybrid: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
+        initial = ifft_y(interpolate_frames(hybrid, mask, cyclic=config.cyclic))
+        pair = tf.stack([tf.math.real(initial), tf.math.imag(initial)], axis=-1)
+        improved = network([pair[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]], training=False)[0]
+        return {"improved": tf.complex(improved[..., 0], improved[..., 1])}
+
+    hybrid = tf.TensorSpec((None, None, None), tf.complex64, name="hybrid")
+    return improve, [hybrid, tf.TensorSpec((None, None), tf.bool, name="mask")]
 
 
 def _write_through_tensorflow(network: keras.Model, path: Path, *, config: Config, epoch: int) -> None:
@@ -90,9 +134,7 @@ def _write_through_tensorflow(network: keras.Model, path: Path, *, config: Confi
 
 def _rewrite(weights: str, path: str, fields: dict[str, Any], epoch: int) -> None:
     config = make_config(fields, where=weights)
-    network = build_unet(
-        base_channels=config.base_channels, depth=config.depth, frames=config.frames, precision=config.precision
-    )
+    network = build_network(config)
     network.load_weights(weights)
     write_saved_model(network, path, config=config, epoch=epoch)
 

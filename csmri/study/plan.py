@@ -14,7 +14,7 @@ from csmri.pipeline import training_batches, training_matrix
 from csmri.reconstruction import frame_quality
 from csmri.records import LOG, RECORDS, read_log
 from csmri.store import Store
-from csmri.training import FINAL, MODELS, compiled_unet
+from csmri.training import FINAL, MODELS, compiled_network
 
 EVALUATE = "evaluate"
 DONE, RUNNING, LEFT = "done", "running", "left"
@@ -104,7 +104,7 @@ def measure_pace(study: Study, target_store: Store, stages: Sequence[Stage]) -> 
             epoch = np.median([float(row["seconds"]) for row in read_log(stage.run / LOG)])
             return Pace(float(epoch) / stage.images, quality)
     config = study.stages()[STANDALONE]
-    network = compiled_unet(config, 1)
+    network = compiled_network(config, 1)
     batch = rng.random((config.batch_size, *training_matrix(entry.matrix, config), config.frames), np.float32)
     arguments = batch, batch[..., [0, 0]], np.ones_like(batch[..., 0])
     seconds = []

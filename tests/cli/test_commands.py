@@ -44,7 +44,8 @@ STEPS = {
     "evaluate": "evaluate {f}/transfer/models/final first={f}/pretrain/models/final {f}/store --out {f}/results"
     " --acceleration 2 --acceleration 4 --seed 5",
     "methods": "evaluate {f}/transfer/models/final {f}/transfer/models/final@hard"
-    " soft={f}/transfer/models/final@soft:2 {f}/store --out {f}/methods --acceleration 4 --method view-sharing --method initial --method kt-focuss",
+    " soft={f}/transfer/models/final@soft:2 {f}/store --out {f}/methods --acceleration 4"
+    " --method view-sharing --method initial --method kt-focuss",
     "all": "evaluate {f}/store --out {f}/all --acceleration 4 --method all",
     "figures": "figures {f}/results --run {f}/pretrain --run {f}/transfer --caption made-up",
     "export": "export {f}/transfer {f}/exported",

@@ -1,0 +1,105 @@
+"""From a store to whole undersampled cines, one a step, for the unrolled network.
+
+The counterpart of `pipeline`, which makes single images for the U-net: the same items, augmentation, masks and seeds.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from csmri.config import Config
+from csmri.errors import CsmriError
+from csmri.kspace.fourier import fft_y, ifft_y
+from csmri.kspace.interpolation import interpolate_frames
+from csmri.kspace.sampling import make_mask
+from csmri.pipeline import (
+    SLICE_BUFFER,
+    VALIDATION_EPOCH,
+    Batches,
+    Draw,
+    augment,
+    check_sizes,
+    order_seed,
+    random_columns,
+    slice_items,
+)
+from csmri.seeds import derive_seed
+from csmri.store import Store
+
+Example = tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def training_cines(store: Store, config: Config, *, first_epoch: int = 0) -> Batches:
+    """Cines of all epochs from `first_epoch` on, one after the other, each as `cine_example` makes it."""
+    entries = store.of_split(config.train_split)
+    check_sizes(config, entries)
+    n_cines = sum(entry.n_slices for entry in entries) * len(config.accelerations) * config.passes
+    if config.images_per_epoch > n_cines:
+        raise CsmriError(f"images_per_epoch = {config.images_per_epoch} is more than the {n_cines} cines of an epoch")
+    n_cines = config.images_per_epoch or n_cines
+
+    def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        return (
+            slice_items(store, entries, config)
+            .shuffle(
+                SLICE_BUFFER, seed=order_seed(config.seed, Draw.SLICE_ORDER, epoch), reshuffle_each_iteration=False
+            )
+            .take(n_cines)
+            .map(
+                lambda item: cine_example(item, epoch, config), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            )
+        )
+
+    dataset = tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch)
+    return Batches(dataset.prefetch(2), n_cines, n_cines)
+
+
+def validation_cines(store: Store, config: Config) -> Batches:
+    """Cines of the validation split: whole, not augmented, one pass, the same masks every time."""
+    assert config.validation_split
+    entries = store.of_split(config.validation_split)
+    config = config.model_copy(update={"augment": False, "passes": 1, "crop_columns": 0})
+    check_sizes(config, entries)
+    n_cines = sum(entry.n_slices for entry in entries) * len(config.accelerations)
+    epoch = tf.constant(VALIDATION_EPOCH, tf.int64)
+    dataset = slice_items(store, entries, config).map(lambda item: cine_example(item, epoch, config))
+    return Batches(dataset.prefetch(2), n_cines, n_cines)
+
+
+def cine_example(item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -> Example:
+    """Simulate one undersampled cine, in a batch of one.
+
+    Returns
+    -------
+    inputs : ((1, frame, y, x, 2), (1, frame, ky))
+        Initial reconstruction, complex as a pair, and mask, 1 = acquired; what `unrolled.build_unrolled` takes.
+    truth : (1, frame, y, x, 3)
+        Reference magnitude and again the pair, from which loss and metrics compare before with after.
+    """
+    parts = epoch, item["subject_key"], item["slice"], item["acceleration_index"], item["pass"]
+    images = item["images"]
+    if config.augment:
+        images = augment(images, derive_seed(config.seed, Draw.AUGMENTATION, *parts))
+    if config.crop_columns:
+        # Columns are independent: kx is fully read.
+        images = random_columns(images, config.crop_columns, derive_seed(config.seed, Draw.CROP, *parts))
+    shape = tf.shape(images)
+    seed = derive_seed(config.seed, Draw.MASK, *parts)
+
+    def drawn(law: Config) -> tf.Tensor:
+        return make_mask(seed, shape[0], shape[1], item["acceleration"], law)
+
+    if config.both_laws:
+        chosen = tf.random.stateless_uniform([], derive_seed(config.seed, Draw.LAW, *parts), alg="philox") < 0.5
+        gaussian, schlemper = (config.model_copy(update={"mask_law": law}) for law in ("gaussian", "schlemper"))
+        mask = tf.cond(chosen, lambda: drawn(gaussian), lambda: drawn(schlemper))
+    else:
+        mask = drawn(config)
+    initial = as_pair(ifft_y(interpolate_frames(fft_y(images), mask, cyclic=config.cyclic)))
+    truth = tf.concat([images[..., tf.newaxis], initial], axis=-1)
+    return (initial[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]), truth[tf.newaxis]
+
+
+def as_pair(images: tf.Tensor) -> tf.Tensor:
+    """Complex images (...) as real and imaginary part (..., 2)."""
+    return tf.stack([tf.math.real(images), tf.math.imag(images)], axis=-1)
