@@ -285,7 +285,8 @@ def mean_over_subjects(records: Iterable[Record], quality: str) -> dict[tuple[st
         of_subject[record.method, record.acceleration, record.subject].append(getattr(record, quality))
     means: defaultdict[tuple[str, float], list[float]] = defaultdict(list)
     for (method, acceleration, _), values in of_subject.items():
-        means[method, acceleration].append(float(np.nanmean(values)))
+        counted = [value for value in values if not np.isnan(value)]
+        means[method, acceleration].append(float(np.mean(counted)) if counted else float("nan"))
     return {
         key: (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
         for key, values in means.items()

@@ -36,7 +36,8 @@ PICTURES = (".png", ".svg")
 def figures(results: Path, runs: tuple[Path, ...], caption: str) -> None:
     """Draw figures 1 to 4 and write tables 1 and 2 into the folder RESULTS from what it holds.
 
-    Prints table 2 and the epochs that transfer learning saves.
+    Where methods were timed, as `csmri evaluate` does, also a table of all methods (methods.md, methods.tex). Prints
+    the tables of quality and the epochs that transfer learning saves.
     """
     from csmri.figures.panels import SHEET
     from csmri.records import read_results
@@ -57,6 +58,8 @@ def figures(results: Path, runs: tuple[Path, ...], caption: str) -> None:
         draws.append(write_table1)
     if found.records:
         draws.append(write_table2)
+    if found.records and found.timings:
+        draws.append(write_methods)
     for draw in draws:
         for path in draw(found):
             click.echo(f"{path}: written")
@@ -153,6 +156,20 @@ def write_table2(results: Results) -> Sequence[Path]:
         printed.append(tables[-1])
     _print(printed)
     return write_tables(tables, results.path / "table2_nmse.md")
+
+
+def write_methods(results: Results) -> Sequence[Path]:
+    """Write the table of all methods with their seconds and parameters; print that of the heart box."""
+    from csmri.records import RECORDS, TIMINGS
+    from csmri.tables import methods_tables, write_tables
+
+    if not (results.records and results.timings):
+        raise CsmriError(
+            f"{results.path}: lacks {RECORDS} or {TIMINGS}; `csmri evaluate --out {results.path}` writes both"
+        )
+    tables = methods_tables(results)
+    _print(tables[:1])
+    return write_tables(tables, results.path / "methods.md")
 
 
 def _print(tables: Sequence[Table]) -> None:

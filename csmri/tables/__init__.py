@@ -2,6 +2,7 @@
 
 from csmri.tables.hyperparameters import table1
 from csmri.tables.methods import method_label, shown_methods
+from csmri.tables.overview import methods_tables
 from csmri.tables.quality import Comparison, compare, quality_tables, spread_over_seeds, table2
 from csmri.tables.savings import Race, Saving, savings, savings_table
 from csmri.tables.text import Table, latex, markdown, write_tables
@@ -15,6 +16,7 @@ __all__ = [
     "latex",
     "markdown",
     "method_label",
+    "methods_tables",
     "quality_tables",
     "savings",
     "savings_table",
