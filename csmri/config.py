@@ -71,7 +71,8 @@ class Network(_Frozen):
     cascades: Annotated[int, Field(ge=1, le=20)] = 3
     """Of the unrolled network."""
     consistency: Literal["none", "hard", "soft"] = "none"
-    """Whether acquired lines are put back: after the U-net, and between the cascades of the unrolled network."""
+    """Whether acquired lines are put back: after the U-net, outside its SavedModel (see `reconstruction`), and between
+    the cascades of the unrolled network."""
     consistency_weight: Annotated[float, Field(gt=0)] = 10.0
     """Trust in the measurement over the network for `soft`: ratio of the inverses of their error variances."""
 
