@@ -12,9 +12,7 @@ from csmri.errors import CsmriError
 from csmri.kspace.fourier import fft_y
 from csmri.seeds import subject_key
 
-CONFIG = Config(
-    network="unrolled", consistency="hard", batch_size=1, epochs=3, passes=2, validation_split="validation"
-)
+CONFIG = Config(network="unrolled", consistency="hard", batch_size=1, epochs=3, passes=2, validation_split="validation")
 
 
 def collect(batches):
