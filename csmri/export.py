@@ -10,13 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from csmri import scaling
-from csmri.config import read_config
+from csmri.config import Config, read_config
 from csmri.errors import CsmriError
-from csmri.reconstruction import load_corrector
 from csmri.records import CONFIG, RECORD
 from csmri.training import CHECKPOINT, epochs_behind, load_checkpoint, read_record
-from csmri.unet import build_unet
-from csmri.weights import write_saved_model
+from csmri.weights import build_network, load_saved_model, write_saved_model
 
 PARITY = {"float32": 1e-5, "mixed_bfloat16": 1e-2}
 """Largest difference allowed between SavedModel and Keras model, relative to the images' maximum."""
@@ -55,28 +53,26 @@ def export(run: str | Path, out: str | Path, *, precision: str = "") -> tuple[in
     n_epochs = epochs_behind(network, read_record(run)["batches_per_epoch"])
     if precision and precision != config.precision:
         config = config.model_copy(update={"precision": precision})
-        trained, network = (
-            network,
-            build_unet(base_channels=config.base_channels, depth=config.depth, precision=precision),
-        )
+        trained, network = network, build_network(config)
         network.set_weights(trained.get_weights())
     out.parent.mkdir(parents=True, exist_ok=True)
     write_saved_model(network, out, config=config, epoch=n_epochs)
-    deviation = parity(network, out, depth=config.depth)
+    deviation = parity(network, out, config=config)
     if not deviation <= PARITY[config.precision]:
         shutil.rmtree(out)
         raise CsmriError(f"{out}: differs from the Keras model by {deviation:.2g} of the maximum; not exported")
     return n_epochs, deviation
 
 
-def parity(network: keras.Model, path: str | Path, *, depth: int, seed: int = 0) -> float:
+def parity(network: keras.Model, path: str | Path, *, config: Config, seed: int = 0) -> float:
     """Largest difference between a SavedModel and its Keras network, relative to the maximum of a random cine."""
-    multiple = 2**depth
+    multiple = 2**config.depth
     y, x = 3 * multiple - 1, 2 * multiple + 1  # odd, and both padded to 3 multiples
     initial = np.random.default_rng(seed).gamma(2.0, 100.0, (3, y, x)).astype(np.float32)
     peak = scaling.frame_peak(initial)
-    normalised = np.zeros((3, 3 * multiple, 3 * multiple, 1), np.float32)
-    normalised[:, :y, :x, 0] = scaling.normalise_initial(initial, peak)
+    normalised = np.zeros((3, 3 * multiple, 3 * multiple, config.frames), np.float32)
+    normalised[:, :y, :x] = scaling.network_input(initial, peak, frames=config.frames, cyclic=config.cyclic)
     target = tf.convert_to_tensor(network(normalised, training=False))[:, :y, :x, 0]
     expected = scaling.corrected(initial, target, peak).numpy()
-    return float(np.abs(load_corrector(path).improve(initial) - expected).max() / initial.max())
+    improved = load_saved_model(path).signatures["serving_default"](initial=tf.constant(initial))["improved"].numpy()
+    return float(np.abs(improved - expected).max() / initial.max())

@@ -83,7 +83,7 @@ def draw_unet(results: Results) -> list[Path]:
     from csmri.unet import build_unet
 
     size = _network(results)
-    model = build_unet(base_channels=size.base_channels, depth=size.depth)
+    model = build_unet(base_channels=size.base_channels, depth=size.depth, frames=size.frames)
     return _each(results, "fig1_unet", lambda path: render_unet(model, path))
 
 

@@ -16,7 +16,7 @@ from csmri.errors import CsmriError
 from csmri.evaluation import evaluate, spread_slices
 from csmri.phantom import make_subject
 from csmri.provenance import git_revision, versions
-from csmri.reconstruction import Images, load_corrector
+from csmri.reconstruction import Images, load_reconstructor
 from csmri.records import (
     EXAMPLES,
     RECORDS,
@@ -135,7 +135,7 @@ class StudyRun:
 
     def _evaluate(self, stage: Stage) -> None:
         names = [name for name in self.study.stages() if name != PRETRAIN]
-        correctors = [load_corrector(stage.run.parent / name / MODELS / FINAL, name=name) for name in names]
+        networks = [load_reconstructor(stage.run.parent / name / MODELS / FINAL, name=name) for name in names]
         tested = self.target_store.of_split("test")
         shown = next((entry for entry in tested if entry.subject == self.study.example_subject), tested[0])
         slices = spread_slices(shown.n_slices, N_EXAMPLE_SLICES)
@@ -149,13 +149,13 @@ class StudyRun:
 
         results = evaluate(
             self.target_store,
-            correctors,
+            networks,
             accelerations=self.study.evaluation_accelerations,
             seed=self.study.evaluation_seed,
             visit=keep,
         )
         # Zero-filling is no method of the paper's table.
-        records = [record for some in results for record in some if record.method != ZERO_FILLED]
+        records = [record for some, _ in results for record in some if record.method != ZERO_FILLED]
         if examples:
             write_examples(examples, self.results / EXAMPLES)
         write_records(records, stage.run.with_suffix(".partial"))
