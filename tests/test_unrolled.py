@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from csmri.cines import as_pair
-from csmri.kspace.fourier import fft_y, ifft_y
+from csmri.kspace.fourier import as_pair, fft_y, ifft_y
 from csmri.kspace.interpolation import interpolate_frames
 from csmri.layers import CineConvolution
 from csmri.unrolled import build_unrolled
