@@ -9,19 +9,18 @@ import tensorflow as tf
 
 from csmri.config import Config
 from csmri.errors import CsmriError
-from csmri.kspace.fourier import fft_y, ifft_y
+from csmri.kspace.fourier import as_pair, fft_y, ifft_y
 from csmri.kspace.interpolation import interpolate_frames
 from csmri.kspace.sampling import make_mask
 from csmri.pipeline import (
-    SLICE_BUFFER,
     VALIDATION_EPOCH,
     Batches,
     Draw,
     augment,
     check_sizes,
-    order_seed,
     random_columns,
     slice_items,
+    training_items,
 )
 from csmri.seeds import derive_seed
 from csmri.store import Store
@@ -29,10 +28,13 @@ from csmri.store import Store
 Example = tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def training_cines(store: Store, config: Config, *, first_epoch: int = 0) -> Batches:
-    """Cines of all epochs from `first_epoch` on, one after the other, each as `cine_example` makes it."""
-    entries = store.of_split(config.train_split)
-    check_sizes(config, entries)
+def training_cines(store: Store, config: Config, *, source: Store | None = None, first_epoch: int = 0) -> Batches:
+    """Cines of all epochs from `first_epoch` on, one after the other, each as `cine_example` makes it.
+
+    `source` as in `pipeline.training_items`.
+    """
+    entries, sources, items = training_items(store, config, source)
+    check_sizes(config, [*entries, *sources])
     n_cines = sum(entry.n_slices for entry in entries) * len(config.accelerations) * config.passes
     if config.images_per_epoch > n_cines:
         raise CsmriError(f"images_per_epoch = {config.images_per_epoch} is more than the {n_cines} cines of an epoch")
@@ -40,10 +42,7 @@ def training_cines(store: Store, config: Config, *, first_epoch: int = 0) -> Bat
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         return (
-            slice_items(store, entries, config)
-            .shuffle(
-                SLICE_BUFFER, seed=order_seed(config.seed, Draw.SLICE_ORDER, epoch), reshuffle_each_iteration=False
-            )
+            items(epoch)
             .take(n_cines)
             .map(
                 lambda item: cine_example(item, epoch, config), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -98,8 +97,3 @@ def cine_example(item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -
     initial = as_pair(ifft_y(interpolate_frames(fft_y(images), mask, cyclic=config.cyclic)))
     truth = tf.concat([images[..., tf.newaxis], initial], axis=-1)
     return (initial[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]), truth[tf.newaxis]
-
-
-def as_pair(images: tf.Tensor) -> tf.Tensor:
-    """Complex images (...) as real and imaginary part (..., 2)."""
-    return tf.stack([tf.math.real(images), tf.math.imag(images)], axis=-1)

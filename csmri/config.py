@@ -35,6 +35,8 @@ Epochs = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(strict=False)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Split = Literal["pretrain", "train", "validation", "test"]
+Way = Literal["all", "frozen-encoder", "frozen-decoder", "scale-shift", "discriminative", "blended"]
+BLENDED = "blended"
 
 
 class _Frozen(BaseModel):
@@ -141,6 +143,15 @@ class Config(Training):
     """Split of the store whose subjects are trained on: `pretrain` is the Y set, `train` the K set."""
     validation_split: Split | Literal[""] = ""
     """Split that the validation NMSE is measured on; empty for none."""
+    train_subjects: Annotated[int, Field(ge=0)] = 0
+    """Train on the first so many subjects of the split only, in the order of the store; 0 for all of them."""
+    transfer: Way = "all"
+    """What becomes of the weights of --init: all trained (the paper), or another way of `csmri.ways`."""
+    rate_decay: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Of `discriminative`: the learning rate falls by it per stage away from the output. Howard and Ruder (ACL 2018)
+    take 1/2.6 for a few groups of layers; the U-net of depth 4 has ten stages, the first is left 0.04 [our choice]."""
+    blend_steps: Count = 4
+    """Of `blended`: equal steps in which the share of source data falls from 1 to 0 (Park and Ahn, iMRI 2021)."""
     epochs: Annotated[int, Field(ge=1)] = 100
     save_epochs: Epochs = ()
     """Epochs after which a SavedModel is written besides the last."""
@@ -156,6 +167,26 @@ class Config(Training):
         if beyond := [epoch for epoch in self.save_epochs if epoch > self.epochs]:
             raise ValueError(f"save_epochs names epoch {beyond[0]}, but the training ends after epochs = {self.epochs}")
         return self
+
+    @model_validator(mode="after")
+    def _blend_ends_on_the_target(self) -> Self:
+        if self.transfer == BLENDED and self.train_split == PRETRAIN:
+            raise ValueError(
+                f"transfer = {BLENDED!r} blends split {PRETRAIN!r} into train_split, which must be another"
+            )
+        if self.transfer == BLENDED and self.epochs <= self.blend_steps:
+            raise ValueError(f"blend_steps = {self.blend_steps} needs more epochs than {self.epochs}, one a share")
+        return self
+
+    def source_share(self, epoch: Any) -> Any:
+        """Share of source data in blended transfer: 1 at first, then falling in equal steps, 0 at last.
+
+        Parameters
+        ----------
+        epoch : int, or integer tensor
+            Counted from 0.
+        """
+        return 1 - epoch * (self.blend_steps + 1) // self.epochs / self.blend_steps
 
 
 class Study(Training):

@@ -112,9 +112,11 @@ class Motion(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="csmri")
 class AddCorrection(keras.layers.Layer):
-    """Add a cascade's correction, undoing gain and phase of `Motion`: [image, rest, correction] -> image.
+    """Add a cascade's correction to what is in phase with what rests: [image, rest, correction] -> image.
 
-    The correction (batch, frame, y, x, 2) may have a row or a column too many, which are cut off.
+    What is out of phase is dropped: an image whose phase does not move has nothing there but errors (Haacke et al., J
+    Magn Reson 1991, doi 10.1016/0022-2364(91)90253-P), and a correction may give it back where that is wrong. The
+    correction is in the gain and phase of `Motion`; a row or a column too many is cut off.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -124,8 +126,9 @@ class AddCorrection(keras.layers.Layer):
         image, rest, correction = inputs
         _, cosine, sine = _polar(rest)
         correction = _cropped(correction, image) / GAIN
-        real, imaginary = correction[..., 0], correction[..., 1]
-        return image + ops.stack([real * cosine - imaginary * sine, imaginary * cosine + real * sine], axis=-1)
+        real = image[..., 0] * cosine + image[..., 1] * sine + correction[..., 0]
+        imaginary = correction[..., 1]
+        return ops.stack([real * cosine - imaginary * sine, imaginary * cosine + real * sine], axis=-1)
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         return input_shape[0]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import tensorflow as tf
 
 from csmri import scaling
-from csmri.config import Config
+from csmri.config import BLENDED, PRETRAIN, Config
 from csmri.errors import CsmriError
 from csmri.kspace.initial import simulate_initial
 from csmri.kspace.sampling import check_acceleration, make_mask
@@ -37,6 +37,7 @@ class Draw(IntEnum):
     FRAME_ORDER = 3
     CROP = 4
     LAW = 5
+    BLEND = 6
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,26 @@ class Batches:
     """Images per epoch."""
 
 
-def training_batches(store: Store, config: Config, *, first_epoch: int = 0) -> Batches:
-    """Batches of all epochs from `first_epoch` on, one after the other."""
-    entries = store.of_split(config.train_split)
-    check_sizes(config, entries)
+def training_batches(store: Store, config: Config, *, source: Store | None = None, first_epoch: int = 0) -> Batches:
+    """Batches of all epochs from `first_epoch` on, one after the other; `source` as in `training_items`.
+
+    Blended, an epoch has as many images as of the target alone.
+    """
+    entries, sources, items = training_items(store, config, source)
+    check_sizes(config, [*entries, *sources])
     padded = [training_matrix(entry.matrix, config) for entry in entries]
+    if sources:
+        _refuse_other_sizes(padded, [training_matrix(entry.matrix, config) for entry in sources])
+        # The stream of blended items has no end of its own.
+        whole = sum(map(_n_images, entries)) * len(config.accelerations) * config.passes
+        config = config.model_copy(update={"images_per_epoch": config.images_per_epoch or whole})
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         def example(item: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             return training_example(item, epoch, config)
 
         return (
-            slice_items(store, entries, config)
-            .shuffle(
-                SLICE_BUFFER, seed=order_seed(config.seed, Draw.SLICE_ORDER, epoch), reshuffle_each_iteration=False
-            )
+            items(epoch)
             .map(example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .unbatch()
             .shuffle(
@@ -101,6 +107,62 @@ def validation_batches(store: Store, config: Config) -> Batches:
         .prefetch(tf.data.AUTOTUNE)
     )
     return _counted(dataset, entries, padded, config, passes=1)
+
+
+def training_items(
+    store: Store, config: Config, source: Store | None = None
+) -> tuple[tuple[Entry, ...], tuple[Entry, ...], Callable[[tf.Tensor], tf.data.Dataset]]:
+    """Choose what is trained on.
+
+    Parameters
+    ----------
+    source : Store, optional
+        Whose split `pretrain` is blended in where that is the way to transfer, by default that of `store`.
+
+    Returns
+    -------
+    entries, sources : tuple of Entry
+        Subjects of the split, the first `config.train_subjects` of them or all; and those blended in, if any.
+    items : callable
+        Epoch -> its slice items in random order; without end where they are blended.
+    """
+    entries = store.of_split(config.train_split)
+    if config.train_subjects > len(entries):
+        raise CsmriError(
+            f"train_subjects = {config.train_subjects} is more than the {len(entries)} of split "
+            f"{config.train_split!r} in {store.path}"
+        )
+    entries = entries[: config.train_subjects or None]
+    origin = source or store
+    sources = origin.of_split(PRETRAIN) if config.transfer == BLENDED else ()
+
+    def shuffled(of: Store, subjects: Sequence[Entry], epoch: tf.Tensor) -> tf.data.Dataset:
+        seed = order_seed(config.seed, Draw.SLICE_ORDER, epoch)
+        return slice_items(of, subjects, config).shuffle(SLICE_BUFFER, seed=seed, reshuffle_each_iteration=False)
+
+    def items(epoch: tf.Tensor) -> tf.data.Dataset:
+        target = shuffled(store, entries, epoch)
+        if not sources:
+            return target
+        return blended(target, shuffled(origin, sources, epoch), config.source_share(epoch), config.seed, epoch)
+
+    return entries, sources, items
+
+
+def blended(
+    target: tf.data.Dataset, source: tf.data.Dataset, share: tf.Tensor, seed: int, epoch: tf.Tensor
+) -> tf.data.Dataset:
+    """Endless items of two kinds, each of them the next of the source with probability `share`, else of the target.
+
+    The choice is derived from (seed, epoch, place in the stream); whichever ends first begins again.
+    """
+
+    def choice(place: tf.Tensor) -> tf.Tensor:
+        drawn = tf.random.stateless_uniform([], derive_seed(seed, Draw.BLEND, epoch, place), alg="philox")
+        return tf.cast(drawn < tf.cast(share, tf.float32), tf.int64)
+
+    places = tf.data.Dataset.counter()
+    return tf.data.Dataset.choose_from_datasets([target.repeat(), source.repeat()], places.map(choice))
 
 
 def training_example(
@@ -228,11 +290,15 @@ def _counted(
     variants = len(config.accelerations) * passes
     frames_of_bucket: Counter[tuple[int, int]] = Counter()
     for entry, bucket in zip(entries, padded, strict=True):
-        frames_of_bucket[bucket] += entry.n_slices * entry.n_frames * variants
+        frames_of_bucket[bucket] += _n_images(entry) * variants
     if config.images_per_epoch:
         frames_of_bucket = _cut(frames_of_bucket, config.images_per_epoch)
     n_batches = sum(math.ceil(n / config.batch_size) for n in frames_of_bucket.values())
     return Batches(dataset, n_batches, frames_of_bucket.total())
+
+
+def _n_images(entry: Entry) -> int:
+    return entry.n_slices * entry.n_frames
 
 
 def _cut(frames_of_bucket: Counter[tuple[int, int]], images: int) -> Counter[tuple[int, int]]:
@@ -242,6 +308,15 @@ def _cut(frames_of_bucket: Counter[tuple[int, int]], images: int) -> Counter[tup
     if images > frames_of_bucket.total():
         raise CsmriError(f"images_per_epoch = {images} is more than the {frames_of_bucket.total()} of a whole epoch")
     return Counter(dict.fromkeys(frames_of_bucket, images))
+
+
+def _refuse_other_sizes(target: Sequence[tuple[int, int]], source: Sequence[tuple[int, int]]) -> None:
+    if len({*target, *source}) > 1:
+        of_target, of_source = (", ".join(f"{y}x{x}" for y, x in sorted(set(sizes))) for sizes in (target, source))
+        raise CsmriError(
+            f"transfer = {BLENDED!r} needs source and target of one matrix; padded, the source's are {of_source}, "
+            f"the target's {of_target}"
+        )
 
 
 def check_sizes(config: Config, entries: Sequence[Entry]) -> None:

@@ -15,13 +15,14 @@ import keras
 from keras import ops
 
 from csmri.cines import training_cines, validation_cines
-from csmri.config import Config, read_config, write_config
+from csmri.config import BLENDED, Config, read_config, write_config
 from csmri.errors import CsmriError
 from csmri.losses import CineError, ImageMean, TargetError
 from csmri.pipeline import Batches, training_batches, validation_batches
 from csmri.provenance import git_revision, versions
 from csmri.records import CONFIG, LOG, RECORD
 from csmri.store import Store
+from csmri.ways import folded, paced, prepare, trained_parameters
 from csmri.weights import build_network, describe_saved_model, load_weights, saved_model_sha256, write_saved_model
 
 CHECKPOINT, MODELS, FINAL = "checkpoint.keras", "models", "final"
@@ -31,11 +32,13 @@ RECORDED = {"store_sha256", "init", "batches_per_epoch"}
 
 # The target's spread is of the order of 0.01, so that gradients are tiny; the usual 1e-7 would damp them.
 EPSILON = 1e-10
-OPTIMIZERS: dict[str, Callable[[Any], keras.Optimizer]] = {
-    "adam": lambda rate: keras.optimizers.Adam(rate, epsilon=EPSILON),
-    "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, epsilon=EPSILON),
-    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+OPTIMIZERS: dict[str, Callable[..., keras.Optimizer]] = {
+    "adam": lambda rate, **options: keras.optimizers.Adam(rate, epsilon=EPSILON, **options),
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": lambda rate, **options: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **options),
 }
+CLIP_NORM = {"unet": None, "unrolled": 1.0}
+"""Largest norm of all gradients: with one cine a step, an odd one must not throw the unrolled network off."""
 
 PIPELINES = {"unet": (training_batches, validation_batches), "unrolled": (training_cines, validation_cines)}
 
@@ -46,6 +49,7 @@ def train(
     run: str | Path,
     *,
     init: str | Path | None = None,
+    source: Store | None = None,
     report: Callable[[str], None] = print,
 ) -> Path:
     """Train a network, or go on with a run that was stopped.
@@ -58,6 +62,8 @@ def train(
         Folder for config, versions, log, checkpoint and SavedModels; made if need be.
     init : path, optional
         SavedModel whose weights the network starts from: transfer learning (paper section 2.4).
+    source : Store, optional
+        Whose split `pretrain` is blended in where `config.transfer` is "blended", by default that of `store`.
     report : callable
         Told, in a line each, what is going on.
 
@@ -72,9 +78,11 @@ def train(
         Before anything is written, if store, init and config do not fit or `run` holds another run.
     """
     run = Path(run)
-    _refuse_other_run(run, config, store, init)
+    _refuse_impossible_transfer(config, init, source)
+    blend = (source or store) if config.transfer == BLENDED else None
+    _refuse_other_run(run, config, store, init, blend)
     make_batches, make_validation = PIPELINES[config.network]
-    batches = make_batches(store, config)
+    batches = make_batches(store, config, source=blend)
     validation = make_validation(store, config) if config.validation_split else None
     network, first_epoch = _start(config, run, init, batches, report)
     final = run / MODELS / FINAL
@@ -82,13 +90,15 @@ def train(
         report(f"{run}: finished already, nothing to do")
         return final
 
-    _write_record(run, config, store, init, network, batches)
+    _write_record(run, config, store, init, blend, network, batches)
+    n_parameters, n_trained = folded(network).count_params(), trained_parameters(network)
+    some = f" ({n_trained:,} of them trained)" if config.transfer != "all" else ""
     report(
-        f"{run}: {network.count_params():,} parameters, {batches.n_frames:,} images an epoch "
+        f"{run}: {n_parameters:,} parameters{some}, {batches.n_frames:,} images an epoch "
         f"in {batches.n_batches:,} batches, epochs {first_epoch + 1} to {config.epochs}"
     )
     network.fit(
-        make_batches(store, config, first_epoch=first_epoch).dataset,
+        make_batches(store, config, source=blend, first_epoch=first_epoch).dataset,
         initial_epoch=first_epoch,
         epochs=config.epochs,
         steps_per_epoch=batches.n_batches,
@@ -107,12 +117,16 @@ def train(
 
 def compiled_network(config: Config, n_batches: int) -> keras.Model:
     """Build and compile the network of a config; `n_batches` an epoch set the pace of the cosine schedule."""
-    network = build_network(config)
+    return compile_network(build_network(config), config, n_batches)
+
+
+def compile_network(network: keras.Model, config: Config, n_batches: int) -> keras.Model:
+    """Give a network the optimizer, loss and metrics of a config."""
     rate: Any = config.learning_rate
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * n_batches)
     network.compile(
-        optimizer=OPTIMIZERS[config.optimizer](rate),
+        optimizer=paced(OPTIMIZERS[config.optimizer](rate, global_clipnorm=CLIP_NORM[config.network]), network, config),
         loss=(CineError if config.network == "unrolled" else TargetError)(relative=config.loss == "relative"),
         weighted_metrics=[ImageMean("nmse"), ImageMean("initial_nmse"), ImageMean("bias")],
     )
@@ -146,10 +160,21 @@ def _start(
         report(f"{init}: all {len(network.weights)} variables loaded, after {saved.epoch} epochs of pretraining")
         if left_out:
             report(f"{init}: not loaded: {', '.join(left_out)}")
+        # Compiled again, since that fixes what is trained.
+        network = compile_network(prepare(network, config.transfer), config, batches.n_batches)
     return network, 0
 
 
-def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path | None) -> None:
+def _refuse_impossible_transfer(config: Config, init: str | Path | None, source: Store | None) -> None:
+    if config.transfer != "all" and init is None:
+        raise CsmriError(
+            f"transfer = {config.transfer!r} is a way to go on from a pretrained network; name its SavedModel by --init"
+        )
+    if config.transfer != BLENDED and source is not None:
+        raise CsmriError(f"--source is blended in by transfer = {BLENDED!r} only, not by {config.transfer!r}")
+
+
+def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path | None, blend: Store | None) -> None:
     if run.exists() and not run.is_dir():
         raise CsmriError(f"{run}: is a file; the run needs a folder")
     if not (run / RECORD).exists():
@@ -167,6 +192,10 @@ def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path 
     # By content: the SavedModel may have moved since.
     if record.get("init_sha256") != (saved_model_sha256(init) if init else None):
         raise CsmriError(f"{run}: holds a run with --init {record['init']}, not {init}; choose another folder")
+    if record.get("source_sha256") != (blend.sha256 if blend else None):
+        raise CsmriError(
+            f"{run}: holds a run with the source {record['source']}, not {blend and blend.path}; choose another folder"
+        )
 
 
 def read_record(run: Path) -> dict[str, Any]:
@@ -183,7 +212,13 @@ def read_record(run: Path) -> dict[str, Any]:
 
 
 def _write_record(
-    run: Path, config: Config, store: Store, init: str | Path | None, network: keras.Model, batches: Batches
+    run: Path,
+    config: Config,
+    store: Store,
+    init: str | Path | None,
+    blend: Store | None,
+    network: keras.Model,
+    batches: Batches,
 ) -> None:
     if (run / RECORD).exists():
         return
@@ -199,7 +234,10 @@ def _write_record(
         "store_sha256": store.sha256,
         "init": str(init) if init else None,
         "init_sha256": saved_model_sha256(init) if init else None,
-        "parameters": network.count_params(),
+        "source": str(blend.path) if blend else None,
+        "source_sha256": blend.sha256 if blend else None,
+        "parameters": folded(network).count_params(),
+        "trained_parameters": trained_parameters(network),
         "images_per_epoch": batches.n_frames,
         "batches_per_epoch": batches.n_batches,
         "git_revision": git_revision(),
@@ -249,9 +287,9 @@ class _Keeper(keras.callbacks.Callback):
         models = self.run / MODELS
         models.mkdir(exist_ok=True)
         if done in self.config.save_epochs:
-            write_saved_model(self.model, models / f"epoch_{done:03d}", config=self.config, epoch=done)
+            write_saved_model(folded(self.model), models / f"epoch_{done:03d}", config=self.config, epoch=done)
         if done == self.config.epochs:
-            write_saved_model(self.model, models / FINAL, config=self.config, epoch=done)
+            write_saved_model(folded(self.model), models / FINAL, config=self.config, epoch=done)
         partial = self.run / "checkpoint.partial.keras"
         self.model.save(partial)
         partial.replace(self.run / CHECKPOINT)

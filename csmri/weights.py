@@ -24,7 +24,7 @@ import tensorflow as tf
 from csmri import __version__, scaling
 from csmri.config import Config, make_config
 from csmri.errors import CsmriError
-from csmri.kspace.fourier import ifft_y
+from csmri.kspace.fourier import as_pair, ifft_y
 from csmri.kspace.interpolation import interpolate_frames
 from csmri.unet import build_unet
 from csmri.unrolled import build_unrolled
@@ -113,8 +113,7 @@ def _unet(network: keras.Model, config: Config) -> Serve:
 def _unrolled(network: keras.Model, config: Config) -> Serve:
     def improve(hybrid: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
         initial = ifft_y(interpolate_frames(hybrid, mask, cyclic=config.cyclic))
-        pair = tf.stack([tf.math.real(initial), tf.math.imag(initial)], axis=-1)
-        improved = network([pair[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]], training=False)[0]
+        improved = network([as_pair(initial)[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]], training=False)[0]
         return {"improved": tf.complex(improved[..., 0], improved[..., 1])}
 
     hybrid = tf.TensorSpec((None, None, None), tf.complex64, name="hybrid")

@@ -34,6 +34,7 @@ LAYERS = {
     "phantom": 1,
     "losses": 1,
     "layers": 0,
+    "ways": 2,
     "store": 2,
     "baselines": 2,
     "unrolled": 1,

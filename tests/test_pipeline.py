@@ -16,7 +16,15 @@ from csmri import pipeline
 from csmri.cine import Cine
 from csmri.config import Config
 from csmri.errors import CsmriError
-from csmri.pipeline import augment, padded_matrix, training_batches, training_example, validation_batches
+from csmri.pipeline import (
+    augment,
+    blended,
+    padded_matrix,
+    training_batches,
+    training_example,
+    training_items,
+    validation_batches,
+)
 from csmri.seeds import derive_seed, subject_key
 from csmri.store import StoreWriter, open_store
 
@@ -412,3 +420,66 @@ def test_batches_have_the_channels_of_the_window(store):
         ]
         inputs, target, _ = next(iter(batches.dataset))
         np.testing.assert_array_equal(target[..., 1], inputs[..., 1])
+
+
+# --- some subjects only, and blended with a source
+
+
+def test_first_subjects_only(mixed_store):
+    some = CONFIG.model_copy(update={"train_subjects": 2})
+    assert [entry.subject for entry in training_items(mixed_store, some)[0]] == ["a", "b"]
+    assert training_batches(mixed_store, some).n_frames == (2 * 5 + 4) * 2 * 3
+    with pytest.raises(CsmriError, match="train_subjects = 4 is more than the 3 of split 'train'"):
+        training_batches(mixed_store, CONFIG.model_copy(update={"train_subjects": 4}))
+
+
+BLEND = Config(
+    **{"base_channels": 2, "depth": 2, "batch_size": 16, "passes": 4, "augment": False, "shuffle_frames": 1},
+    **{"transfer": "blended", "blend_steps": 2, "epochs": 6},
+)
+
+
+@pytest.fixture(scope="module")
+def bright(tmp_path_factory):
+    """A source of one static cine without any error, to be told from every other."""
+    path = tmp_path_factory.mktemp("bright") / "store"
+    with StoreWriter(path) as writer:
+        writer.add(Cine(np.ones((3, 7, 30, 32), np.float32), "flat"), "pretrain")
+    return open_store(path)
+
+
+def shares_of(batches, n_epochs):
+    """Share of images without any error, epoch by epoch."""
+    still = np.concatenate([np.ptp(target[..., 0], axis=(1, 2)) < 1e-5 for _, target, _ in collect(batches)])
+    return still.reshape(n_epochs, -1).mean(axis=1)
+
+
+def test_blend_falls_from_the_source_to_the_target_alone(store, bright):
+    batches = training_batches(store, BLEND, source=bright)
+    # As many images as the target has, though a slice of the source has more frames.
+    assert (batches.n_frames, batches.n_batches) == (2 * 5 * 2 * 4, 5)
+    shares = shares_of(batches, 6)
+    assert (shares[:2] == 1).all() and (shares[4:] == 0).all()
+    assert (0.2 < shares[2:4]).all() and (shares[2:4] < 0.8).all()
+
+
+def test_blend_goes_on_after_a_restart_as_if_there_had_been_none(store, bright):
+    whole = collect(training_batches(store, BLEND, source=bright))
+    assert equal(whole[3 * 5 :], collect(training_batches(store, BLEND, source=bright, first_epoch=3)))
+    other = BLEND.model_copy(update={"seed": 1})
+    assert not equal(whole[2 * 5 : 4 * 5], collect(training_batches(store, other, source=bright))[2 * 5 : 4 * 5])
+
+
+def test_blended_items_are_those_of_the_two_streams_in_their_order():
+    target, source = tf.data.Dataset.range(3), tf.data.Dataset.range(10, 12)
+    items = [int(item) for item in blended(target, source, tf.constant(0.5), 0, tf.constant(0)).take(400)]
+    for low, period in ((0, 3), (10, 2)):
+        kind = [item for item in items if low <= item < low + period]
+        assert 150 < len(kind) < 250
+        assert kind == [low + i % period for i in range(len(kind))]
+
+
+def test_blend_takes_the_stores_own_source_and_refuses_other_sizes(store, mixed_store):
+    assert training_batches(store, BLEND).n_frames == 80
+    with pytest.raises(CsmriError, match=r"of one matrix; padded, the source's are 32x32, the target's 20x24, 28x32, "):
+        training_batches(mixed_store, BLEND, source=store)

@@ -18,7 +18,7 @@ from csmri.config import Config, read_config
 from csmri.errors import CsmriError
 from csmri.pipeline import training_batches, validation_batches
 from csmri.store import StoreWriter, open_store
-from csmri.training import ImageMean, TargetError, compiled_unet, read_record, train
+from csmri.training import ImageMean, TargetError, compiled_network, read_record, train
 from csmri.unet import build_unet
 from csmri.weights import describe_saved_model, load_weights, saved_variables
 
@@ -89,7 +89,7 @@ def test_relative_loss_counts_every_image_in_units_of_its_initial_error():
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
 def test_optimizer_of_the_config_is_used(config, name):
-    network = compiled_unet(Config(**{**config.model_dump(), "optimizer": name, "learning_rate": 0.25}), 3)
+    network = compiled_network(Config(**{**config.model_dump(), "optimizer": name, "learning_rate": 0.25}), 3)
     assert type(network.optimizer).__name__.lower() == name
     assert float(network.optimizer.learning_rate) == 0.25
 
@@ -416,7 +416,7 @@ def test_split_that_the_store_lacks_writes_nothing(config, cines, tmp_path):
 def test_a_few_images_can_be_learnt(store):
     """Six frames with fixed masks: the error falls well below the initial reconstruction's."""
     config = Config(base_channels=4, depth=2, epochs=1, passes=1, batch_size=10, augment=False, learning_rate=5e-3)
-    network = compiled_unet(config, 1)
+    network = compiled_network(config, 1)
     (batch, *_) = training_batches(store, config).dataset
     data = tf.data.Dataset.from_tensors(batch)
     start = network.evaluate(data, return_dict=True, verbose=0)

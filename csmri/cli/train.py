@@ -17,7 +17,12 @@ from csmri.config import read_config
     "--out", "run", required=True, type=click.Path(path_type=Path), help="Run folder; a run that was stopped goes on."
 )
 @click.option("--init", type=click.Path(path_type=Path), help="SavedModel to start from: transfer learning.")
-def train(config: Path, store: Path, run: Path, init: Path | None) -> None:
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    help='Store whose split "pretrain" is blended in by transfer = "blended"; by default the one of --store.',
+)
+def train(config: Path, store: Path, run: Path, init: Path | None, source: Path | None) -> None:
     """Train the network that the TOML file CONFIG describes."""
     experiment = read_config(config)
 
@@ -25,5 +30,6 @@ def train(config: Path, store: Path, run: Path, init: Path | None) -> None:
     from csmri import training
     from csmri.store import open_store
 
-    final = training.train(experiment, open_store(store), run, init=init, report=click.echo)
+    blend = open_store(source) if source else None
+    final = training.train(experiment, open_store(store), run, init=init, source=blend, report=click.echo)
     click.echo(f"{final}: SavedModel after {experiment.epochs} epochs")
