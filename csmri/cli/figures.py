@@ -32,15 +32,21 @@ PICTURES = (".png", ".svg")
     type=click.Path(path_type=Path),
     help="Run whose log, config and record are copied into RESULTS/runs first; give several times.",
 )
+@click.option(
+    "--show",
+    multiple=True,
+    metavar="METHOD",
+    help="Method in figure 4; give several times, in the order of its columns.",
+)
 @click.option("--caption", default="", help="Attribution under figure 4 where no study.toml has one.")
-def figures(results: Path, runs: tuple[Path, ...], caption: str) -> None:
+def figures(results: Path, runs: tuple[Path, ...], show: tuple[str, ...], caption: str) -> None:
     """Draw figures 1 to 4 and write tables 1 and 2 into the folder RESULTS from what it holds.
 
     Where methods were timed, as `csmri evaluate` does, also a table of all methods (methods.md, methods.tex). Prints
     the tables of quality and the epochs that transfer learning saves.
     """
     from csmri.figures.panels import SHEET
-    from csmri.records import read_results
+    from csmri.records import EXAMPLES, read_results
     from csmri.tables import savings, savings_table
 
     if not results.is_dir():
@@ -51,7 +57,9 @@ def figures(results: Path, runs: tuple[Path, ...], caption: str) -> None:
     if found.logs:
         draws.append(draw_learning_curves)
     if found.examples:
-        write_figure4_panels(found, caption)
+        write_figure4_panels(found, caption, show)
+    elif show:
+        raise CsmriError(f"{results}: has no {EXAMPLES}; without it figure 4 shows what its panels hold, drop --show")
     if (results / SHEET).exists():
         draws.append(draw_reconstructions)
     if found.study:
@@ -112,14 +120,15 @@ def draw_learning_curves(results: Results) -> list[Path]:
     return _each(results, "fig3_learning_curves", lambda path: render_learning_curves(results, path, caption=caption))
 
 
-def write_figure4_panels(results: Results, caption: str = "") -> list[Path]:
+def write_figure4_panels(results: Results, caption: str = "", show: Sequence[str] = ()) -> list[Path]:
     """Write what figure 4 shows of the examples, so that it can be drawn without them."""
     from csmri.figures import choose_examples, make_panels, write_panels
 
     subject, attribution = "", caption
     if results.study:
         subject, attribution = results.study.example_subject, results.study.caption or caption
-    return write_panels(make_panels(choose_examples(results.examples, subject)), results.path, caption=attribution)
+    panels = make_panels(choose_examples(results.examples, subject), show)
+    return write_panels(panels, results.path, caption=attribution)
 
 
 def draw_reconstructions(results: Results) -> list[Path]:

@@ -1,5 +1,6 @@
-"""Records and logs -> the paper's tables and the epochs that transfer learning saves; text only, no picture."""
+"""Records, logs and examples -> tables, the epochs that transfer learning saves, areas; text only, no picture."""
 
+from csmri.tables.areas import Areas, area_tables, measure_areas, read_areas, write_areas
 from csmri.tables.hyperparameters import table1
 from csmri.tables.methods import method_label, shown_methods
 from csmri.tables.overview import methods_tables
@@ -8,21 +9,26 @@ from csmri.tables.savings import Race, Saving, savings, savings_table
 from csmri.tables.text import Table, latex, markdown, write_tables
 
 __all__ = [
+    "Areas",
     "Comparison",
     "Race",
     "Saving",
     "Table",
+    "area_tables",
     "compare",
     "latex",
     "markdown",
+    "measure_areas",
     "method_label",
     "methods_tables",
     "quality_tables",
+    "read_areas",
     "savings",
     "savings_table",
     "shown_methods",
     "spread_over_seeds",
     "table1",
     "table2",
+    "write_areas",
     "write_tables",
 ]
