@@ -8,9 +8,9 @@ padded by their edge) with the central 48 x 48 as heart box; Sunnybrook is tuned
 
     CSMRI_DATA=folder python results/beyond/tune_baselines.py [tune|fit|check|report] [METHOD ...]
 
-tune and check write results/beyond/baselines_tuning.csv; rows of an earlier run of the same stage and method are
-replaced; fit prints the laws of a finished tune again; report writes results/beyond/baselines_check.md from the rows
-of the check and keeps what is written there under "Reading".
+tune and check write results/beyond/baselines_tuning.csv after every cine, and go on where they were stopped: what was
+measured with today's settings is kept. fit prints the laws of a finished tune again; report writes
+results/beyond/baselines_check.md from the rows of the check and keeps what is written there under "Reading".
 """
 
 from __future__ import annotations
@@ -36,7 +36,20 @@ from csmri.roi import Box, heart_box
 from csmri.seeds import derive_seed, subject_key
 
 OUT = Path(__file__).with_name("baselines_tuning.csv")
-COLUMNS = ("stage", "method", "dial", "value", "set", "case", "mask", "R", "nmse_linear", "ratio", "seconds")
+COLUMNS = (
+    "stage",
+    "method",
+    "dial",
+    "value",
+    "set",
+    "case",
+    "mask",
+    "R",
+    "nmse_linear",
+    "ratio",
+    "seconds",
+    "settings",
+)
 LAWS = ("gaussian", "schlemper")
 ACDC = {"tune": (1, 62), "check": (3, 4, 5, 6, 21, 63, 64)}
 SUNNYBROOK = {"tune": (101,), "check": (201,)}
@@ -93,25 +106,39 @@ def main(stage: str, methods: list[str]) -> None:
         earlier = REPORT.read_text(encoding="utf-8") if REPORT.exists() else ""
         REPORT.write_text(report([row for row in rows if row["stage"] == "check"], earlier), encoding="utf-8")
         return
-    if stage == "fit":
-        for method in methods:
-            print(fit([row for row in rows if row["stage"] == "tune" and row["method"] == method]))
-        return
-    rows = [row for row in rows if row["stage"] != stage or row["method"] not in methods]
-    cases = list(read_cases(stage))
-    for method in methods:
-        dial, values = DIALS.get(method, ("", ())) if stage == "tune" else ("", ("",))
-        rows += [
+    if stage != "fit":
+        trials = [(method, *trial) for method in methods for trial in settings_to_try(stage, method)]
+        wanted = {(method, str(settings)) for method, _, _, settings in trials}
+        rows = [
             row
-            for case, law, acceleration in product(cases, LAWS, EVALUATION_ACCELERATIONS)
-            for row in measure(stage, method, dial, values, case, law, acceleration)
+            for row in rows
+            if row["stage"] != stage or row["method"] not in methods or (row["method"], row["settings"]) in wanted
         ]
-        with OUT.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        mine = [row for row in rows if row["stage"] == stage and row["method"] == method]
-        print(fit(mine) if stage == "tune" else table(mine), flush=True)
+        done = {key_of(row) for row in rows}
+        for case, law in product(read_cases(stage), LAWS):
+            for acceleration in EVALUATION_ACCELERATIONS:
+                rows += measure(stage, trials, case, law, acceleration, done)
+            with OUT.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+    for method in methods:
+        shown = [row for row in rows if row["stage"] == stage.replace("fit", "tune") and row["method"] == method]
+        print(table(shown) if stage == "check" else fit(shown), flush=True)
+
+
+def settings_to_try(stage: str, method: str) -> list[tuple[str, object, object]]:
+    """List dial, value and settings: the defaults for a check, every value of the dial without its law for a tune."""
+    settings = METHODS[method].settings
+    if stage == "check":
+        return [("", "", settings)]
+    dial, values = DIALS[method]
+    return [(dial, value, replace(settings, **{dial: value, "growth": 0.0})) for value in values]
+
+
+def key_of(row: dict) -> tuple[str, ...]:
+    """What was measured, apart from the result."""
+    return tuple(str(row[column]) for column in ("stage", "method", "settings", "set", "case", "mask", "R"))
 
 
 def read_cases(stage: str) -> Iterator[Case]:
@@ -140,9 +167,14 @@ def scaled(images: np.ndarray) -> np.ndarray:
 
 
 def measure(
-    stage: str, method: str, dial: str, values: tuple, case: Case, law: str, acceleration: float
+    stage: str,
+    trials: list[tuple[str, str, object, object]],
+    case: Case,
+    law: str,
+    acceleration: float,
+    done: set[tuple[str, ...]],
 ) -> Iterator[dict[str, object]]:
-    """Reconstruct one case with every value of the dial."""
+    """Reconstruct one case with every method and setting that is not done yet, always from the same mask."""
     hybrid = fft_y(case.images)
     seed = derive_seed(0, subject_key(case.name), round(acceleration * 1000))
     mask = make_mask(seed, *case.images.shape[:2], acceleration, Sampling(mask_law=law))
@@ -152,20 +184,14 @@ def measure(
         return metrics.nmse(case.box.crop(case.images), case.box.crop(images))
 
     linear = error(INITIAL, None)
-    for value in values:
-        settings = METHODS[method].settings
-        if dial:
-            settings = replace(settings, **{dial: value, "growth": 0.0})
+    for method, dial, value, settings in trials:
+        known = (stage, method, dial, value, case.data_set, case.name, law, f"{acceleration:g}", f"{linear:.4e}")
+        row: dict[str, object] = dict(zip(COLUMNS, known, strict=False)) | {"settings": settings}
+        if key_of(row) in done:
+            continue
         begin = time.perf_counter()
         ratio = error(method, settings) / linear
-        numbers = (f"{linear:.4e}", f"{ratio:.4f}", f"{time.perf_counter() - begin:.2f}")
-        yield dict(
-            zip(
-                COLUMNS,
-                (stage, method, dial, value, case.data_set, case.name, law, f"{acceleration:g}", *numbers),
-                strict=True,
-            )
-        )
+        yield row | {"ratio": f"{ratio:.4f}", "seconds": f"{time.perf_counter() - begin:.2f}"}
 
 
 def fit(rows: list[dict]) -> str:
@@ -217,6 +243,7 @@ def report(rows: list[dict], earlier: str) -> str:
         for (method, data_set, law, acceleration), (ratio, peer) in ours.items()
         if is_miss(ratio, peer)
     ]
+    cases = list(dict.fromkeys(row["case"] for row in rows))
     made_with = ", ".join(f"{name} {number}" for name, number in provenance.versions().items())
     return f"""# The baselines on subjects that nothing was tuned on
 
@@ -225,17 +252,18 @@ miss: worse than the peers' by more than {TOLERANCE}. The peers are independent 
 measured on other cines with settings tuned for each row; ours have one setting for all rows. A number that stands alone
 was not measured by the peers.
 
+Run so far on {len(cases)} of {len(ACDC["check"]) + 2 * len(SUNNYBROOK["check"])} cines: {", ".join(cases)}.
+
 {ratio_table(ours)}
 
 {len(misses)} of {sum(peer is not None for _, peer in ours.values())} are missed: {"; ".join(misses) or "none"}.
 
 {method_table(rows)}
 
-Seconds are of one run beside other work on two cores. Cines: {", ".join(dict.fromkeys(row["case"] for row in rows))}.
-Seeds of the masks: `derive_seed(0, subject_key(case), 1000 R)`. Made by
+Seconds are medians of single runs beside other work on two cores: no speed can be read from them. Seeds of the masks: `derive_seed(0, subject_key(case), 1000 R)`. Made by
 `python results/beyond/tune_baselines.py check`, then `report`; {made_with}; settings:
 
-{chr(10).join(f"- `{METHODS[method].settings}`" for method in DIALS)}
+{chr(10).join(f"- `{settings}`" for settings in dict.fromkeys(row["settings"] for row in rows))}
 
 {READING}{earlier.partition(READING)[2]}"""
 
@@ -249,6 +277,7 @@ def compare(rows: list[dict]) -> dict[tuple[str, str, str, str], tuple[float, fl
         (method, *key): (float(np.mean(ratios[method, *key])), peer)
         for key, peers in PEERS.items()
         for method, peer in zip(CHECKED, peers, strict=True)
+        if (method, *key) in ratios
     }
 
 
@@ -262,9 +291,12 @@ def ratio_table(ours: dict[tuple[str, str, str, str], tuple[float, float | None]
     lines = ["| set | mask | R | " + " | ".join(CHECKED) + " |", "|---|---|---:|" + "---|" * len(CHECKED)]
     for key in PEERS:
         cells = []
-        for ratio, peer in (ours[method, *key] for method in CHECKED):
-            cell = f"{ratio:.2f}" if peer is None else f"{ratio:.2f} / {peer:.2f} ({ratio - peer:+.2f})"
-            cells.append(f"**{cell}**" if is_miss(ratio, peer) else cell)
+        for method in CHECKED:
+            ratio, peer = ours.get((method, *key), (None, None))
+            cell = "not run" if ratio is None else f"{ratio:.2f}"
+            if ratio is not None and peer is not None:
+                cell += f" / {peer:.2f} ({ratio - peer:+.2f})"
+            cells.append(f"**{cell}**" if ratio is not None and is_miss(ratio, peer) else cell)
         lines.append("| " + " | ".join([*key, *cells]) + " |")
     return "\n".join(lines)
 
@@ -272,18 +304,18 @@ def ratio_table(ours: dict[tuple[str, str, str, str], tuple[float, float | None]
 def method_table(rows: list[dict]) -> str:
     """A row for every method: how often it helps, how much it harms, how long it takes."""
     lines = [
-        "| method | mean ratio | better than interpolation | worst ratio | s, ACDC | s, Sunnybrook |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| method | mean ratio | better than interpolation | worst ratio | seconds |",
+        "|---|---:|---:|---:|---:|",
     ]
     for method in CHECKED:
         mine = [row for row in rows if row["method"] == method]
+        if not mine:
+            continue
         ratios = np.array([float(row["ratio"]) for row in mine])
-        acdc, sunnybrook = (
-            np.median([float(row["seconds"]) for row in mine if row["set"] == one]) for one in ("acdc", "sunnybrook")
-        )
+        seconds = np.median([float(row["seconds"]) for row in mine])
         lines.append(
             f"| {method} | {ratios.mean():.3f} | {(ratios < 1).sum()} of {len(ratios)} | {ratios.max():.2f} "
-            f"| {acdc:.2f} | {sunnybrook:.2f} |"
+            f"| {seconds:.2f} |"
         )
     return "\n".join(lines)
 
