@@ -260,7 +260,8 @@ Run so far on {len(cases)} of {len(ACDC["check"]) + 2 * len(SUNNYBROOK["check"])
 
 {method_table(rows)}
 
-Seconds are medians of single runs beside other work on two cores: no speed can be read from them. Seeds of the masks: `derive_seed(0, subject_key(case), 1000 R)`. Made by
+Seconds are medians of single runs beside other work on two cores: no speed can be read from them.
+Seeds of the masks: `derive_seed(0, subject_key(case), 1000 R)`. Made by
 `python results/beyond/tune_baselines.py check`, then `report`; {made_with}; settings:
 
 {chr(10).join(f"- `{settings}`" for settings in dict.fromkeys(row["settings"] for row in rows))}
