@@ -154,6 +154,10 @@ class KSpace:
         object.__setattr__(self, "kspace", kspace.astype(np.complex64, copy=False))
         object.__setattr__(self, "mask", mask)
 
+    @property
+    def n_slices(self) -> int:
+        return self.kspace.shape[0]
+
 
 @dataclass(frozen=True)
 class Outlines:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from csmri.config import Config
 from csmri.errors import CsmriError
-from csmri.kspace.fourier import fft_y, ifft_y
+from csmri.kspace.fourier import as_pair, fft_y, ifft_y
 from csmri.kspace.interpolation import interpolate_frames
 from csmri.kspace.sampling import make_mask
 from csmri.pipeline import (
@@ -97,8 +97,3 @@ def cine_example(item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -
     initial = as_pair(ifft_y(interpolate_frames(fft_y(images), mask, cyclic=config.cyclic)))
     truth = tf.concat([images[..., tf.newaxis], initial], axis=-1)
     return (initial[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]), truth[tf.newaxis]
-
-
-def as_pair(images: tf.Tensor) -> tf.Tensor:
-    """Complex images (...) as real and imaginary part (..., 2)."""
-    return tf.stack([tf.math.real(images), tf.math.imag(images)], axis=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
@@ -15,6 +16,17 @@ PRETRAIN, STANDALONE, TRANSFER = "pretrain", "standalone", "transfer"
 """Names of a study's trainings; the last followed by the epochs of pretraining, as `transfer_name` does."""
 ZERO_FILLED, INITIAL = "zero-filled", "initial"
 """Names of the methods that need no network; every comparison has them."""
+BASELINES = (
+    ZERO_FILLED,
+    "view-sharing",
+    INITIAL,
+    "kt-focuss",
+    "temporal-fourier-l1",
+    "low-rank-plus-sparse",
+    "temporal-tv",
+    "spatiotemporal-tv",
+)
+"""Names of the methods in `csmri.baselines`, for a command line that starts without TensorFlow."""
 EVALUATION_ACCELERATIONS = (2.0, 3.0, 4.0, 8.0)
 
 # The model is strict, but TOML and JSON have lists where a frozen record has tuples; their elements stay strict.
@@ -62,9 +74,15 @@ class Network(_Frozen):
     cascades: Annotated[int, Field(ge=1, le=20)] = 3
     """Of the unrolled network."""
     consistency: Literal["none", "hard", "soft"] = "none"
-    """Whether acquired lines are put back: after the U-net, and between the cascades of the unrolled network."""
+    """Whether acquired lines are put back: after the U-net, outside its SavedModel (see `reconstruction`), and between
+    the cascades of the unrolled network."""
     consistency_weight: Annotated[float, Field(gt=0)] = 10.0
     """Trust in the measurement over the network for `soft`: ratio of the inverses of their error variances."""
+
+    @property
+    def measurement_weight(self) -> float:
+        """Weight of the data consistency, as `kspace.consistency` takes it: 0 for none, infinity for hard."""
+        return {"none": 0.0, "hard": math.inf, "soft": self.consistency_weight}[self.consistency]
 
     @model_validator(mode="after")
     def _frames_are_odd(self) -> Self:

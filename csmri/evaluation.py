@@ -1,8 +1,9 @@
-"""One record per (subject, slice, frame, acceleration, method); averages are made later."""
+"""One record per (subject, slice, frame, acceleration, method), one time per method and cine; averages come later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,26 +15,29 @@ from csmri.kspace.sampling import check_acceleration
 from csmri.reconstruction import (
     INITIAL,
     ZERO_FILLED,
-    Corrector,
     Images,
+    Reconstructor,
     frame_quality,
     simulate_slice,
 )
-from csmri.records import UNTRAINED, Record
+from csmri.records import UNTRAINED, Record, Timing
 from csmri.store import Entry, Store
 
 
 def evaluate(
     store: Store,
-    correctors: Sequence[Corrector],
+    reconstructors: Sequence[Reconstructor],
     *,
     split: str = "test",
     law: Sampling | None = None,
     accelerations: Sequence[float] = EVALUATION_ACCELERATIONS,
     seed: int = 0,
     visit: Callable[[Entry, int, float, Images, dict[str, Images]], None] | None = None,
-) -> Iterable[list[Record]]:
+) -> Iterator[tuple[list[Record], list[Timing]]]:
     """Undersample the subjects of a split, reconstruct them with every method on the same masks, and compare.
+
+    Zero-filling and the initial reconstruction take part always. The first slice of every size is reconstructed once
+    more, so that no time holds the compilation of a graph.
 
     Parameters
     ----------
@@ -44,21 +48,21 @@ def evaluate(
 
     Yields
     ------
-    list of Record
+    list of Record, list of Timing
         Of one (subject, slice, acceleration) at a time.
 
     Raises
     ------
     CsmriError
-        If two networks have one name, differ in their sampling, or an acceleration is impossible.
+        If two methods have one name, networks differ in their sampling, or an acceleration is impossible.
     """
-    law = law or common_law(correctors)
-    check_names(correctors)
+    law = law or common_law(reconstructors)
+    check_names(reconstructors)
     entries = store.of_split(split)
     for entry in entries:
         for acceleration in accelerations:
             check_acceleration(acceleration, entry.matrix[0])
-    return _records(store, entries, tuple(correctors), law, accelerations, seed, visit)
+    return _measured(store, entries, reconstructors, law, accelerations, seed, visit)
 
 
 def spread_slices(n_slices: int, n_shown: int) -> set[int]:
@@ -66,16 +70,16 @@ def spread_slices(n_slices: int, n_shown: int) -> set[int]:
     return {round(position) for position in np.linspace(0, n_slices - 1, n_shown + 2)[1:-1]}
 
 
-def check_names(correctors: Sequence[Corrector]) -> None:
-    """Refuse networks that have one name, or as a method that needs no network."""
-    names = [ZERO_FILLED, INITIAL, *(corrector.name for corrector in correctors)]
+def check_names(reconstructors: Sequence[Reconstructor]) -> None:
+    """Refuse methods that have one name, or that of a method which every comparison has."""
+    names = [ZERO_FILLED, INITIAL, *(method.name for method in reconstructors)]
     if len(set(names)) < len(names):
         raise CsmriError(f"two methods have one name ({', '.join(names)}); rename the folder or give NAME=PATH")
 
 
-def common_law(correctors: Sequence[Corrector], **changes: Any) -> Sampling:
+def common_law(reconstructors: Sequence[Reconstructor], **changes: Any) -> Sampling:
     """The sampling that all networks were trained with, but for `changes`; the default where there is no network."""
-    trained = [corrector.saved.config.model_dump(include=set(Sampling.model_fields)) for corrector in correctors]
+    trained = [m.saved.config.model_dump(include=set(Sampling.model_fields)) for m in reconstructors if m.saved]
     laws = {Sampling(**{**fields, **changes}) for fields in trained or [{}]}
     if len(laws) > 1:
         raise CsmriError(
@@ -85,32 +89,36 @@ def common_law(correctors: Sequence[Corrector], **changes: Any) -> Sampling:
     return laws.pop()
 
 
-def _records(
+def _measured(
     store: Store,
     entries: Sequence[Entry],
-    correctors: tuple[Corrector, ...],
+    reconstructors: Sequence[Reconstructor],
     law: Sampling,
     accelerations: Sequence[float],
     seed: int,
     visit: Callable[[Entry, int, float, Images, dict[str, Images]], None] | None,
-) -> Iterable[list[Record]]:
-    seeds = {corrector.name: corrector.saved.config.seed for corrector in correctors}
+) -> Iterator[tuple[list[Record], list[Timing]]]:
+    seeds = {method.name: method.saved.config.seed for method in reconstructors if method.saved}
+    compiled = set()
     for entry in entries:
         for index, reference in enumerate(store.slices(entry)):
-            hybrid = fft_y(reference)
+            simulate = partial(
+                simulate_slice,
+                fft_y(reference),
+                seed=seed,
+                subject=entry.subject,
+                slice_index=index,
+                law=law,
+                reconstructors=reconstructors,
+            )
+            if reference.shape not in compiled:
+                compiled.add(reference.shape)
+                simulate(accelerations[0])
             for acceleration in accelerations:
-                done = simulate_slice(
-                    hybrid,
-                    acceleration,
-                    seed=seed,
-                    subject=entry.subject,
-                    slice_index=index,
-                    law=law,
-                    correctors=correctors,
-                )
+                done = simulate(acceleration)
                 if visit:
                     visit(entry, index, acceleration, reference, done.methods)
-                yield [
+                records = [
                     Record(
                         entry.subject,
                         index,
@@ -124,3 +132,9 @@ def _records(
                     for method, images in done.methods.items()
                     for frame, quality in enumerate(frame_quality(reference, images, entry.heart_box))
                 ]
+                n_frames, n_y, n_x = reference.shape
+                timings = [
+                    Timing(entry.subject, index, acceleration, method, n_frames, n_y, n_x, seconds)
+                    for method, seconds in done.seconds.items()
+                ]
+                yield records, timings

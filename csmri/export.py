@@ -8,16 +8,19 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from csmri import scaling
-from csmri.config import read_config
+from csmri.config import Config, read_config
 from csmri.errors import CsmriError
-from csmri.reconstruction import load_corrector
+from csmri.kspace.fourier import as_pair, fft_y, ifft_y
+from csmri.kspace.interpolation import interpolate_frames
+from csmri.kspace.sampling import undersample
+from csmri.pipeline import padded_matrix
 from csmri.records import CONFIG, RECORD
 from csmri.training import CHECKPOINT, epochs_behind, load_checkpoint, read_record
-from csmri.unet import build_unet
 from csmri.ways import folded
-from csmri.weights import write_saved_model
+from csmri.weights import build_network, load_saved_model, write_saved_model
 
 PARITY = {"float32": 1e-5, "mixed_bfloat16": 1e-2}
 """Largest difference allowed between SavedModel and Keras model, relative to the images' maximum."""
@@ -57,28 +60,43 @@ def export(run: str | Path, out: str | Path, *, precision: str = "") -> tuple[in
     network = folded(network)
     if precision and precision != config.precision:
         config = config.model_copy(update={"precision": precision})
-        trained, network = (
-            network,
-            build_unet(base_channels=config.base_channels, depth=config.depth, precision=precision),
-        )
+        trained, network = network, build_network(config)
         network.set_weights(trained.get_weights())
     out.parent.mkdir(parents=True, exist_ok=True)
     write_saved_model(network, out, config=config, epoch=n_epochs)
-    deviation = parity(network, out, depth=config.depth)
+    deviation = parity(network, out, config=config)
     if not deviation <= PARITY[config.precision]:
         shutil.rmtree(out)
         raise CsmriError(f"{out}: differs from the Keras model by {deviation:.2g} of the maximum; not exported")
     return n_epochs, deviation
 
 
-def parity(network: keras.Model, path: str | Path, *, depth: int, seed: int = 0) -> float:
+def parity(network: keras.Model, path: str | Path, *, config: Config, seed: int = 0) -> float:
     """Largest difference between a SavedModel and its Keras network, relative to the maximum of a random cine."""
-    multiple = 2**depth
+    multiple = 2**config.depth
     y, x = 3 * multiple - 1, 2 * multiple + 1  # odd, and both padded to 3 multiples
-    initial = np.random.default_rng(seed).gamma(2.0, 100.0, (3, y, x)).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    images = rng.gamma(2.0, 100.0, (3, y, x)).astype(np.float32)
+    serve = load_saved_model(path).signatures["serving_default"]
+    if config.network == "unrolled":
+        mask = rng.random((3, y)) < 0.5
+        hybrid = undersample(fft_y(images), mask)
+        initial = as_pair(ifft_y(interpolate_frames(hybrid, mask, cyclic=config.cyclic)))
+        pair = network([initial[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]], training=False)
+        expected: NDArray[np.inexact] = np.asarray(pair)[0] @ np.array([1, 1j], np.complex64)
+        improved = serve(hybrid=hybrid, mask=tf.constant(mask))["improved"].numpy()
+    else:
+        expected = _expected_of_unet(network, images, config)
+        improved = serve(initial=tf.constant(images))["improved"].numpy()
+    return float(np.abs(improved - expected).max() / images.max())
+
+
+def _expected_of_unet(network: keras.Model, initial: NDArray[np.float32], config: Config) -> NDArray[np.float32]:
+    """Equations (1) to (3) around the network, with the padding that it needs."""
+    n_frames, y, x = initial.shape
+    padded_y, padded_x = padded_matrix((y, x), config.depth, square=False)
     peak = scaling.frame_peak(initial)
-    normalised = np.zeros((3, 3 * multiple, 3 * multiple, 1), np.float32)
-    normalised[:, :y, :x, 0] = scaling.normalise_initial(initial, peak)
+    normalised = np.zeros((n_frames, padded_y, padded_x, config.frames), np.float32)
+    normalised[:, :y, :x] = scaling.network_input(initial, peak, frames=config.frames, cyclic=config.cyclic)
     target = tf.convert_to_tensor(network(normalised, training=False))[:, :y, :x, 0]
-    expected = scaling.corrected(initial, target, peak).numpy()
-    return float(np.abs(load_corrector(path).improve(initial) - expected).max() / initial.max())
+    return scaling.corrected(initial, target, peak).numpy()

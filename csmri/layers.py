@@ -75,8 +75,7 @@ class CineConvolution(keras.layers.Conv3D):
     def call(self, inputs: KerasTensor) -> KerasTensor:
         frames, y, x = (size // 2 for size in self.kernel_size)
         if frames:
-            before, after = (inputs[:, -frames:], inputs[:, :frames]) if self.cyclic else _held(inputs, frames)
-            inputs = ops.concatenate([before, inputs, after], axis=1)
+            inputs = _continued(inputs, frames, cyclic=self.cyclic)
         return super().call(ops.pad(inputs, ((0, 0), (0, 0), (y, y), (x, x), (0, 0))))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -92,8 +91,8 @@ class CineConvolution(keras.layers.Conv3D):
 class Motion(keras.layers.Layer):
     """What a cascade looks at: [image (batch, frame, y, x, 2), rest (batch, 1, y, x, 2)] -> (batch, frame, y, x, 3).
 
-    Real and imaginary part of what moves, image - rest, in the phase of what rests and times `GAIN`; and the magnitude of
-    what rests. With the phase gone, images of any phase look alike.
+    Real and imaginary part of what moves, image - rest, in the phase of what rests and times `GAIN`; and the magnitude
+    of what rests. With the phase gone, images of any phase look alike.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -113,9 +112,11 @@ class Motion(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="csmri")
 class AddCorrection(keras.layers.Layer):
-    """Add a cascade's correction, undoing gain and phase of `Motion`: [image, rest, correction] -> image.
+    """Add a cascade's correction to what is in phase with what rests: [image, rest, correction] -> image.
 
-    The correction (batch, frame, y, x, 2) may have a row or a column too many, which are cut off.
+    What is out of phase is dropped: an image whose phase does not move has nothing there but errors (Haacke et al., J
+    Magn Reson 1991, doi 10.1016/0022-2364(91)90253-P), and a correction may give it back where that is wrong. The
+    correction is in the gain and phase of `Motion`; a row or a column too many is cut off.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -125,8 +126,9 @@ class AddCorrection(keras.layers.Layer):
         image, rest, correction = inputs
         _, cosine, sine = _polar(rest)
         correction = _cropped(correction, image) / GAIN
-        real, imaginary = correction[..., 0], correction[..., 1]
-        return image + ops.stack([real * cosine - imaginary * sine, imaginary * cosine + real * sine], axis=-1)
+        real = image[..., 0] * cosine + image[..., 1] * sine + correction[..., 0]
+        imaginary = correction[..., 1]
+        return ops.stack([real * cosine - imaginary * sine, imaginary * cosine + real * sine], axis=-1)
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         return input_shape[0]
@@ -145,12 +147,24 @@ class CropLike(keras.layers.Layer):
 
 
 def _cropped(features: KerasTensor, other: KerasTensor) -> KerasTensor:
+    batch, frames, _, _, channels = ops.shape(features)
     _, _, n_y, n_x, _ = ops.shape(other)
-    return features[:, :, :n_y, :n_x]
+    return ops.slice(features, (0, 0, 0, 0, 0), (batch, frames, n_y, n_x, channels))
 
 
-def _held(inputs: KerasTensor, n: int) -> tuple[KerasTensor, KerasTensor]:
-    return ops.repeat(inputs[:, :1], n, axis=1), ops.repeat(inputs[:, -1:], n, axis=1)
+def _continued(inputs: KerasTensor, n: int, *, cyclic: bool) -> KerasTensor:
+    """Continue (batch, frame, y, x, channel) by n frames on either side."""
+    batch, n_frames, *others = ops.shape(inputs)
+
+    # Not inputs[:, first:last], whose gradient costs TensorFlow as much as a convolution.
+    def frames(first: int, number: int) -> KerasTensor:
+        return ops.slice(inputs, (0, first, 0, 0, 0), (batch, number, *others))
+
+    if cyclic:
+        before, after = frames(n_frames - n, n), frames(0, n)
+    else:
+        before, after = (ops.repeat(frames(first, 1), n, axis=1) for first in (0, n_frames - 1))
+    return ops.concatenate([before, inputs, after], axis=1)
 
 
 def _polar(pair: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:

@@ -42,10 +42,11 @@ class Draw(IntEnum):
 
 @dataclass(frozen=True)
 class Batches:
-    """A data set of ((frame, y, x, 1) input, (frame, y, x, 2) target and input, (frame, y, x) weight).
+    """A data set of ((frame, y, x, channel) input, (frame, y, x, 2) target and input, (frame, y, x) weight).
 
-    The target's second channel repeats the input, from which the reconstructed image's NMSE is computed; the weight is
-    1 on the image and 0 on the padding to a multiple of 2**depth.
+    The input's channels are the frames of the window, the middle one is to be corrected. The target's second channel
+    repeats the middle one, from which the reconstructed image's NMSE is computed; the weight is 1 on the image and 0 on
+    the padding to a multiple of 2**depth.
     """
 
     dataset: tf.data.Dataset
@@ -175,22 +176,18 @@ def training_example(
     shape = tf.shape(images)
     mask = make_mask(derive_seed(config.seed, Draw.MASK, *parts), shape[0], shape[1], item["acceleration"], config)
     initial = simulate_initial(images, mask, cyclic=config.cyclic)
-    inputs, target = normalised_pair(initial, images)
+    peak = scaling.frame_peak(initial)
+    target = scaling.normalise_error(images - initial, peak)
 
     padding = [[0, 0], *_padding(images, config.depth, square=config.augment)]
     if config.crop_columns:
         cropped = derive_seed(config.seed, Draw.CROP, *parts)
-        inputs, target = (random_columns(value, config.crop_columns, cropped) for value in (inputs, target))
+        initial, target = (random_columns(value, config.crop_columns, cropped) for value in (initial, target))
         padding[2] = [0, -config.crop_columns % 2**config.depth]
-    inputs, weight = (tf.pad(value, padding) for value in (inputs, tf.ones_like(inputs)))
+    initial, weight = (tf.pad(value, padding) for value in (initial, tf.ones_like(initial)))
     target = tf.pad(target, padding, constant_values=scaling.NO_ERROR)
-    return inputs[..., tf.newaxis], tf.stack([target, inputs], axis=-1), weight
-
-
-def normalised_pair(initial: tf.Tensor, reference: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Network input and target of equations (1) and (2) for images (frame, y, x)."""
-    peak = scaling.frame_peak(initial)
-    return scaling.normalise_initial(initial, peak), scaling.normalise_error(reference - initial, peak)
+    inputs = scaling.network_input(initial, peak, frames=config.frames, cyclic=config.cyclic)
+    return inputs, tf.stack([target, inputs[..., config.frames // 2]], axis=-1), weight
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -269,7 +266,7 @@ def _batched(frames: tf.data.Dataset, batch_size: int, padded: Sequence[tuple[in
         y, x = padded[0]
         static = frames.map(
             lambda inputs, target, weight: (
-                tf.ensure_shape(inputs, (y, x, 1)),
+                tf.ensure_shape(inputs, (y, x, inputs.shape[-1])),
                 tf.ensure_shape(target, (y, x, 2)),
                 tf.ensure_shape(weight, (y, x)),
             )
@@ -323,6 +320,7 @@ def _refuse_other_sizes(target: Sequence[tuple[int, int]], source: Sequence[tupl
 
 
 def check_sizes(config: Config, entries: Sequence[Entry]) -> None:
+    """Refuse accelerations and crops that the smallest subject is too small for."""
     n_ky = min(min(entry.matrix) if config.augment else entry.matrix[0] for entry in entries)
     for acceleration in config.accelerations:
         check_acceleration(acceleration, n_ky)
@@ -333,5 +331,6 @@ def check_sizes(config: Config, entries: Sequence[Entry]) -> None:
         )
 
 
-def order_seed(seed: int, purpose: int, epoch: tf.Tensor) -> tf.Tensor:
+def order_seed(seed: int, purpose: Draw, epoch: tf.Tensor) -> tf.Tensor:
+    """Seed of an epoch's order, as `tf.data.Dataset.shuffle` takes it."""
     return tf.bitcast(derive_seed(seed, purpose, epoch)[0], tf.int64)

@@ -1,44 +1,56 @@
-"""Measured k-space or simulated undersampling -> initial reconstruction -> network -> image."""
+"""Every method as one kind of thing: undersampled hybrid data and mask in, magnitude images out, timed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from csmri import metrics
+from csmri.baselines import Callback, find_method
 from csmri.cine import Cine, KSpace
-from csmri.config import INITIAL, ZERO_FILLED, Sampling
-from csmri.kspace.fourier import fft_y, ifft_x
-from csmri.kspace.initial import initial_reconstruction, zero_filled
-from csmri.kspace.sampling import check_acceleration, make_mask
+from csmri.config import INITIAL, ZERO_FILLED, Config, Sampling, make_config
+from csmri.errors import CsmriError
+from csmri.kspace.consistency import combine, enforce_magnitude
+from csmri.kspace.fourier import fft_y, ifft_x, ifft_y
+from csmri.kspace.interpolation import interpolate_frames
+from csmri.kspace.sampling import check_acceleration, make_mask, undersample
 from csmri.roi import Box
 from csmri.seeds import derive_seed, subject_key
-from csmri.weights import SavedNetwork, describe_saved_model, load_saved_model
+from csmri.weights import SavedNetwork, describe_saved_model, load_saved_model, variables_of
 
 Images = NDArray[np.float32]
+Reconstruct = Callable[[tf.Tensor, NDArray[np.bool_]], Images]
 
 
-@dataclass(frozen=True)
-class Corrector:
-    """A trained network, ready to improve initial reconstructions."""
+@dataclass(frozen=True, eq=False)
+class Reconstructor:
+    """A method, classical or a trained network, ready to reconstruct one slice at a time."""
 
     name: str
-    saved: SavedNetwork
-    improve: Callable[[Images], Images]
-    """Initial reconstruction (frame, y, x), any unit -> improved images of the same shape and unit."""
+    reconstruct: Reconstruct
+    """Hybrid data (frame, ky, x) or (coil, frame, ky, x), complex64, read only where the mask (frame, ky), bool,
+    marks a line -> magnitude (frame, y, x) in the unit of the data, of several coils the root of the sum of squares."""
+    saved: SavedNetwork | None = None
+    """None for a baseline. Its config tells the data consistency that is applied, also where that was chosen here."""
+    n_parameters: int = 0
+    """Trained numbers; 0 for a baseline."""
 
 
 @dataclass(frozen=True, eq=False)
 class SliceReconstruction:
-    """All images of one slice, each (frame, y, x); `methods` in order: zero-filled, initial, then the networks."""
+    """All images of one slice, each (frame, y, x); `methods` in order: zero-filled, initial, then those asked for."""
 
     mask: NDArray[np.bool_]
     methods: dict[str, Images]
+    seconds: dict[str, float]
+    """Wall time that each method took."""
 
     @property
     def achieved(self) -> float:
@@ -46,19 +58,77 @@ class SliceReconstruction:
         return float(self.mask.size / self.mask.sum())
 
 
-def load_corrector(path: str | Path, *, name: str = "") -> Corrector:
+def baseline_reconstructor(name: str, *, cyclic: bool, callback: Callback | None = None) -> Reconstructor:
+    """Make a method of `csmri.baselines` ready with its default settings; a callback hears of every iteration."""
+    method = find_method(name)
+
+    def reconstruct(hybrid: tf.Tensor, mask: NDArray[np.bool_]) -> Images:
+        return method.reconstruct(hybrid, mask, cyclic=cyclic, callback=callback).magnitude
+
+    return Reconstructor(name, reconstruct)
+
+
+def load_reconstructor(
+    path: str | Path, *, name: str = "", consistency: str | None = None, consistency_weight: float | None = None
+) -> Reconstructor:
     """Load a csmri SavedModel; see `weights.describe_saved_model` for what is refused.
 
-    The name defaults to that of the run (`RUN/models/final`), or of the folder itself; `pretrained` is the network that
-    csmri ships.
+    A U-net's SavedModel corrects magnitude images and knows no k-space, so that its data consistency, which its config
+    describes, is applied here: the corrected magnitude with the phase of the initial reconstruction gets the acquired
+    lines back. The unrolled network has it inside.
+
+    Parameters
+    ----------
+    name : str
+        Defaults to that of the run (`RUN/models/final`), or of the folder itself; `pretrained` is the network that
+        csmri ships.
+    consistency, consistency_weight
+        In place of those in the config of a U-net.
+
+    Raises
+    ------
+    CsmriError
+        If another data consistency is asked of an unrolled network, or a weight of one that is not soft.
     """
     saved = describe_saved_model(path)
-    serve = load_saved_model(path).signatures["serving_default"]
+    changes = {"consistency": consistency, "consistency_weight": consistency_weight}
+    saved = replace(saved, config=_changed(saved.config, path, **changes))
+    loaded = load_saved_model(path)
+    serve = loaded.signatures["serving_default"]
+    apply = _unrolled(serve) if saved.config.network == "unrolled" else _unet(serve, saved.config)
+    n_parameters = sum(variable.shape.num_elements() for variable in variables_of(loaded).values())
+    return Reconstructor(name or model_name(Path(path)), apply, saved, n_parameters)
 
-    def improve(initial: Images) -> Images:
-        return serve(initial=tf.convert_to_tensor(initial, tf.float32))["improved"].numpy()
 
-    return Corrector(name or model_name(Path(path)), saved, improve)
+def _changed(config: Config, path: str | Path, **changes: Any) -> Config:
+    given = {name: value for name, value in changes.items() if value is not None}
+    if given and config.network == "unrolled":
+        raise CsmriError(f"{path}: the unrolled network has its data consistency inside; it takes no other")
+    config = make_config({**config.model_dump(), **given}, where=str(path))
+    if "consistency_weight" in given and config.consistency != "soft":
+        raise CsmriError(f"{path}: a weight is of soft data consistency, not of consistency = {config.consistency!r}")
+    return config
+
+
+def _unet(serve: Callable[..., dict[str, tf.Tensor]], config: Config) -> Reconstruct:
+    def reconstruct(hybrid: tf.Tensor, mask: NDArray[np.bool_]) -> Images:
+        initial = combine(ifft_y(interpolate_frames(hybrid, mask, cyclic=config.cyclic)))
+        improved = serve(initial=initial)["improved"]
+        if config.measurement_weight:
+            images = enforce_magnitude(improved, hybrid, mask, cyclic=config.cyclic, weight=config.measurement_weight)
+            improved = combine(images)
+        return improved.numpy()
+
+    return reconstruct
+
+
+def _unrolled(serve: Callable[..., dict[str, tf.Tensor]]) -> Reconstruct:
+    def reconstruct(hybrid: tf.Tensor, mask: NDArray[np.bool_]) -> Images:
+        hybrid, sampled = tf.convert_to_tensor(hybrid), tf.convert_to_tensor(mask)
+        coils = hybrid if hybrid.shape.rank == 4 else hybrid[tf.newaxis]
+        return combine(tf.stack([serve(hybrid=coil, mask=sampled)["improved"] for coil in coils])).numpy()
+
+    return reconstruct
 
 
 def model_name(path: Path) -> str:
@@ -80,24 +150,25 @@ def simulation_mask(
 
 
 def reconstruct_slice(
-    hybrid: tf.Tensor, mask: NDArray[np.bool_], *, correctors: tuple[Corrector, ...], cyclic: bool
+    hybrid: tf.Tensor, mask: NDArray[np.bool_], *, reconstructors: Sequence[Reconstructor], cyclic: bool
 ) -> SliceReconstruction:
-    """Reconstruct one slice with every method.
+    """Reconstruct one slice by zero-filling, temporal interpolation, which every comparison has, and other methods.
 
     Parameters
     ----------
     hybrid : (coil, frame, ky, x) or (frame, ky, x), complex64
-        Coils are combined by the root of the sum of squares.
     mask : (frame, ky), bool
+    cyclic : bool
+        Whether the last frame neighbours the first in the initial reconstruction.
     """
-
-    def combined(magnitude: tf.Tensor) -> Images:
-        return (tf.norm(magnitude, axis=0) if magnitude.shape.rank == 4 else magnitude).numpy()
-
-    initial = combined(initial_reconstruction(hybrid, mask, cyclic=cyclic))
-    methods = {ZERO_FILLED: combined(zero_filled(hybrid, mask)), INITIAL: initial}
-    methods |= {corrector.name: corrector.improve(initial) for corrector in correctors}
-    return SliceReconstruction(mask, methods)
+    hybrid = undersample(hybrid, mask)  # what was not acquired is out of everyone's reach
+    methods, seconds = {}, {}
+    always = (baseline_reconstructor(name, cyclic=cyclic) for name in (ZERO_FILLED, INITIAL))
+    for method in (*always, *reconstructors):
+        begun = time.perf_counter()
+        methods[method.name] = method.reconstruct(hybrid, mask)
+        seconds[method.name] = time.perf_counter() - begun
+    return SliceReconstruction(mask, methods, seconds)
 
 
 def simulate_slice(
@@ -108,7 +179,7 @@ def simulate_slice(
     subject: str,
     slice_index: int,
     law: Sampling,
-    correctors: tuple[Corrector, ...],
+    reconstructors: Sequence[Reconstructor],
 ) -> SliceReconstruction:
     """Undersample one fully sampled slice (frame, ky, x) with its mask for testing and reconstruct it."""
     n_frames, n_ky = hybrid.shape[:2]
@@ -121,11 +192,11 @@ def simulate_slice(
         n_ky=n_ky,
         acceleration=acceleration,
     )
-    return reconstruct_slice(hybrid, mask, correctors=correctors, cyclic=law.cyclic)
+    return reconstruct_slice(hybrid, mask, reconstructors=reconstructors, cyclic=law.cyclic)
 
 
 def simulate_slices(
-    cine: Cine, acceleration: float, *, seed: int, law: Sampling, correctors: tuple[Corrector, ...]
+    cine: Cine, acceleration: float, *, seed: int, law: Sampling, reconstructors: Sequence[Reconstructor]
 ) -> Iterator[SliceReconstruction]:
     """Undersample every slice of a fully sampled cine and reconstruct it, one slice at a time."""
     for index, images in enumerate(cine.images):
@@ -136,16 +207,16 @@ def simulate_slices(
             subject=cine.subject,
             slice_index=index,
             law=law,
-            correctors=correctors,
+            reconstructors=reconstructors,
         )
 
 
 def measured_slices(
-    measured: KSpace, *, law: Sampling, correctors: tuple[Corrector, ...]
+    measured: KSpace, *, law: Sampling, reconstructors: Sequence[Reconstructor]
 ) -> Iterator[SliceReconstruction]:
     """Reconstruct every slice of measured, undersampled k-space, one slice at a time."""
     for kspace in measured.kspace:
-        yield reconstruct_slice(ifft_x(kspace), measured.mask, correctors=correctors, cyclic=law.cyclic)
+        yield reconstruct_slice(ifft_x(kspace), measured.mask, reconstructors=reconstructors, cyclic=law.cyclic)
 
 
 def frame_quality(reference: Images, reconstructed: Images, box: Box) -> list[dict[str, float]]:

@@ -1,15 +1,17 @@
-"""What a results folder holds: records of quality, logs of the trainings, example images."""
+"""What a results folder holds: records of quality and of time, logs of the trainings, example images."""
 
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +20,10 @@ from csmri.config import PRETRAIN, STANDALONE, TRANSFER, Study, read_study
 from csmri.errors import CsmriError
 from csmri.roi import Box
 
-RECORDS, EXAMPLES, RUNS, STUDY = "records.csv", "examples.npz", "runs", "study.toml"
+RECORDS, TIMINGS, EVALUATION = "records.csv", "seconds.csv", "evaluation.json"
 SOURCE_RECORDS, TRANSFER_STUDY = "source_records.csv", "transfer.toml"
 """Of a study of ways to transfer: records of held-out source subjects, beside those of target subjects; its config."""
+EXAMPLES, RUNS, STUDY = "examples.npz", "runs", "study.toml"
 LOG, CONFIG, RECORD = "log.csv", "config.toml", "run.json"
 KEPT = (LOG, CONFIG, RECORD)
 """Small files of a training's run folder; a results folder keeps copies."""
@@ -50,6 +53,24 @@ class Record:
     psnr_heart: float
     ssim: float
     ssim_heart: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a method took to reconstruct the cine of one slice."""
+
+    subject: str
+    slice: int
+    acceleration: float
+    method: str
+    n_frames: int
+    n_y: int
+    n_x: int
+    seconds: float
+    """Wall time of the reconstruction alone, not of a first call that compiles."""
+
+
+Row = TypeVar("Row", Record, Timing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +127,9 @@ class Results:
     logs: Mapping[tuple[str, int], Log]
     """(training, seed) -> its log; trainings in the order pretrain, standalone, transfers, others."""
     records: Sequence[Record]
+    timings: Sequence[Timing] = ()
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    """Trained numbers of every method, where an evaluation tells them."""
 
     @cached_property
     def examples(self) -> Sequence[Example]:
@@ -147,6 +171,8 @@ def read_results(path: str | Path) -> Results:
         read_study(path / STUDY) if (path / STUDY).exists() else None,
         dict(sorted(logs.items(), key=lambda item: _training_order(*item[0]))),
         read_records(path / RECORDS) if (path / RECORDS).exists() else (),
+        read_timings(path / TIMINGS) if (path / TIMINGS).exists() else (),
+        read_json(path / EVALUATION).get("parameters", {}),
     )
     if not (results.logs or results.records or results.study):
         raise CsmriError(
@@ -190,27 +216,62 @@ def relative_nmse(log: Log, *, prefix: str = "") -> dict[int, float]:
     return {int(row["epoch"]): float(row[f"{prefix}nmse"]) / float(row[f"{prefix}initial_nmse"]) for row in log}
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object from a JSON file; empty where there is none.
+
+    Raises
+    ------
+    CsmriError
+        If the file holds something else.
+    """
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CsmriError(f"{path}: not the JSON that csmri writes, or damaged ({error}); write or remove it") from error
+    if not isinstance(found, dict):
+        raise CsmriError(f"{path}: expected a JSON object, found {type(found).__name__}; write or remove it")
+    return found
+
+
 def write_records(records: Iterable[Record], path: str | Path) -> None:
     """Write records as CSV, five significant digits."""
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(Record))
-        for record in records:
-            values = asdict(record).values()
-            writer.writerow(f"{value:.5g}" if isinstance(value, float) else value for value in values)
+    _write_rows(Record, records, path)
 
 
 def read_records(path: str | Path) -> list[Record]:
     """Read what `write_records` wrote."""
-    kinds = {"subject": str, "method": str, "slice": int, "frame": int, "seed": int}
+    return _read_rows(Record, path, "records")
+
+
+def write_timings(timings: Iterable[Timing], path: str | Path) -> None:
+    """Write times as CSV, five significant digits."""
+    _write_rows(Timing, timings, path)
+
+
+def read_timings(path: str | Path) -> list[Timing]:
+    """Read what `write_timings` wrote."""
+    return _read_rows(Timing, path, "times")
+
+
+def _write_rows(kind: type[Row], rows: Iterable[Row], path: str | Path) -> None:
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(field.name for field in fields(kind))
+        for row in rows:
+            writer.writerow(f"{value:.5g}" if isinstance(value, float) else value for value in asdict(row).values())
+
+
+def _read_rows(kind: type[Row], path: str | Path, what: str) -> list[Row]:
+    types = {"str": str, "int": int, "float": float}
+    columns = {field.name: types[str(field.type)] for field in fields(kind)}
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
-            return [
-                Record(**{name: kinds.get(name, float)(value) for name, value in row.items()})
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, TypeError, ValueError) as error:
-        raise CsmriError(f"{path}: not a table of records from `csmri evaluate` ({error})") from error
+            rows = list(csv.DictReader(file))
+            return [kind(**{name: columns[name](value) for name, value in row.items()}) for row in rows]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CsmriError(f"{path}: not a table of {what} from `csmri evaluate` ({error})") from error
 
 
 def mean_over_subjects(records: Iterable[Record], quality: str) -> dict[tuple[str, float], tuple[float, float]]:
@@ -226,7 +287,8 @@ def mean_over_subjects(records: Iterable[Record], quality: str) -> dict[tuple[st
         of_subject[record.method, record.acceleration, record.subject].append(getattr(record, quality))
     means: defaultdict[tuple[str, float], list[float]] = defaultdict(list)
     for (method, acceleration, _), values in of_subject.items():
-        means[method, acceleration].append(float(np.nanmean(values)))
+        counted = [value for value in values if not np.isnan(value)]
+        means[method, acceleration].append(float(np.mean(counted)) if counted else float("nan"))
     return {
         key: (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
         for key, values in means.items()

@@ -26,6 +26,33 @@ def normalise_initial(initial: tf.Tensor, peak: tf.Tensor) -> tf.Tensor:
     return initial / peak
 
 
+def network_input(initial: tf.Tensor, peak: tf.Tensor, *, frames: int = 1, cyclic: bool = True) -> tf.Tensor:
+    """Equation (1) for a window of frames around every frame, divided by the maximum of the middle one.
+
+    Parameters
+    ----------
+    initial : (frame, y, x), float32, >= 0
+    peak : (frame, 1, 1)
+        From `frame_peak(initial)`.
+    frames : int, odd
+        Of the window.
+    cyclic : bool
+        Whether the last frame neighbours the first; otherwise the first and last frame are held.
+
+    Returns
+    -------
+    tf.Tensor (frame, y, x, channel)
+        Channels in the order of time, the frame itself in the middle: in [0, 1], its neighbours about that.
+    """
+    if frames == 1:
+        return normalise_initial(initial, peak)[..., tf.newaxis]
+    n_frames = tf.shape(initial)[0]
+    window = tf.range(n_frames)[:, tf.newaxis] + tf.range(-(frames // 2), frames // 2 + 1)
+    window = tf.math.floormod(window, n_frames) if cyclic else tf.clip_by_value(window, 0, n_frames - 1)
+    neighbours = tf.transpose(tf.gather(initial, window), [0, 2, 3, 1])
+    return normalise_initial(neighbours, peak[..., tf.newaxis])
+
+
 def normalise_error(error: tf.Tensor, peak: tf.Tensor) -> tf.Tensor:
     """Equation (2): T = (E / max(I) + 1) / 2, where the error E = G - I is signed and the output a sigmoid.
 

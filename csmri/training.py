@@ -32,11 +32,13 @@ RECORDED = {"store_sha256", "init", "batches_per_epoch"}
 
 # The target's spread is of the order of 0.01, so that gradients are tiny; the usual 1e-7 would damp them.
 EPSILON = 1e-10
-OPTIMIZERS: dict[str, Callable[[Any], keras.Optimizer]] = {
-    "adam": lambda rate: keras.optimizers.Adam(rate, epsilon=EPSILON),
-    "rmsprop": lambda rate: keras.optimizers.RMSprop(rate, epsilon=EPSILON),
-    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+OPTIMIZERS: dict[str, Callable[..., keras.Optimizer]] = {
+    "adam": lambda rate, **options: keras.optimizers.Adam(rate, epsilon=EPSILON, **options),
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": lambda rate, **options: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **options),
 }
+CLIP_NORM = {"unet": None, "unrolled": 1.0}
+"""Largest norm of all gradients: with one cine a step, an odd one must not throw the unrolled network off."""
 
 PIPELINES = {"unet": (training_batches, validation_batches), "unrolled": (training_cines, validation_cines)}
 
@@ -124,7 +126,7 @@ def compile_network(network: keras.Model, config: Config, n_batches: int) -> ker
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * n_batches)
     network.compile(
-        optimizer=paced(OPTIMIZERS[config.optimizer](rate), network, config),
+        optimizer=paced(OPTIMIZERS[config.optimizer](rate, global_clipnorm=CLIP_NORM[config.network]), network, config),
         loss=(CineError if config.network == "unrolled" else TargetError)(relative=config.loss == "relative"),
         weighted_metrics=[ImageMean("nmse"), ImageMean("initial_nmse"), ImageMean("bias")],
     )

@@ -7,7 +7,9 @@ import numpy as np
 from keras import layers
 
 
-def build_unet(*, base_channels: int, depth: int, seed: int = 0, precision: str = "float32") -> keras.Model:
+def build_unet(
+    *, base_channels: int, depth: int, frames: int = 1, seed: int = 0, precision: str = "float32"
+) -> keras.Model:
     """Build the U-net: per level two 3x3 convolutions + ReLU, 2x2 max-pooling down, 2x2 transpose convolution up.
 
     Parameters
@@ -16,6 +18,8 @@ def build_unet(*, base_channels: int, depth: int, seed: int = 0, precision: str 
         Channels of the first level; every level below has twice as many.
     depth : int
         Number of poolings; y and x must be multiples of 2**depth.
+    frames : int
+        Channels of the input: the frame to correct in the middle, neighbours in time before and after it.
     seed : int
         Of the Glorot initialisation.
     precision : "float32" or "mixed_bfloat16"
@@ -24,7 +28,7 @@ def build_unet(*, base_channels: int, depth: int, seed: int = 0, precision: str 
     Returns
     -------
     keras.Model
-        (frame, y, x, 1) in [0, 1] -> (frame, y, x, 1) in (0, 1); the normalised error of equation (2).
+        (frame, y, x, channel) -> (frame, y, x, 1) in (0, 1); the normalised error of equation (2).
     """
     # --- building blocks
     n_layers = 0
@@ -48,7 +52,7 @@ def build_unet(*, base_channels: int, depth: int, seed: int = 0, precision: str 
         return features
 
     # --- encoder, bottom, decoder
-    inputs = keras.Input((None, None, 1), name="normalised_initial")
+    inputs = keras.Input((None, None, frames), name="normalised_initial")
     features, skips = inputs, []
     for level in range(depth):
         features = double_convolution(features, base_channels * 2**level, f"encoder{level}")

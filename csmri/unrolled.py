@@ -1,7 +1,8 @@
 """The unrolled network: cascades of convolutions over (frame, y, x) with data consistency between them.
 
-Every cascade looks at what moves, the image less its temporal mean, beside what rests, adds its correction, and gives
-back what was measured. Backend-neutral; complex images are pairs of real and imaginary part in the last axis.
+Every cascade looks at what moves, the image less its temporal mean, beside what rests; it drops what is out of phase
+with what rests, adds its correction, and gives back what was measured. The features behind a correction go on to the
+next cascade. Backend-neutral; complex images are pairs of real and imaginary part in the last axis.
 
 References
 ----------
@@ -18,8 +19,8 @@ from keras import KerasTensor, layers, ops
 
 from csmri.layers import AddCorrection, CineConvolution, CropLike, DataConsistency, Motion
 
-BOTTOM_RATIO = 1.5
-"""Channels at a quarter of the resolution over those at half."""
+WIDENING = (1, 3, 4)
+"""Channels at full, half and quarter resolution, over `base_channels`."""
 
 
 def build_unrolled(
@@ -31,20 +32,20 @@ def build_unrolled(
     seed: int = 0,
     precision: str = "float32",
 ) -> keras.Model:
-    """Build the network: per cascade a small U in (y, x), 3x3x3 convolutions + ReLU at half and quarter resolution.
+    """Build the network: per cascade a small U of 3x3x3 convolutions + ReLU, pooled twice by strides in y and x.
 
     Parameters
     ----------
     base_channels : int
-        Of every layer at half resolution.
+        At full resolution; three and four times as many at half and quarter.
     cascades : int
     weight : float > 0
         Trust in the measurement, as in `layers.DataConsistency`; infinity puts acquired lines back.
     cyclic : bool
         Whether the last frame neighbours the first; otherwise the first and the last are held beyond the ends.
     seed : int
-        Of the Glorot initialisation. The last layer of a cascade starts from zero: untrained, the network returns the
-        initial reconstruction.
+        Of the Glorot initialisation. The last layer of a cascade starts from zero: untrained, the network is the
+        phase-constrained projection onto the data and onto images of a resting phase, `cascades` times.
     precision : "float32" or "mixed_bfloat16"
         Arithmetic of the convolutions; images and data consistency are float32 in either case.
 
@@ -74,45 +75,53 @@ def build_unrolled(
             name=name,
         )(features)
 
-    def upward(
-        features: KerasTensor, channels: int, name: str, *, activation: str | None, kernel: keras.Initializer | str
-    ) -> KerasTensor:
-        return layers.Conv3DTranspose(
-            channels,
+    def up_and_add(features: KerasTensor, skip: KerasTensor, name: str) -> KerasTensor:
+        features = layers.Conv3DTranspose(
+            skip.shape[-1],
             (1, 2, 2),
             strides=(1, 2, 2),
-            activation=activation,
-            kernel_initializer=kernel,
+            activation="relu",
+            kernel_initializer=glorot(),
             dtype=precision,
-            name=name,
+            name=f"{name}_up",
         )(features)
+        features = CropLike(dtype=precision, name=f"{name}_crop")([features, skip])
+        return layers.Add(dtype=precision, name=f"{name}_add")([skip, features])
 
-    def correction(features: KerasTensor, name: str) -> KerasTensor:
-        bottom = round(BOTTOM_RATIO * base_channels)
-        features = convolution(features, base_channels, f"{name}_encoder0_down", stride=2)
-        skip = features = convolution(features, base_channels, f"{name}_encoder0_conv")
-        features = convolution(features, bottom, f"{name}_encoder1_down", stride=2)
-        for i in range(2):
-            features = convolution(features, bottom, f"{name}_bottom_conv{i}")
-        features = upward(features, base_channels, f"{name}_decoder0_up", activation="relu", kernel=glorot())
-        features = CropLike(dtype=precision, name=f"{name}_decoder0_crop")([features, skip])
-        features = layers.Add(dtype=precision, name=f"{name}_decoder0_add")([skip, features])
-        features = convolution(features, base_channels, f"{name}_decoder0_conv")
-        return upward(features, 2, f"{name}_output", activation=None, kernel="zeros")
+    def correction(motion: KerasTensor, before: KerasTensor | None, name: str) -> tuple[KerasTensor, KerasTensor]:
+        """Correction of a cascade, and the features behind it, which the next one gets as `before`."""
+        full, half, quarter = (base_channels * ratio for ratio in WIDENING)
+        features = motion
+        if before is not None:
+            features = layers.Concatenate(dtype=precision, name=f"{name}_before")([motion, before])
+        features = convolution(features, full, f"{name}_encoder0_conv0")
+        skip0 = features = convolution(features, full, f"{name}_encoder0_conv1")
+        features = convolution(features, half, f"{name}_encoder1_down", stride=2)
+        skip1 = features = convolution(features, half, f"{name}_encoder1_conv")
+        features = convolution(features, quarter, f"{name}_bottom_down", stride=2)
+        features = convolution(features, quarter, f"{name}_bottom_conv")
+        features = convolution(up_and_add(features, skip1, f"{name}_decoder1"), half, f"{name}_decoder1_conv")
+        features = convolution(up_and_add(features, skip0, f"{name}_decoder0"), full, f"{name}_decoder0_conv")
+        # The motion once more, so that what is linear in it needs no ReLU.
+        last = layers.Concatenate(dtype=precision, name=f"{name}_last")([features, motion])
+        output = CineConvolution(
+            2, 3, kernel_initializer="zeros", cyclic=cyclic, dtype=precision, name=f"{name}_output"
+        )
+        return output(last), features
 
     # --- normalisation: a cine's maximum is one, whatever its unit
     initial = keras.Input((None, None, None, 2), name="initial")
     mask = keras.Input((None, None), name="mask")
-    peak = ops.max(ops.abs(initial), axis=(1, 2, 3, 4), keepdims=True)
+    peak = ops.max(ops.norm(initial, axis=-1, keepdims=True), axis=(1, 2, 3, 4), keepdims=True)
     peak = ops.where(peak > 0, peak, 1.0)
     start = initial / peak
     rest = ops.mean(start, axis=1, keepdims=True)
 
     # --- cascades
-    image = start
+    image, features = start, None
     for i in range(cascades):
-        features = Motion(name=f"cascade{i}_motion")([image, rest])
-        features = correction(features, f"cascade{i}")
-        image = AddCorrection(name=f"cascade{i}_add")([image, rest, features])
+        motion = Motion(name=f"cascade{i}_motion")([image, rest])
+        change, features = correction(motion, features, f"cascade{i}")
+        image = AddCorrection(name=f"cascade{i}_add")([image, rest, change])
         image = DataConsistency(weight, name=f"cascade{i}_consistency")([image, start, mask])
     return keras.Model([initial, mask], image * peak, name="unrolled")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import subprocess
@@ -25,7 +24,7 @@ import tensorflow as tf
 from csmri import __version__, scaling
 from csmri.config import Config, make_config
 from csmri.errors import CsmriError
-from csmri.kspace.fourier import ifft_y
+from csmri.kspace.fourier import as_pair, ifft_y
 from csmri.kspace.interpolation import interpolate_frames
 from csmri.unet import build_unet
 from csmri.unrolled import build_unrolled
@@ -52,18 +51,22 @@ def build_network(config: Config) -> keras.Model:
         return build_unrolled(
             base_channels=config.base_channels,
             cascades=config.cascades,
-            weight=config.consistency_weight if config.consistency == "soft" else math.inf,
+            weight=config.measurement_weight,
             cyclic=config.cyclic,
             seed=config.seed,
             precision=config.precision,
         )
     return build_unet(
-        base_channels=config.base_channels, depth=config.depth, seed=config.seed, precision=config.precision
+        base_channels=config.base_channels,
+        depth=config.depth,
+        frames=config.frames,
+        seed=config.seed,
+        precision=config.precision,
     )
 
 
 def write_saved_model(network: keras.Model, path: str | Path, *, config: Config, epoch: int) -> None:
-    """Write a SavedModel with scaling, padding and cropping inside; replaces what is at `path` in one step.
+    """Write a SavedModel with window, scaling, padding and cropping inside; replaces what is at `path` in one step.
 
     Signature `serving_default` of a U-net: `initial` (frame, y, x) float32 >= 0 -> {`improved`: (frame, y, x)}; of an
     unrolled network: `hybrid` (frame, ky, x) complex64, of which only acquired lines are read, and `mask` (frame, ky)
@@ -99,7 +102,8 @@ def _unet(network: keras.Model, config: Config) -> Serve:
         matrix = tf.shape(initial)[1:]
         missing = -matrix % multiple
         padding = [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]]
-        padded = tf.pad(scaling.normalise_initial(initial, peak)[..., tf.newaxis], padding)
+        window = scaling.network_input(initial, peak, frames=config.frames, cyclic=config.cyclic)
+        padded = tf.pad(window, padding)
         target = network(padded, training=False)[:, : matrix[0], : matrix[1], 0]
         return {"improved": scaling.corrected(initial, target, peak)}
 
@@ -109,8 +113,7 @@ def _unet(network: keras.Model, config: Config) -> Serve:
 def _unrolled(network: keras.Model, config: Config) -> Serve:
     def improve(hybrid: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
         initial = ifft_y(interpolate_frames(hybrid, mask, cyclic=config.cyclic))
-        pair = tf.stack([tf.math.real(initial), tf.math.imag(initial)], axis=-1)
-        improved = network([pair[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]], training=False)[0]
+        improved = network([as_pair(initial)[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]], training=False)[0]
         return {"improved": tf.complex(improved[..., 0], improved[..., 1])}
 
     hybrid = tf.TensorSpec((None, None, None), tf.complex64, name="hybrid")
@@ -172,7 +175,11 @@ def load_saved_model(path: str | Path) -> Any:
 
 def saved_variables(path: str | Path) -> dict[str, tf.Variable]:
     """Read the variables of a SavedModel by their names in Keras, as `encoder0_conv0/kernel`."""
-    loaded = load_saved_model(path)
+    return variables_of(load_saved_model(path))
+
+
+def variables_of(loaded: Any) -> dict[str, tf.Variable]:
+    """Variables of a loaded SavedModel by their names in Keras."""
     # Keras lists them as `variables` where a model was tracked, else under the other name.
     found: Any = getattr(loaded, "variables", None) or getattr(loaded, "_all_variables", ())
     return {variable.name.removesuffix(":0"): variable for variable in found}
@@ -189,7 +196,8 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
     Raises
     ------
     CsmriError
-        If a variable of the network is missing from the SavedModel or has another shape; nothing is assigned then.
+        If a variable of the network is missing from the SavedModel or has another shape, as that of a window of other
+        frames has; nothing is assigned then.
     """
     saved = saved_variables(path)
     for variable in network.weights:
@@ -197,9 +205,11 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
             raise CsmriError(f"{path}: has no variable {variable.path}; it is a network of other layers (depth?)")
         found, wanted = tuple(saved[variable.path].shape), tuple(variable.shape)
         if found != wanted:
+            # Kernels are (y, x, input channel, output channel); only the first one's input is the window of frames.
+            differs = "frames" if variable is network.weights[0] and found[-2] != wanted[-2] else "base_channels"
             raise CsmriError(
                 f"{path}: variable {variable.path} has shape {found}, the network needs {wanted}; "
-                "base_channels of the config and of the SavedModel differ"
+                f"{differs} of the config and of the SavedModel differ"
             )
     for variable in network.weights:
         variable.assign(saved.pop(variable.path).numpy())

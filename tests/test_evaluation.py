@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,22 +13,38 @@ from csmri import evaluation
 from csmri.config import Config, Sampling
 from csmri.errors import CsmriError
 from csmri.evaluation import common_law
-from csmri.reconstruction import Corrector
-from csmri.records import QUALITIES, UNTRAINED, Record, mean_over_subjects, read_records, write_records
+from csmri.kspace.consistency import combine
+from csmri.kspace.fourier import ifft_y
+from csmri.kspace.interpolation import interpolate_frames
+from csmri.reconstruction import Reconstructor, baseline_reconstructor
+from csmri.records import (
+    QUALITIES,
+    UNTRAINED,
+    Record,
+    Timing,
+    mean_over_subjects,
+    read_records,
+    read_timings,
+    write_records,
+    write_timings,
+)
 from csmri.weights import SavedNetwork
 
 ACCELERATIONS = (2.0, 8.0)
 
 
-def make_corrector(name, improve=lambda initial: initial, **fields):
-    return Corrector(name, SavedNetwork(Path(name), Config(**fields), 1), improve)
+def make_network(name, factor=1, **fields):
+    def reconstruct(hybrid, mask):
+        return combine(ifft_y(interpolate_frames(hybrid, mask))).numpy() / factor
+
+    return Reconstructor(name, reconstruct, SavedNetwork(Path(name), Config(**fields), 1), 7)
 
 
-COPY, HALF = make_corrector("copy"), make_corrector("half", lambda initial: initial / 2)
+COPY, HALF = make_network("copy"), make_network("half", 2)
 
 
-def records_of(store, correctors=(COPY, HALF), **options):
-    return [record for some in evaluation.evaluate(store, correctors, **options) for record in some]
+def records_of(store, reconstructors=(COPY, HALF), **options):
+    return [record for some, _ in evaluation.evaluate(store, reconstructors, **options) for record in some]
 
 
 @pytest.fixture(scope="module")
@@ -96,37 +113,72 @@ def test_interpolation_beats_zero_filling(records):
     assert means["initial", 2.0][0] < means["initial", 8.0][0]
 
 
-def test_real_network_takes_part(store, run):
-    from csmri.reconstruction import load_corrector
+def test_every_cine_and_method_is_timed_and_no_first_call(store, monkeypatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
 
-    corrector = load_corrector(run / "models" / "final")
-    some = records_of(store, (corrector,), accelerations=(4.0,), split="validation")
+    def reconstruct(hybrid, mask):
+        now[0] += 3 if hybrid.shape in calls else 60  # the first of a size compiles
+        calls.append(hybrid.shape)
+        return np.abs(ifft_y(hybrid))
+
+    slow = Reconstructor("slow", reconstruct)
+    timings = [one for _, some in evaluation.evaluate(store, [slow], accelerations=ACCELERATIONS) for one in some]
+    cines = [("k_phantom_002", 0, 4), ("k_phantom_003", 0, 6), ("k_phantom_003", 1, 6)]
+    assert [(t.subject, t.slice, t.n_frames, t.acceleration, t.method) for t in timings] == [
+        (*cine, acceleration, method)
+        for cine in cines
+        for acceleration in ACCELERATIONS
+        for method in ("zero-filled", "initial", "slow")
+    ]
+    assert {(t.n_y, t.n_x) for t in timings} == {(32, 32)}
+    assert len(calls) == 3 * 2 + 2  # one more for each of the two sizes
+    assert {(t.method, t.seconds) for t in timings} == {("zero-filled", 0), ("initial", 0), ("slow", 3)}
+
+
+def test_baselines_take_part_like_networks(store):
+    baseline = baseline_reconstructor("view-sharing", cyclic=True)
+    some = records_of(store, (baseline, COPY), accelerations=(4.0,), split="validation")
+    assert [(r.method, r.seed) for r in some[::4]] == [
+        ("zero-filled", UNTRAINED),
+        ("initial", UNTRAINED),
+        ("view-sharing", UNTRAINED),
+        ("copy", 0),
+    ]
+    assert common_law([baseline, make_network("a", cyclic=False)]) == Sampling(cyclic=False)
+
+
+def test_real_network_takes_part(store, run):
+    from csmri.reconstruction import load_reconstructor
+
+    reconstructor = load_reconstructor(run / "models" / "final")
+    some = records_of(store, (reconstructor,), accelerations=(4.0,), split="validation")
     assert [r.method for r in some[::4]] == ["zero-filled", "initial", "standalone"]
     assert all(np.isfinite(r.nmse) for r in some)
     assert some[4].nmse != some[8].nmse
 
 
 @pytest.mark.parametrize(
-    ("correctors", "options", "message"),
+    ("reconstructors", "options", "message"),
     [
         ((COPY, COPY), {}, "have one name .*NAME=PATH"),
-        ((make_corrector("initial"),), {}, "have one name"),
-        ((make_corrector("zero-filled"),), {}, "have one name"),
-        ((COPY, make_corrector("other", cyclic=False)), {}, "trained with different sampling.*--mask-law"),
+        ((make_network("initial"),), {}, "have one name"),
+        ((make_network("zero-filled"),), {}, "have one name"),
+        ((COPY, make_network("other", cyclic=False)), {}, "trained with different sampling.*--mask-law"),
         ((), {"accelerations": (2.0, 33.0)}, "acceleration 33 is impossible"),
         ((), {"accelerations": (0.9,)}, r"acceleration 0\.9 is impossible"),
         ((), {"split": "nobody"}, "no subject in split 'nobody'"),
     ],
 )
-def test_refused_before_any_work(store, correctors, options, message):
+def test_refused_before_any_work(store, reconstructors, options, message):
     with pytest.raises(CsmriError, match=message):
-        evaluation.evaluate(store, correctors, **options)
+        evaluation.evaluate(store, reconstructors, **options)
 
 
 def test_law_is_the_one_of_the_networks():
     assert common_law([]) == Sampling()
     narrow = Sampling(mask_width=0.3, mask_centre_lines=4, cyclic=False)
-    trained = [make_corrector(name, **narrow.model_dump(), seed=i) for i, name in enumerate("ab")]
+    trained = [make_network(name, **narrow.model_dump(), seed=i) for i, name in enumerate("ab")]
     assert common_law(trained) == narrow
 
 
@@ -162,6 +214,16 @@ def test_records_come_back_from_csv(records, tmp_path):
     assert path.read_text().splitlines()[0] == (
         "subject,slice,frame,acceleration,achieved,method,seed,nmse,nmse_heart,psnr,psnr_heart,ssim,ssim_heart"
     )
+
+
+def test_times_come_back_from_csv(tmp_path):
+    timings = [Timing("a", 1, 4.0, "temporal-tv", 25, 144, 162, 3.25), Timing("b, c", 0, 2.5, "initial", 4, 3, 2, 1e-3)]
+    write_timings(timings, tmp_path / "seconds.csv")
+    assert read_timings(tmp_path / "seconds.csv") == timings
+    head = "subject,slice,acceleration,method,n_frames,n_y,n_x,seconds"
+    assert (tmp_path / "seconds.csv").read_text().splitlines()[0] == head
+    with pytest.raises(CsmriError, match=r"seconds\.csv: not a table of records"):
+        read_records(tmp_path / "seconds.csv")
 
 
 def test_infinite_and_missing_values_come_back(tmp_path):

@@ -7,15 +7,21 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from csmri import export as exporting
 from csmri import training
 from csmri.config import Config
 from csmri.errors import CsmriError
 from csmri.export import PARITY, export, parity
-from csmri.reconstruction import load_corrector
 from csmri.unet import build_unet
-from csmri.weights import describe_saved_model, saved_variables, write_saved_model
+from csmri.weights import describe_saved_model, load_saved_model, saved_variables, write_saved_model
+
+
+def serve(path, initial):
+    """Correct images by a SavedModel's default signature."""
+    signature = load_saved_model(path).signatures["serving_default"]
+    return signature(initial=tf.constant(initial))["improved"].numpy()
 
 
 def test_export_is_the_trained_network(run, config, tmp_path):
@@ -32,17 +38,18 @@ def test_export_is_the_trained_network(run, config, tmp_path):
     assert all(found[name].tobytes() == final[name].tobytes() for name in final)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_parity_at_every_depth(tmp_path, depth):
-    network = build_unet(base_channels=2, depth=depth)
+@pytest.mark.parametrize(("depth", "frames"), [(1, 1), (2, 1), (3, 1), (2, 5)])
+def test_parity_at_every_depth_and_window(tmp_path, depth, frames):
+    config = Config(base_channels=2, depth=depth, frames=frames)
+    network = build_unet(base_channels=2, depth=depth, frames=frames)
     for variable in network.weights:  # biases that are not zero, so that padding in the wrong place shows
         if variable.path.endswith("bias"):
             variable.assign(np.linspace(-0.3, 0.3, variable.shape[0]))
-    write_saved_model(network, tmp_path / "model", config=Config(base_channels=2, depth=depth), epoch=0)
-    assert parity(network, tmp_path / "model", depth=depth) < PARITY["float32"]
+    write_saved_model(network, tmp_path / "model", config=config, epoch=0)
+    assert parity(network, tmp_path / "model", config=config) < PARITY["float32"]
     bias = network.get_layer("normalised_error").bias
     bias.assign(bias + 1e-3)
-    assert parity(network, tmp_path / "model", depth=depth) > 1e-4
+    assert parity(network, tmp_path / "model", config=config) > 1e-4
 
 
 def test_parity_with_keras_on_a_saved_run(run):
@@ -50,7 +57,7 @@ def test_parity_with_keras_on_a_saved_run(run):
     initial = np.random.default_rng(0).random((2, 8, 12), np.float32) * 500
     peak = initial.max(axis=(1, 2), keepdims=True)
     target = network.predict_on_batch((initial / peak)[..., np.newaxis])[..., 0]
-    improved = load_corrector(run / "models" / "final").improve(initial)
+    improved = serve(run / "models" / "final", initial)
     np.testing.assert_allclose(improved, np.maximum(initial + (2 * target - 1) * peak, 0), atol=1e-5 * 500)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,14 +15,15 @@ from PIL import Image
 
 from csmri.cli import main
 from csmri.cli.figures import draw_reconstructions, write_figure4_panels
-from csmri.records import read_results
+from csmri.records import Timing, read_results, write_timings
 
 RESULTS = Path(__file__).parents[1] / "results"
-SCRIPTS = sorted([*RESULTS.glob("fig*_*.py"), *RESULTS.glob("table*_*.py")])
+SCRIPTS = sorted([*RESULTS.glob("fig*_*.py"), *RESULTS.glob("table*_*.py"), RESULTS / "methods_table.py"])
 MADE = {
     **{name: (".png", ".svg") for name in ("fig1_unet", "fig2_blocks", "fig3_learning_curves", "fig4_reconstructions")},
-    **{name: (".md", ".tex") for name in ("table1_hyperparameters", "table2_nmse")},
+    **{name: (".md", ".tex") for name in ("table1_hyperparameters", "table2_nmse", "methods")},
 }
+OF_SCRIPT = {"methods": "methods_table"}
 
 
 def files_of(folder):
@@ -45,11 +47,19 @@ def run(folder, *scripts):
 
 
 def test_there_is_a_small_script_a_figure():
-    assert [script.stem for script in SCRIPTS] == sorted(MADE)
+    assert [script.stem for script in SCRIPTS] == sorted(OF_SCRIPT.get(name, name) for name in MADE)
     assert all(len(script.read_text().splitlines()) <= 25 for script in SCRIPTS)
 
 
+def time_methods(results):
+    """Add the times that `csmri evaluate` would have measured."""
+    records = {(r.subject, r.slice, r.acceleration, r.method) for r in read_results(results).records}
+    write_timings([Timing(*cine, 4, 32, 32, 0.5) for cine in sorted(records)], results / "seconds.csv")
+    (results / "evaluation.json").write_text(json.dumps({"parameters": {"standalone": 1000}}))
+
+
 def test_command_draws_all_and_scripts_draw_it_again(study_results, tmp_path):
+    time_methods(study_results)
     result = CliRunner().invoke(main, ["figures", str(study_results), "--caption", "not used where a study has one"])
     assert result.exit_code == 0, result.output
     made = files_of(study_results)
@@ -95,6 +105,7 @@ def test_caption_of_hand_made_results_stays_with_the_panels(study_results):
         ("fig4_reconstructions", "fig4_panels.json", "not the panels of figure 4"),
         ("table1_hyperparameters", "study.toml", "has no study.toml"),
         ("table2_nmse", "records.csv", "has no records.csv"),
+        ("methods_table", "seconds.csv", "lacks records.csv or seconds.csv"),
     ],
 )
 def test_scripts_say_what_is_missing(study_results, script, missing, message):
@@ -145,9 +156,10 @@ def test_committed_figures_are_those_of_their_records(folder, tmp_path):
         pytest.skip("no results/*/study.toml is committed")
     copy = shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("examples.npz", "work"))
     committed = files_of(folder)
+    scripts = [RESULTS / f"{OF_SCRIPT.get(name, name)}.py" for name in sorted({Path(name).stem for name in committed})]
     for path in files_of(copy).values():
         path.unlink()
-    done = run(copy, *SCRIPTS)
+    done = run(copy, *scripts)
     assert (done.returncode, done.stderr) == (0, "")
     again = files_of(copy)
     assert set(again) == set(committed)

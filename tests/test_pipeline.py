@@ -386,6 +386,42 @@ def test_impossible_acceleration_is_refused(mixed_store):
         training_batches(mixed_store, wide)
 
 
+# --- a window of frames
+
+
+@pytest.mark.parametrize("cyclic", [True, False])
+@pytest.mark.parametrize("crop_columns", [0, 10])
+def test_window_has_the_neighbours_and_nothing_else_changes(mixed_store, cyclic, crop_columns):
+    plain = CONFIG.model_copy(update={"cyclic": cyclic, "crop_columns": crop_columns})
+    windowed = plain.model_copy(update={"frames": 3})
+    for item in items(mixed_store):
+        (inputs, target, weight), (window, *others) = (
+            training_example(item, tf.constant(0, tf.int64), config) for config in (plain, windowed)
+        )
+        for one, other in zip((target, weight), others, strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(window[..., 1:2], inputs)
+        n_frames = len(inputs)
+        for channel, step in ((0, -1), (2, 1)):
+            wanted = [i + step if 0 <= i + step < n_frames or cyclic else i for i in range(n_frames)]
+            # Up to the factor between two frames' maxima, a neighbour is the neighbour's own input.
+            for i, j in enumerate(wanted):
+                one, other = window[i, ..., channel].numpy(), inputs[j % n_frames, ..., 0].numpy()
+                np.testing.assert_allclose(one * other.max(), other * one.max(), rtol=1e-5, atol=1e-6)
+
+
+def test_batches_have_the_channels_of_the_window(store):
+    config = CONFIG.model_copy(update={"epochs": 1, "frames": 3, "validation_split": "validation"})
+    for batches in (training_batches(store, config), validation_batches(store, config)):
+        assert [tuple(spec.shape) for spec in batches.dataset.element_spec] == [
+            (None, 32, 32, 3),
+            (None, 32, 32, 2),
+            (None, 32, 32),
+        ]
+        inputs, target, _ = next(iter(batches.dataset))
+        np.testing.assert_array_equal(target[..., 1], inputs[..., 1])
+
+
 # --- some subjects only, and blended with a source
 
 

@@ -13,7 +13,7 @@ from csmri.config import EVALUATION_ACCELERATIONS, Sampling
 from csmri.formats import read_cine
 from csmri.kspace.fourier import fft_y
 from csmri.phantom import make_subject
-from csmri.reconstruction import INITIAL, frame_quality, load_corrector, simulate_slice
+from csmri.reconstruction import INITIAL, frame_quality, load_reconstructor, simulate_slice
 from csmri.roi import heart_box
 from csmri.weights import SHIPPED, describe_saved_model
 
@@ -21,11 +21,11 @@ MAXIMUM_BYTES = 8_000_000
 
 
 @pytest.fixture(scope="module")
-def corrector():
-    return load_corrector("pretrained")
+def reconstructor():
+    return load_reconstructor("pretrained")
 
 
-def heart_nmse(cine, index, acceleration, corrector):
+def heart_nmse(cine, index, acceleration, reconstructor):
     """Mean NMSE in the heart box of the initial reconstruction and of the network."""
     box = heart_box(cine.magnitude, spacing_mm=cine.spacing_mm)
     done = simulate_slice(
@@ -35,11 +35,11 @@ def heart_nmse(cine, index, acceleration, corrector):
         subject=cine.subject,
         slice_index=index,
         law=Sampling(),
-        correctors=(corrector,),
+        reconstructors=(reconstructor,),
     )
     return [
         np.mean([row["nmse_heart"] for row in frame_quality(cine.magnitude[index], done.methods[method], box)])
-        for method in (INITIAL, corrector.name)
+        for method in (INITIAL, reconstructor.name)
     ]
 
 
@@ -59,27 +59,29 @@ def test_weights_are_compact():
     assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) <= MAXIMUM_BYTES
 
 
-def test_pretrained_is_a_name_and_a_folder_of_that_name_is_a_path(corrector, tmp_path, monkeypatch):
-    assert corrector.name == "pretrained"
+def test_pretrained_is_a_name_and_a_folder_of_that_name_is_a_path(reconstructor, tmp_path, monkeypatch):
+    assert reconstructor.name == "pretrained"
     assert describe_saved_model("pretrained").path == SHIPPED
-    assert describe_saved_model(SHIPPED).config == corrector.saved.config
+    assert describe_saved_model(SHIPPED).config == reconstructor.saved.config
     monkeypatch.chdir(tmp_path)
     Path("pretrained").mkdir()
     assert describe_saved_model("pretrained").path == SHIPPED
 
 
 @pytest.mark.parametrize("acceleration", EVALUATION_ACCELERATIONS)
-def test_beats_the_initial_reconstruction_on_a_patient_it_has_not_seen(corrector, acceleration):
+def test_beats_the_initial_reconstruction_on_a_patient_it_has_not_seen(reconstructor, acceleration):
     patient = Path(os.environ.get("CSMRI_DATA", "")) / "sunnybrook" / "SCD0000301"
     if not os.environ.get("CSMRI_DATA") or not patient.is_dir():
         pytest.skip("set CSMRI_DATA to a folder with the Sunnybrook patients to run this")
     cine = read_cine(patient)
-    both = np.mean([heart_nmse(cine, index, acceleration, corrector) for index in range(1, cine.n_slices, 3)], axis=0)
+    both = np.mean(
+        [heart_nmse(cine, index, acceleration, reconstructor) for index in range(1, cine.n_slices, 3)], axis=0
+    )
     assert both[1] < both[0]
 
 
-def test_beats_the_initial_reconstruction_on_a_phantom_it_has_not_seen(corrector):
+def test_beats_the_initial_reconstruction_on_a_phantom_it_has_not_seen(reconstructor):
     cine = make_subject(50, domain="k", size=128, n_slices=1, n_frames=12)
     for acceleration in EVALUATION_ACCELERATIONS:
-        initial, pretrained = heart_nmse(cine, 0, acceleration, corrector)
+        initial, pretrained = heart_nmse(cine, 0, acceleration, reconstructor)
         assert pretrained < initial

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csmri.scaling import corrected, denormalise_error, frame_peak, normalise_error, normalise_initial
+from csmri.scaling import corrected, denormalise_error, frame_peak, network_input, normalise_error, normalise_initial
 
 PROPERTY = settings(deadline=None, max_examples=40)
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 6), st.integers(1, 6))
@@ -71,3 +72,18 @@ def test_black_frame_stays_black_and_finite():
     np.testing.assert_array_equal(normalise_initial(black, peak), black)
     np.testing.assert_array_equal(target, 0.5 * np.ones((2, 3, 3)))
     np.testing.assert_array_equal(corrected(black, target, peak), black)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 5])
+@pytest.mark.parametrize("frames", [1, 3, 7])
+@pytest.mark.parametrize("cyclic", [True, False])
+def test_window_of_frames_by_hand(n_frames, frames, cyclic):
+    """Also where the window is longer than the cine."""
+    initial = np.random.default_rng(0).random((n_frames, 4, 3)).astype(np.float32) + 0.1
+    window = network_input(initial, frame_peak(initial), frames=frames, cyclic=cyclic).numpy()
+    assert window.shape == (n_frames, 4, 3, frames)
+    for frame in range(n_frames):
+        for channel in range(frames):
+            neighbour = frame + channel - frames // 2
+            neighbour = neighbour % n_frames if cyclic else min(max(neighbour, 0), n_frames - 1)
+            np.testing.assert_array_equal(window[frame, ..., channel], initial[neighbour] / initial[frame].max())

@@ -128,3 +128,13 @@ def test_imports_nothing_of_csmri():
         for alias in node.names
     }
     assert imported == {"__future__", "keras", "numpy"}
+
+
+def test_a_window_of_frames_changes_the_first_kernel_and_nothing_else():
+    one, three = (build_unet(base_channels=2, depth=2, **fields) for fields in ({}, {"frames": 3}))
+    assert three.input_shape == (None, None, None, 3)
+    assert [variable.path for variable in three.weights] == [variable.path for variable in one.weights]
+    first, *others = zip(one.weights, three.weights, strict=True)
+    assert [tuple(variable.shape) for variable in first] == [(3, 3, 1, 2), (3, 3, 3, 2)]
+    for plain, windowed in others:
+        np.testing.assert_array_equal(plain.numpy(), windowed.numpy())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -14,7 +15,6 @@ import tensorflow as tf
 from csmri import __version__
 from csmri.config import Config
 from csmri.errors import CsmriError
-from csmri.reconstruction import load_corrector
 from csmri.unet import build_unet
 from csmri.weights import describe_saved_model, load_saved_model, load_weights, write_saved_model
 
@@ -41,6 +41,12 @@ def saved(network, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "model"
     write_saved_model(network, path, config=CONFIG, epoch=7)
     return path
+
+
+def serve(path, initial):
+    """Correct images by a SavedModel's default signature."""
+    signature = load_saved_model(path).signatures["serving_default"]
+    return signature(initial=tf.constant(initial))["improved"].numpy()
 
 
 def images(*shape, seed=0):
@@ -75,7 +81,7 @@ def test_default_signature_corrects_images_of_any_size(saved, network, shape):
 
 def test_frames_are_scaled_one_by_one(saved):
     """A frame's result does not depend on its neighbours."""
-    improve = load_corrector(saved).improve
+    improve = partial(serve, saved)
     initial = images(3, 12, 12) * np.float32([[[1]], [[50]], [[0.01]]])
     together = improve(initial)
     for frame in range(3):
@@ -85,7 +91,7 @@ def test_frames_are_scaled_one_by_one(saved):
 
 @pytest.mark.parametrize("factor", [2.0**-20, 4096.0, 3.0, 1e-6, 7e8])
 def test_scaling_the_input_scales_the_output(saved, factor):
-    improve = load_corrector(saved).improve
+    improve = partial(serve, saved)
     initial = images(2, 12, 16)
     scaled, wanted = improve(initial * np.float32(factor)), improve(initial) * np.float32(factor)
     if np.log2(factor).is_integer():  # powers of two do not even round
@@ -94,7 +100,7 @@ def test_scaling_the_input_scales_the_output(saved, factor):
 
 
 def test_result_is_never_negative_and_blank_stays_finite(saved):
-    improve = load_corrector(saved).improve
+    improve = partial(serve, saved)
     assert improve(images(2, 8, 8)).min() >= 0
     blank = improve(np.zeros((1, 8, 8), np.float32))
     assert np.isfinite(blank).all()
@@ -117,7 +123,7 @@ def test_mixed_precision_keeps_float32_variables(tmp_path):
     assert load_weights(plain, tmp_path / "model") == []
     for new, wanted in zip(plain.weights, network.weights, strict=True):
         assert new.numpy().tobytes() == wanted.numpy().tobytes()
-    improved = load_corrector(tmp_path / "model").improve(images(2, 9, 11))
+    improved = serve(tmp_path / "model", images(2, 9, 11))
     assert improved.dtype == np.float32
     np.testing.assert_allclose(improved, expected(plain, images(2, 9, 11)), atol=0.03 * images(2, 9, 11).max())
 
@@ -136,6 +142,7 @@ def test_variables_without_a_place_are_named(saved, network):
         ({"base_channels": 3}, r"variable encoder0_conv0/kernel has shape \(3, 3, 1, 2\), the network needs"),
         ({"depth": 3}, r"has no variable encoder2_conv0/kernel; .*depth"),
         ({"depth": 1}, r"variable bottom_conv0/kernel has shape"),
+        ({"frames": 3}, r"has shape \(3, 3, 1, 2\), the network needs \(3, 3, 3, 2\); frames of the config and"),
     ],
 )
 def test_network_of_another_size_is_refused_and_stays_as_it_was(saved, fields, message):
@@ -218,3 +225,21 @@ def test_failure_leaves_the_old_model_and_nothing_else(network, spoilt, monkeypa
         write_saved_model(network, spoilt, config=CONFIG, epoch=8)
     assert list(spoilt.parent.iterdir()) == [spoilt]
     assert describe_saved_model(spoilt).epoch == 7
+
+
+@pytest.mark.parametrize("cyclic", [True, False])
+def test_window_of_frames_is_built_inside(tmp_path, cyclic):
+    network = build_unet(base_channels=2, depth=2, frames=3, seed=2)
+    config = Config(base_channels=2, depth=2, frames=3, cyclic=cyclic)
+    write_saved_model(network, tmp_path / "model", config=config, epoch=1)
+    initial = images(4, 8, 12)
+    order = [[-1, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 0]] if cyclic else [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
+    peak = initial.max(axis=(1, 2), keepdims=True)
+    window = np.stack([initial[neighbours] / peak[i] for i, neighbours in enumerate(order)])
+    target = network(window.transpose(0, 2, 3, 1)).numpy()[..., 0]
+    improved = serve(tmp_path / "model", initial)
+    np.testing.assert_allclose(improved, np.maximum(initial + (2 * target - 1) * peak, 0), atol=2e-6 * initial.max())
+    again = build_unet(base_channels=2, depth=2, frames=3)
+    assert load_weights(again, tmp_path / "model") == []
+    with pytest.raises(CsmriError, match="frames of the config and of the SavedModel differ"):
+        load_weights(build_unet(base_channels=2, depth=2), tmp_path / "model")

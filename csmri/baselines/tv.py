@@ -45,7 +45,7 @@ class TemporalTv(Settings):
     """
 
     strength: float = 4e-3
-    step: float = 0.1
+    step: float = 0.09
     growth: float = 1.7
     max_iterations: int = 40
     tolerance: float = 1e-5

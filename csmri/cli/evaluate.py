@@ -1,31 +1,43 @@
-"""`csmri evaluate`: records and table 2 of any number of networks on the test subjects."""
+"""`csmri evaluate`: records, times and table 2 of any number of methods on the test subjects."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from csmri.cli.methods import baseline_names, consistency_options, load_model
 from csmri.cli.quiet import import_tensorflow
-from csmri.config import EVALUATION_ACCELERATIONS
+from csmri.config import BASELINES, EVALUATION_ACCELERATIONS
 from csmri.errors import CsmriError
 
 if TYPE_CHECKING:
-    from csmri.reconstruction import Corrector, Images
+    from csmri.reconstruction import Images, Reconstructor
     from csmri.store import Entry
 
 
 @click.command()
-@click.argument("models", nargs=-1, metavar="[MODEL|NAME=MODEL]...")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder for records.csv, evaluation.json and examples.npz.",
+    help="Folder for records.csv, seconds.csv, evaluation.json and examples.npz.",
 )
+@click.option(
+    "--method",
+    "methods",
+    type=click.Choice([*BASELINES, "all"]),
+    multiple=True,
+    help="Classical method that takes part; give several times for several, or all.",
+)
+@consistency_options
 @click.option(
     "--split",
     type=click.Choice(["test", "validation", "train", "pretrain"]),
@@ -70,6 +82,9 @@ def evaluate(
     models: tuple[str, ...],
     store: Path,
     out: Path,
+    methods: tuple[str, ...],
+    consistency: str | None,
+    consistency_weight: float | None,
     split: str,
     accelerations: tuple[float, ...],
     seed: int,
@@ -77,25 +92,42 @@ def evaluate(
     example_accelerations: tuple[float, ...],
     example_slices: int,
 ) -> None:
-    """Compare SavedModels with zero-filling and the initial reconstruction on the subjects of STORE.
+    """Compare SavedModels and classical methods with zero-filling and the initial reconstruction on subjects of STORE.
 
-    Writes one record per subject, slice, frame, acceleration and method, and prints the form of the paper's table 2:
-    NMSE x 1e-3 in the heart box, mean over subjects, +- standard deviation between subjects.
+    Each MODEL is a SavedModel folder, or `pretrained`, written [NAME=]MODEL[@none|@hard|@soft[:WEIGHT]]. What follows
+    the @ puts the acquired k-space lines back into a U-net's image (hard) or averages them with it (soft), so that one
+    model takes part with and without: runs/a/models/final runs/a/models/final@hard.
+
+    Writes one record per subject, slice, frame, acceleration and method, the seconds that every method took, and prints
+    the form of the paper's table 2: NMSE x 1e-3 in the heart box, mean over subjects, +- standard deviation between
+    subjects.
     """
     if out.exists() and not out.is_dir():
         raise CsmriError(f"{out}: is a file; give a folder for the results")
     import_tensorflow()
     from csmri import evaluation
-    from csmri.provenance import git_revision, versions
-    from csmri.records import RECORDS, Example, read_records, write_examples, write_records
+    from csmri.reconstruction import baseline_reconstructor
+    from csmri.records import (
+        EVALUATION,
+        EXAMPLES,
+        RECORDS,
+        TIMINGS,
+        Example,
+        Record,
+        Timing,
+        read_records,
+        write_examples,
+        write_records,
+        write_timings,
+    )
     from csmri.store import open_store
     from csmri.tables import table2
-    from csmri.weights import PRETRAINED, SHIPPED, saved_model_sha256
 
     accelerations = tuple(dict.fromkeys(accelerations))  # one given twice would count twice
     opened = open_store(store)
-    correctors = [_load(model) for model in models]
-    law = evaluation.common_law(correctors, **({"mask_law": mask_law} if mask_law else {}))
+    networks = [load_model(one, consistency=consistency, consistency_weight=consistency_weight) for one in models]
+    law = evaluation.common_law(networks, **({"mask_law": mask_law} if mask_law else {}))
+    baselines = [baseline_reconstructor(name, cyclic=law.cyclic) for name in baseline_names(methods)]
     entries = opened.of_split(split)
     shown = evaluation.spread_slices(entries[0].n_slices, example_slices)
     examples: list[Example] = []
@@ -105,30 +137,26 @@ def evaluate(
             examples.append(Example(entry.subject, index, acceleration, reference, methods, entry.heart_box))
 
     results = evaluation.evaluate(
-        opened, correctors, split=split, law=law, accelerations=accelerations, seed=seed, visit=keep
+        opened, [*baselines, *networks], split=split, law=law, accelerations=accelerations, seed=seed, visit=keep
     )
     n_steps = sum(entry.n_slices for entry in entries) * len(accelerations)
+    records: list[Record] = []
+    timings: list[Timing] = []
     with click.progressbar(results, length=n_steps, label=f"evaluating {store}") as progress:
-        records = [record for some in progress for record in some]
+        for some, times in progress:
+            records += some
+            timings += times
 
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CsmriError(f"{out}: cannot create the folder: {error.strerror}") from error
     write_records(records, out / RECORDS)
+    write_timings(timings, out / TIMINGS)
     if examples:
-        write_examples(examples, out / "examples.npz")
+        write_examples(examples, out / EXAMPLES)
     description = {
-        "git_revision": git_revision(),
-        "versions": versions(),
-        "models": {
-            corrector.name: {
-                "path": PRETRAINED if corrector.saved.path == SHIPPED else str(corrector.saved.path),
-                "weights_sha256": saved_model_sha256(corrector.saved.path),
-                "epoch": corrector.saved.epoch,
-            }
-            for corrector in correctors
-        },
+        **_description(baselines, networks),
         "store": str(store),
         "store_sha256": opened.sha256,
         "split": split,
@@ -136,14 +164,38 @@ def evaluate(
         "sampling": law.model_dump(),
         "seed": seed,
     }
-    (out / "evaluation.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    (out / EVALUATION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
     # From the rounded records of the file, so that whoever makes the table again gets the same.
     click.echo(table2(read_records(out / RECORDS)))
     click.echo(f"{out}: {len(records):,} records of {len(entries)} subjects; `csmri figures {out}` draws them")
 
 
-def _load(model: str) -> Corrector:
-    from csmri.reconstruction import load_corrector
+def _description(baselines: Sequence[Reconstructor], networks: Sequence[Reconstructor]) -> dict[str, Any]:
+    """What is known of every method, and of the machine that their times are of."""
+    from csmri.baselines import find_method
+    from csmri.config import INITIAL, ZERO_FILLED
+    from csmri.provenance import git_revision, versions
+    from csmri.weights import PRETRAINED, SHIPPED, saved_model_sha256
 
-    name, equals, path = model.partition("=")
-    return load_corrector(Path(path), name=name) if equals else load_corrector(Path(model))
+    models = {}
+    for network in networks:
+        saved = network.saved
+        assert saved
+        models[network.name] = {
+            "path": PRETRAINED if saved.path == SHIPPED else str(saved.path),
+            "weights_sha256": saved_model_sha256(saved.path),
+            "epoch": saved.epoch,
+            "network": saved.config.network,
+            "consistency": saved.config.consistency,
+        }
+        if saved.config.consistency == "soft":
+            models[network.name]["consistency_weight"] = saved.config.consistency_weight
+    parameters = {ZERO_FILLED: 0, INITIAL: 0, **{m.name: m.n_parameters for m in (*baselines, *networks)}}
+    return {
+        "git_revision": git_revision(),
+        "versions": versions(),
+        "processors": os.cpu_count(),
+        "models": models,
+        "baselines": {method.name: asdict(find_method(method.name).settings) for method in baselines},
+        "parameters": parameters,
+    }

@@ -33,14 +33,22 @@ PICTURES = (".png", ".svg")
     type=click.Path(path_type=Path),
     help="Run whose log, config and record are copied into RESULTS/runs first; give several times.",
 )
+@click.option(
+    "--show",
+    multiple=True,
+    metavar="METHOD",
+    help="Method in figure 4; give several times, in the order of its columns.",
+)
 @click.option("--caption", default="", help="Attribution under figure 4 where no study.toml has one.")
-def figures(results: Path, runs: tuple[Path, ...], caption: str) -> None:
+def figures(results: Path, runs: tuple[Path, ...], show: tuple[str, ...], caption: str) -> None:
     """Draw figures 1 to 4 and write tables 1 and 2 into the folder RESULTS from what it holds.
 
-    Prints table 2 and the epochs that transfer learning saves. Of results of `csmri transfer`, draws and prints theirs.
+    Where methods were timed, as `csmri evaluate` does, also a table of all methods (methods.md, methods.tex). Prints
+    the tables of quality and the epochs that transfer learning saves. Of results of `csmri transfer`, draws and prints
+    theirs.
     """
     from csmri.figures.panels import SHEET
-    from csmri.records import TRANSFER_STUDY, read_results
+    from csmri.records import EXAMPLES, TRANSFER_STUDY, read_results
     from csmri.tables import savings, savings_table
 
     if not results.is_dir():
@@ -54,13 +62,17 @@ def figures(results: Path, runs: tuple[Path, ...], caption: str) -> None:
     if found.logs:
         draws.append(draw_learning_curves)
     if found.examples:
-        write_figure4_panels(found, caption)
+        write_figure4_panels(found, caption, show)
+    elif show:
+        raise CsmriError(f"{results}: has no {EXAMPLES}; without it figure 4 shows what its panels hold, drop --show")
     if (results / SHEET).exists():
         draws.append(draw_reconstructions)
     if found.study:
         draws.append(write_table1)
     if found.records:
         draws.append(write_table2)
+    if found.records and found.timings:
+        draws.append(write_methods)
     for draw in draws:
         for path in draw(found):
             click.echo(f"{path}: written")
@@ -87,7 +99,7 @@ def draw_unet(results: Results) -> list[Path]:
     from csmri.unet import build_unet
 
     size = _network(results)
-    model = build_unet(base_channels=size.base_channels, depth=size.depth)
+    model = build_unet(base_channels=size.base_channels, depth=size.depth, frames=size.frames)
     return _each(results, "fig1_unet", lambda path: render_unet(model, path))
 
 
@@ -113,14 +125,15 @@ def draw_learning_curves(results: Results) -> list[Path]:
     return _each(results, "fig3_learning_curves", lambda path: render_learning_curves(results, path, caption=caption))
 
 
-def write_figure4_panels(results: Results, caption: str = "") -> list[Path]:
+def write_figure4_panels(results: Results, caption: str = "", show: Sequence[str] = ()) -> list[Path]:
     """Write what figure 4 shows of the examples, so that it can be drawn without them."""
     from csmri.figures import choose_examples, make_panels, write_panels
 
     subject, attribution = "", caption
     if results.study:
         subject, attribution = results.study.example_subject, results.study.caption or caption
-    return write_panels(make_panels(choose_examples(results.examples, subject)), results.path, caption=attribution)
+    panels = make_panels(choose_examples(results.examples, subject), show)
+    return write_panels(panels, results.path, caption=attribution)
 
 
 def draw_reconstructions(results: Results) -> list[Path]:
@@ -174,6 +187,20 @@ def _draw_sweep(folder: Path) -> None:
         paths += _each(sweep.results, name, partial(render, sweep, caption=caption))
     for path in paths:
         click.echo(f"{path}: written")
+
+
+def write_methods(results: Results) -> Sequence[Path]:
+    """Write the table of all methods with their seconds and parameters; print that of the heart box."""
+    from csmri.records import RECORDS, TIMINGS
+    from csmri.tables import methods_tables, write_tables
+
+    if not (results.records and results.timings):
+        raise CsmriError(
+            f"{results.path}: lacks {RECORDS} or {TIMINGS}; `csmri evaluate --out {results.path}` writes both"
+        )
+    tables = methods_tables(results)
+    _print(tables[:1])
+    return write_tables(tables, results.path / "methods.md")
 
 
 def _print(tables: Sequence[Table]) -> None:

@@ -1,4 +1,4 @@
-"""`csmri reconstruct`: one cine through a network."""
+"""`csmri reconstruct`: one cine by a network or a classical method."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING
 
 import click
 
+from csmri.cli.convergence import Watch
+from csmri.cli.methods import consistency_options, load_model
 from csmri.cli.quiet import import_tensorflow
+from csmri.config import BASELINES
 from csmri.errors import CsmriError
 
 if TYPE_CHECKING:
     from csmri.cine import Cine, KSpace
-    from csmri.config import Sampling
-    from csmri.reconstruction import Corrector, SliceReconstruction
+    from csmri.reconstruction import SliceReconstruction
+    from csmri.roi import Box
 
 
 @click.command()
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--model", "model_path", required=True, type=click.Path(path_type=Path), help="SavedModel folder.")
+@click.option("--model", metavar="MODEL", help="SavedModel folder, or `pretrained` for the one that csmri ships.")
+@click.option("--method", type=click.Choice(BASELINES), help="Classical method, instead of a model.")
+@consistency_options
 @click.option("--acceleration", type=float, help="Simulate undersampling of a fully sampled INPUT by this factor.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the simulated mask.")
 @click.option(
@@ -31,16 +36,24 @@ if TYPE_CHECKING:
 def reconstruct(
     source: Path,
     output: Path,
-    model_path: Path,
+    model: str | None,
+    method: str | None,
+    consistency: str | None,
+    consistency_weight: float | None,
     acceleration: float | None,
     seed: int,
     picture: Path | None,
     caption: str,
 ) -> None:
-    """Reconstruct INPUT with a network and write OUTPUT (.npz, .nii, .nii.gz or .gif).
+    """Reconstruct INPUT by a network or a classical method and write OUTPUT (.npz, .nii, .nii.gz or .gif).
 
     INPUT is fully sampled (undersampling is simulated and quality printed) or an .npz with measured kspace and mask.
+    Give one of --model and --method. A MODEL may say its data consistency itself: MODEL@hard.
     """
+    if (model is None) == (method is None):
+        raise CsmriError("give one of --model (a SavedModel) and --method (a classical method), for OUTPUT")
+    if method and (consistency or consistency_weight):
+        raise CsmriError(f"--consistency is for networks; {method} settles by itself how far it keeps to the data")
     from csmri.figures import picture_suffix
     from csmri.formats import check_suffix
 
@@ -48,60 +61,65 @@ def reconstruct(
     if picture is not None:
         picture_suffix(picture)
     import_tensorflow()
+    from csmri.baselines import find_method
     from csmri.cine import KSpace
+    from csmri.config import INITIAL, ZERO_FILLED
     from csmri.evaluation import check_names, common_law
     from csmri.formats import read
-    from csmri.kspace.sampling import check_acceleration
-    from csmri.reconstruction import load_corrector
+    from csmri.reconstruction import baseline_reconstructor, measured_slices, simulate_slices
+    from csmri.roi import heart_box
 
     record = read(source)
-    if isinstance(record, KSpace) and acceleration is not None:
-        raise CsmriError(f"{source}: is undersampled as it was measured; leave out --acceleration")
-    if isinstance(record, KSpace) and picture is not None:
-        raise CsmriError(f"{source}: has no reference to draw errors against; leave out --picture")
-    if not isinstance(record, KSpace):
-        if acceleration is None:
-            raise CsmriError(f"{source}: is fully sampled; give --acceleration to simulate undersampling")
-        check_acceleration(acceleration, record.matrix[0])
-    corrector = load_corrector(model_path)
-    check_names([corrector])
-    law = common_law([corrector])
-    if isinstance(record, KSpace):
-        _measured(record, output, corrector, law)
+    acceleration = _checked(record, source, acceleration, picture)
+    watch = Watch("slices")
+    if model is not None:
+        network = load_model(model, consistency=consistency, consistency_weight=consistency_weight)
+        check_names([network])
+        chosen, beside, law = network.name, [network], common_law([network])
     else:
-        assert acceleration is not None
-        _simulated(record, output, corrector, law, acceleration, seed, picture, caption)
+        assert method
+        chosen, law = method, common_law([])
+        # Zero-filling and the initial reconstruction are made beside any other.
+        others = {method} - {ZERO_FILLED, INITIAL}
+        beside = [baseline_reconstructor(name, cyclic=law.cyclic, callback=watch) for name in others]
+    if isinstance(record, KSpace):
+        slices = measured_slices(record, law=law, reconstructors=beside)
+    else:
+        slices = simulate_slices(record, acceleration, seed=seed, law=law, reconstructors=beside)
+    with click.progressbar(slices, length=record.n_slices, label=watch.label) as watch.bar:
+        done = list(watch.bar)
+    if watch.ends:
+        click.echo(watch.summary(chosen, find_method(chosen).settings.tolerance))
+    _write(record, done, output, chosen)
+    if not isinstance(record, KSpace):
+        box = heart_box(record.magnitude, spacing_mm=record.spacing_mm)
+        _tell_quality(record, done, acceleration, box)
+        if picture:
+            _draw(record, done, acceleration, box, picture, caption)
     click.echo(f"{output}: written")
 
 
-def _measured(measured: KSpace, output: Path, corrector: Corrector, law: Sampling) -> None:
-    from csmri.reconstruction import measured_slices
+def _checked(record: Cine | KSpace, source: Path, acceleration: float | None, picture: Path | None) -> float:
+    """The acceleration to simulate, of no meaning for measured k-space; refuses options that do not fit the record."""
+    from csmri.cine import KSpace
+    from csmri.kspace.sampling import check_acceleration
 
-    slices = measured_slices(measured, law=law, correctors=(corrector,))
-    with click.progressbar(slices, length=measured.kspace.shape[0], label="slices") as progress:
-        _write(measured, list(progress), output, corrector)
+    if isinstance(record, KSpace):
+        if acceleration is not None:
+            raise CsmriError(f"{source}: is undersampled as it was measured; leave out --acceleration")
+        if picture is not None:
+            raise CsmriError(f"{source}: has no reference to draw errors against; leave out --picture")
+        return 1.0
+    if acceleration is None:
+        raise CsmriError(f"{source}: is fully sampled; give --acceleration to simulate undersampling")
+    check_acceleration(acceleration, record.matrix[0])
+    return acceleration
 
 
-def _simulated(
-    cine: Cine,
-    output: Path,
-    corrector: Corrector,
-    law: Sampling,
-    acceleration: float,
-    seed: int,
-    picture: Path | None,
-    caption: str,
-) -> None:
-    from csmri.figures import render_reconstructions
-    from csmri.reconstruction import frame_quality, simulate_slices
-    from csmri.records import Example
-    from csmri.roi import heart_box
+def _tell_quality(cine: Cine, done: list[SliceReconstruction], acceleration: float, box: Box) -> None:
+    from csmri.reconstruction import frame_quality
     from csmri.tables import markdown
 
-    slices = simulate_slices(cine, acceleration, seed=seed, law=law, correctors=(corrector,))
-    with click.progressbar(slices, length=cine.n_slices, label="slices") as progress:
-        done = list(progress)
-    box = heart_box(cine.magnitude, spacing_mm=cine.spacing_mm)
     rows = [["method", "NMSE x 1e-3", "NMSE heart x 1e-3", "PSNR heart, dB", "SSIM heart"]]
     for method in done[0].methods:
         quality = [
@@ -123,22 +141,26 @@ def _simulated(
     click.echo(f"means over {cine.n_slices} slices x {cine.n_frames} frames; range of PSNR and SSIM: a slice's maximum")
     click.echo(f"heart box: {box.height} rows from {box.y}, {box.width} columns from {box.x}")
     click.echo(markdown(rows))
-    _write(cine, done, output, corrector)
-    if picture is not None:
-        middle = cine.n_slices // 2
-        example = Example(cine.subject, middle, acceleration, cine.magnitude[middle], done[middle].methods, box)
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        render_reconstructions([example], picture, caption=caption)
-        click.echo(f"{picture}: drawn")
 
 
-def _write(source: Cine | KSpace, slices: list[SliceReconstruction], output: Path, corrector: Corrector) -> None:
+def _draw(cine: Cine, done: list[SliceReconstruction], acceleration: float, box: Box, path: Path, caption: str) -> None:
+    from csmri.figures import render_reconstructions
+    from csmri.records import Example
+
+    middle = cine.n_slices // 2
+    example = Example(cine.subject, middle, acceleration, cine.magnitude[middle], done[middle].methods, box)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    render_reconstructions([example], path, caption=caption)
+    click.echo(f"{path}: drawn")
+
+
+def _write(source: Cine | KSpace, slices: list[SliceReconstruction], output: Path, method: str) -> None:
     import numpy as np
 
     from csmri.cine import Cine
     from csmri.formats import write
 
-    images = np.stack([one.methods[corrector.name] for one in slices])
+    images = np.stack([one.methods[method] for one in slices])
     achieved = slices[0].achieved
     reconstructed = Cine(
         images,
@@ -147,7 +169,7 @@ def _write(source: Cine | KSpace, slices: list[SliceReconstruction], output: Pat
         slice_spacing_mm=source.slice_spacing_mm,
         frame_times_ms=source.frame_times_ms,
         affine=source.affine,
-        provenance=f"csmri reconstruction by {corrector.name} at acceleration {achieved:.3f} of {source.provenance}",
+        provenance=f"csmri reconstruction by {method} at acceleration {achieved:.3f} of {source.provenance}",
         notes=source.notes,
     )
     write(output, reconstructed)

@@ -1,5 +1,6 @@
 """Records, logs, examples and a network -> the paper's figures; never runs a model."""
 
+from csmri.figures.area import render_area
 from csmri.figures.blocks import render_blocks
 from csmri.figures.curves import render_learning_curves
 from csmri.figures.panels import Panels, choose_examples, make_panels, read_panels, write_panels
@@ -16,6 +17,7 @@ __all__ = [
     "make_panels",
     "picture_suffix",
     "read_panels",
+    "render_area",
     "render_blocks",
     "render_learning_curves",
     "render_panels",

@@ -21,10 +21,9 @@ from csmri.errors import CsmriError
 from csmri.metrics import nmse
 from csmri.records import Example
 from csmri.roi import Box
-from csmri.tables import shown_methods
+from csmri.tables.methods import shown_methods
 
 SHEET = "fig4_panels.json"
-GROUND_TRUTH = "ground truth"
 SHOWN_ACCELERATIONS = (4.0, 8.0)
 """Of the paper's figure 4."""
 ERROR_SCALES = (1, 2, 3, 5, 8, 10, 15, 20, 30, 50, 100)
@@ -84,14 +83,16 @@ def choose_examples(examples: Sequence[Example], subject: str = "") -> list[Exam
     return sorted(shown, key=lambda example: example.acceleration)
 
 
-def make_panels(examples: Sequence[Example]) -> list[Panels]:
+def make_panels(examples: Sequence[Example], show: Sequence[str] = ()) -> list[Panels]:
     """Cut, window and round what the figure shows; error maps of all examples share one scale.
+
+    Columns are the methods to show, in that order, or those of `shown_methods`.
 
     All is decided by the reference inside the heart box: the frame is the one that differs most from the temporal mean
     (usually end-systole), the line the one at the centre of motion, white the brightest 2 %. The view is a square
     around the box.
     """
-    shown = [_Shown(example) for example in examples]
+    shown = [_Shown(example, show) for example in examples]
     top = max(float(np.quantile(one.errors, 0.995)) for one in shown)
     percent = next((scale for scale in ERROR_SCALES if scale >= top), ERROR_SCALES[-1])
     return [one.panels(float(percent)) for one in shown]
@@ -100,9 +101,9 @@ def make_panels(examples: Sequence[Example]) -> list[Panels]:
 class _Shown:
     """What is shown of an example, not yet rounded."""
 
-    def __init__(self, example: Example) -> None:
+    def __init__(self, example: Example, show: Sequence[str]) -> None:
         self.example = example
-        self.methods = tuple(shown_methods(example.methods))
+        self.methods = tuple(shown_methods(example.methods, show))
         self.frame, self.view = moving_frame(example), view_around(example.heart_box, example.reference.shape[1:])
         every = [example.methods[name] for name in self.methods] + [example.reference]
         self.views = np.stack([self.view.crop(images) for images in every]).astype(np.float64)

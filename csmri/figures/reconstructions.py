@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,18 +10,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from csmri.figures.panels import GROUND_TRUTH, Panels, make_panels
+from csmri.figures.panels import Panels, make_panels
 from csmri.figures.pictures import GREY, ORANGE, SKY, WIDTH, caption_size, new_figure
 from csmri.records import Example
-from csmri.tables import method_label
+from csmri.tables.methods import GROUND_TRUTH, method_label
 
 GAP, TITLE, HEADS, CAPTION, LEFT, PROFILE = 0.06, 0.24, 0.19, 0.24, 0.24, 0.36
-"""Inches: between panels, for a block's title, its column heads, the caption, the rows' names; profile: over width."""
+"""Inches: between panels, for a title, a line of heads, the caption, the rows' names; profile: over width."""
+LARGEST, SMALLEST = 1.55, 1.1
+"""Width of a panel in inches; with more than five methods the figure outgrows a page, to be laid on its side."""
 
 
-def render_reconstructions(examples: Sequence[Example], path: str | Path, *, caption: str = "") -> None:
+def render_reconstructions(
+    examples: Sequence[Example], path: str | Path, *, show: Sequence[str] = (), caption: str = ""
+) -> None:
     """Draw figure 4 from images: one block an example; see `panels.make_panels` for what is shown of it."""
-    render_panels(make_panels(examples), path, caption=caption)
+    render_panels(make_panels(examples, show), path, caption=caption)
 
 
 def render_panels(panels: Sequence[Panels], path: str | Path, *, caption: str = "") -> None:
@@ -31,7 +36,7 @@ def render_panels(panels: Sequence[Panels], path: str | Path, *, caption: str = 
     all blocks. Over each error map stands the NMSE x 10^3 of the shown frame in the heart box.
     """
     n_columns = max(len(one.methods) for one in panels) + 1
-    tile = min(1.55, (WIDTH - LEFT - GAP * n_columns) / n_columns)
+    tile = max(SMALLEST, min(LARGEST, (WIDTH - LEFT - GAP * n_columns) / n_columns))
     heights = [_block_height(one, tile) for one in panels]
     total = sum(heights) + (CAPTION if caption else 0.06)
     width = LEFT + n_columns * (tile + GAP)
@@ -45,7 +50,26 @@ def render_panels(panels: Sequence[Panels], path: str | Path, *, caption: str = 
 
 
 def _block_height(panels: Panels, tile: float) -> float:
-    return TITLE + HEADS + tile * (2 * _aspect(panels) + PROFILE) + 3 * GAP
+    return TITLE + _heads_height(panels, tile) + tile * (2 * _aspect(panels) + PROFILE) + 3 * GAP
+
+
+def _heads(panels: Panels, tile: float) -> list[str]:
+    """Labels of the columns; where one is too long for its panel, in two lines."""
+    return [_broken(method_label(name), tile) for name in (*panels.methods, GROUND_TRUTH)]
+
+
+def _heads_height(panels: Panels, tile: float) -> float:
+    n_lines = 1 + max(head.count("\n") for head in _heads(panels, tile))
+    return HEADS + (n_lines - 1) * 0.13
+
+
+def _broken(label: str, width: float) -> str:
+    """Break a label of 8 points at the space or hyphen nearest to its middle if it is longer than so many inches."""
+    places = [match.end() for match in re.finditer("[ -]", label)]
+    if 0.06 * len(label) <= width or not places:
+        return label
+    place = min(places, key=lambda place: abs(2 * place - len(label)))
+    return f"{label[:place].rstrip()}\n{label[place:]}"
 
 
 def _aspect(panels: Panels) -> float:
@@ -64,18 +88,18 @@ def _draw_block(figure: Figure, panels: Panels, top: float, tile: float) -> None
     title = f"R = {panels.acceleration:g} · {panels.subject}, slice {panels.slice}, frame {panels.frame}"
     figure.text(LEFT / width, (top - 0.17) / total, title, fontsize=8.5, fontweight="bold")
     side = tile * _aspect(panels)
-    y_image = top - TITLE - HEADS - side
+    y_image = top - TITLE - _heads_height(panels, tile) - side
     y_profile = y_image - GAP - tile * PROFILE
     y_error = y_profile - GAP - side
-    for column, name in enumerate([*panels.methods, GROUND_TRUTH]):
+    for column, (name, head) in enumerate(zip([*panels.methods, GROUND_TRUTH], _heads(panels, tile), strict=True)):
         gray = {"cmap": "gray", "vmin": 0, "vmax": 255, "interpolation": "bilinear", "aspect": "auto"}
         image = axes_at(column, y_image, side)
         image.imshow(panels.images[column], **gray)  # type: ignore[arg-type]
-        image.set_title(method_label(name), fontsize=8, pad=3)
+        image.set_title(head, fontsize=8, pad=3, linespacing=1.1)
         axes_at(column, y_profile, tile * PROFILE).imshow(panels.profiles[column], **gray)  # type: ignore[arg-type]
         if name == GROUND_TRUTH:
             _mark(image, panels)
-            _draw_scale(axes_at(column, y_error, side), panels.error_percent)
+            _draw_scale(axes_at(column, y_error, side), panels.error_percent, min(6, 4.3 * tile))
         else:
             error = axes_at(column, y_error, side)
             error.imshow(panels.errors[column], **{**gray, "cmap": "inferno"})  # type: ignore[arg-type]
@@ -97,7 +121,7 @@ def _mark(image: Axes, panels: Panels) -> None:
     image.axhline(panels.line, color=SKY, lw=1, linestyle=(0, (4, 2)))
 
 
-def _draw_scale(axes: Axes, error_percent: float) -> None:
+def _draw_scale(axes: Axes, error_percent: float, size: float) -> None:
     """Colour bar of the error maps, and what the numbers and lines are, in the place under the ground truth."""
     bar = axes.inset_axes((0.06, 0.06, 0.09, 0.88))
     bar.imshow([[i] for i in range(255, -1, -1)], cmap="inferno", aspect="auto", extent=(0, 1, 0, error_percent))
@@ -106,7 +130,7 @@ def _draw_scale(axes: Axes, error_percent: float) -> None:
     bar.set_yticks([0, error_percent / 2, error_percent], [f"{v:g} %" for v in (0, error_percent / 2, error_percent)])
     bar.tick_params(labelsize=7, length=2, pad=2)
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    note = {"fontsize": 6, "va": "center", "linespacing": 1.15}
+    note = {"fontsize": size, "va": "center", "linespacing": 1.15}
     axes.text(0.4, 0.86, "absolute error,\n% of the slice's\nmaximum", **note)  # type: ignore[arg-type]
     axes.text(0.4, 0.55, "numbers: heart-box\nNMSE × 10³ of\nthis frame", **note)  # type: ignore[arg-type]
     axes.add_patch(Rectangle((0.4, 0.25), 0.13, 0.09, fill=False, ec=ORANGE, lw=1.1))

@@ -38,6 +38,11 @@ def kspace_to_image(kspace: tf.Tensor) -> tf.Tensor:
     return ifft_y(ifft_x(kspace))
 
 
+def as_pair(values: tf.Tensor) -> tf.Tensor:
+    """Complex values (...) as real and imaginary part (..., 2), as networks take them."""
+    return tf.stack([tf.math.real(values), tf.math.imag(values)], axis=-1)
+
+
 def _centred(transform: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:
     return tf.signal.fftshift(transform(tf.signal.ifftshift(tf.cast(values, tf.complex64), axes=-1)), axes=-1)
 

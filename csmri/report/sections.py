@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
-from typing import Any
 
 from csmri.config import INITIAL, PRETRAIN, ZERO_FILLED, Config, Study, read_config
-from csmri.errors import CsmriError
-from csmri.records import CONFIG, RECORD, Record, Results, mean_over_subjects, run_folder
+from csmri.records import CONFIG, EVALUATION, RECORD, Record, Results, mean_over_subjects, read_json, run_folder
 from csmri.report.findings import QUALITY, Comparison, Curve, column, finite, percent, thousandths, times
 from csmri.report.fragments import definitions, details, nested, table
 from csmri.report.naming import colours, ordered, short, title
@@ -215,29 +211,10 @@ def runs_table(results: Results) -> str:
 def provenance(results: Results) -> str:
     """What study.json and evaluation.json tell of versions, revision and stores, folded."""
     parts = []
-    for name in ("study.json", "evaluation.json"):
+    for name in ("study.json", EVALUATION):
         if found := read_json(results.path / name):
             parts.append(details(f"Provenance: {name}", nested(found)))
     return "".join(parts)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read an object from a JSON file; empty where there is none.
-
-    Raises
-    ------
-    CsmriError
-        If the file holds something else.
-    """
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CsmriError(f"{path}: not the JSON that csmri writes, or damaged ({error}); write or remove it") from error
-    if not isinstance(found, dict):
-        raise CsmriError(f"{path}: expected a JSON object, found {type(found).__name__}; write or remove it")
-    return found
 
 
 def training_config(results: Results) -> Config | None:

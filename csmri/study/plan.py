@@ -105,8 +105,8 @@ def measure_pace(target_store: Store, stages: Sequence[Stage]) -> Pace:
             return Pace(float(epoch) / stage.images, quality)
     config = next(stage.config for stage in stages if stage.config and stage.config.train_split == "train")
     network = compiled_network(config, 1)
-    batch = rng.random((config.batch_size, *training_matrix(entry.matrix, config), 1), np.float32)
-    arguments = batch, np.concatenate([batch, batch], axis=-1), np.ones_like(batch[..., 0])
+    batch = rng.random((config.batch_size, *training_matrix(entry.matrix, config), config.frames), np.float32)
+    arguments = batch, batch[..., [0, 0]], np.ones_like(batch[..., 0])
     seconds = []
     for _ in range(4):
         begun = time.monotonic()

@@ -16,7 +16,7 @@ from csmri.config import PRETRAIN, ZERO_FILLED, Comparison, write_config
 from csmri.errors import CsmriError
 from csmri.evaluation import evaluate
 from csmri.provenance import git_revision, versions
-from csmri.reconstruction import Images, load_corrector
+from csmri.reconstruction import Images, load_reconstructor
 from csmri.records import RECORDS, Record, keep_run, read_records, write_records
 from csmri.store import Entry, Store, open_store
 from csmri.study.plan import Stage, duration, measure_pace, plan_text
@@ -124,14 +124,14 @@ class PlanRun(ABC):
         """Evaluate SavedModels, by name, on a split of the target's store."""
         results = evaluate(
             self._target(),
-            [load_corrector(model, name=name) for name, model in models.items()],
+            [load_reconstructor(model, name=name) for name, model in models.items()],
             split=split,
             accelerations=self.study.evaluation_accelerations,
             seed=self.study.evaluation_seed,
             visit=visit,
         )
         # Zero-filling is no method of the paper's table.
-        return [record for some in results for record in some if record.method != ZERO_FILLED]
+        return [record for some, _ in results for record in some if record.method != ZERO_FILLED]
 
     # --- results
 

@@ -1,25 +1,32 @@
-"""Records and logs -> the paper's tables and the epochs that transfer learning saves; text only, no picture."""
+"""Records, logs and examples -> tables, the epochs that transfer learning saves, areas; text only, no picture."""
 
+from csmri.tables.areas import Areas, area_tables, measure_areas, read_areas, write_areas
 from csmri.tables.hyperparameters import table1
 from csmri.tables.methods import method_label, shown_methods
+from csmri.tables.overview import methods_tables
 from csmri.tables.quality import Comparison, compare, quality_tables, spread_over_seeds, table2
 from csmri.tables.savings import Race, Saving, savings, savings_table
 from csmri.tables.text import Table, latex, markdown, write_tables
 from csmri.tables.transfer import Ratios, Sweep, ratios, read_sweep, transfer_tables
 
 __all__ = [
+    "Areas",
     "Comparison",
     "Race",
     "Ratios",
     "Saving",
     "Sweep",
     "Table",
+    "area_tables",
     "compare",
     "latex",
     "markdown",
+    "measure_areas",
     "method_label",
+    "methods_tables",
     "quality_tables",
     "ratios",
+    "read_areas",
     "read_sweep",
     "savings",
     "savings_table",
@@ -28,5 +35,6 @@ __all__ = [
     "table1",
     "table2",
     "transfer_tables",
+    "write_areas",
     "write_tables",
 ]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from csmri.config import INITIAL, PRETRAIN, STANDALONE, TRANSFER, ZERO_FILLED, split_way
+from csmri.errors import CsmriError
+
+GROUND_TRUTH = "ground truth"
+"""What the reference is called beside the methods."""
 
 LABELS = {
     INITIAL: "initial (IR)",
@@ -52,8 +56,16 @@ def transfers(names: Iterable[str]) -> list[str]:
     return sorted({name for name in names if is_transfer(name)}, key=lambda n: (pretraining_epochs(n) or 0, n))
 
 
-def shown_methods(methods: Iterable[str]) -> list[str]:
-    """Columns of figure 4: every method but zero-filling, and of the transfers only the last."""
+def shown_methods(methods: Iterable[str], show: Sequence[str] = ()) -> list[str]:
+    """Methods of a figure: those to show, in that order; else all but zero-filling, and of the transfers only the last.
+
+    Raises
+    ------
+    CsmriError
+        If one to show is not among the methods.
+    """
     names = list(dict.fromkeys(methods))
+    if unknown := [name for name in show if name not in names]:
+        raise CsmriError(f"cannot show {', '.join(unknown)}: no such method in the examples; {', '.join(names)} are")
     left_out = {ZERO_FILLED, *transfers(names)[:-1]}
-    return [name for name in names if name not in left_out]
+    return list(dict.fromkeys(show)) or [name for name in names if name not in left_out]

@@ -61,7 +61,7 @@ def quality_tables(records: Sequence[Record]) -> list[Table]:
     pair = standalone_and_transfer(record.method for record in records)
     if pair:
         comparisons = {one.acceleration: one for one in compare(records, *pair)}
-        columns = [comparisons.get(acceleration) for acceleration in _accelerations(records)]
+        columns = [comparisons.get(acceleration) for acceleration in accelerations_of(records)]
         rows += [
             ["TL against SL, %", *(f"{100 * c.change:+.1f}".replace("-", "−") if c else MISSING for c in columns)],
             ["p, paired t-test", *(_p(c.t_test) if c else MISSING for c in columns)],
@@ -92,7 +92,7 @@ def compare(records: Sequence[Record], other: str, one: str, quality: str = "nms
         for subject in dict.fromkeys(record.subject for record in records)
     }
     comparisons = []
-    for acceleration in _accelerations(records):
+    for acceleration in accelerations_of(records):
         keys = (one, acceleration), (other, acceleration)
         pairs = np.array([[m[key][0] for key in keys] for m in by_subject.values() if all(key in m for key in keys)])
         if len(pairs):
@@ -138,7 +138,7 @@ def _seeds_table(records: Sequence[Record]) -> Table | None:
     spread = spread_over_seeds(records)
     if not spread:
         return None
-    accelerations = _accelerations(records)
+    accelerations = accelerations_of(records)
     rows = [_head("sd over seeds", accelerations)]
     for method in dict.fromkeys(method for method, _ in spread):
         cells = (f"{1e3 * spread[key]:.2f}" if (key := (method, a)) in spread else MISSING for a in accelerations)
@@ -150,10 +150,10 @@ def _seeds_table(records: Sequence[Record]) -> Table | None:
 
 def _rows(records: Sequence[Record], quality: str, head: str = "") -> list[list[str]]:
     means = mean_over_subjects(records, quality)
-    accelerations, n_subjects = _accelerations(records), len({record.subject for record in records})
+    accelerations, n_subjects = accelerations_of(records), len({record.subject for record in records})
     factor, digits = (1e3, 2) if quality.startswith("nmse") else (1.0, 2 if quality.startswith("psnr") else 4)
     rows = [_head(head or (f"{quality} x 1e-3" if factor != 1 else quality), accelerations)]
-    best = {a: _best(means, a, least=quality.startswith("nmse")) for a in accelerations}
+    best = {a: best_method(means, a, least=quality.startswith("nmse")) for a in accelerations}
     for method in dict.fromkeys(record.method for record in records):
         row = [method_label(method)]
         for acceleration in accelerations:
@@ -166,7 +166,7 @@ def _rows(records: Sequence[Record], quality: str, head: str = "") -> list[list[
     return rows
 
 
-def _best(means: Means, acceleration: float, *, least: bool) -> str | None:
+def best_method(means: Means, acceleration: float, *, least: bool) -> str | None:
     """Method with the best mean; None where there is nothing to choose from."""
     values = {name: mean for (name, a), (mean, _) in means.items() if a == acceleration and not math.isnan(mean)}
     return (min if least else max)(values, key=values.__getitem__) if len(values) > 1 else None
@@ -176,7 +176,8 @@ def _head(name: str, accelerations: Sequence[float]) -> list[str]:
     return [name, *(f"R = {acceleration:g}" for acceleration in accelerations)]
 
 
-def _accelerations(records: Sequence[Record]) -> list[float]:
+def accelerations_of(records: Iterable[Record]) -> list[float]:
+    """Accelerations that there are records of, from the lowest on."""
     return sorted({record.acceleration for record in records})
 
 

@@ -55,19 +55,26 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def latex(table: Table) -> str:
-    """Write a table environment for the package booktabs; text is escaped."""
+    """Write a table environment for the packages booktabs and, where it is wide, graphicx; text is escaped."""
     head, *rows = [" & ".join(map(_cell, row)) + r" \\" for row in table.rows]
+    wide = _is_wide(table)
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{_escape(table.title)}}}",
         rf"\label{{tab:{table.name}}}",
+        *([r"\resizebox{\textwidth}{!}{%"] if wide else []),
         rf"\begin{{tabular}}{{l{'r' * (len(table.rows[0]) - 1)}}}",
-        *[r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"],
+        *[r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}" + "}" * wide],
         *(rf"\par\smallskip {{\footnotesize {_escape(note)}\par}}" for note in table.notes),
         r"\end{table}",
     ]
     return "\n".join(lines)
+
+
+def _is_wide(table: Table) -> bool:
+    """Whether a table must be scaled to the width of a page."""
+    return len(table.rows[0]) > 8
 
 
 def write_tables(tables: Sequence[Table], stem: Path) -> tuple[Path, Path]:
@@ -75,9 +82,10 @@ def write_tables(tables: Sequence[Table], stem: Path) -> tuple[Path, Path]:
     parts = [
         f"**{table.title}**\n\n{markdown(table.rows)}" + "".join(f"\n\n{n}" for n in table.notes) for table in tables
     ]
+    packages = "booktabs,graphicx" if any(map(_is_wide, tables)) else "booktabs"
     texts = {
         stem.with_suffix(".md"): "\n\n".join(parts),
-        stem.with_suffix(".tex"): "% Needs \\usepackage{booktabs}.\n" + "\n\n".join(map(latex, tables)),
+        stem.with_suffix(".tex"): f"% Needs \\usepackage{{{packages}}}.\n" + "\n\n".join(map(latex, tables)),
     }
     for path, text in texts.items():
         try:

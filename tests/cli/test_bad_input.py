@@ -247,6 +247,50 @@ CASES = {
         "reconstruct {w}/cine.npz {o}/out.npz --model {w}/foreign_model --acceleration 4",
         "foreign_model: a SavedModel, but not of csmri",
     ),
+    "reconstruct-neither-model-nor-method": (
+        "reconstruct {w}/cine.npz {o}/out.npz --acceleration 4",
+        "give one of --model (a SavedModel) and --method",
+    ),
+    "reconstruct-model-and-method": (
+        "reconstruct {w}/cine.npz {o}/out.npz --model {w}/model --method view-sharing --acceleration 4",
+        "give one of --model (a SavedModel) and --method",
+    ),
+    "reconstruct-method-with-consistency": (
+        "reconstruct {w}/cine.npz {o}/out.npz --method kt-focuss --consistency hard --acceleration 4",
+        "--consistency is for networks",
+    ),
+    "reconstruct-weight-of-no-consistency": (
+        "reconstruct {w}/cine.npz {o}/out.npz --model {w}/model --consistency-weight 3 --acceleration 4",
+        "model: a weight is of soft data consistency, not of consistency = 'none'",
+    ),
+    "reconstruct-measured-by-a-method": (
+        "reconstruct {w}/kspace.npz {o}/out.npz --method initial --picture {o}/out.png",
+        "kspace.npz: has no reference to draw errors against",
+    ),
+    "reconstruct-model-without-a-path": (
+        "reconstruct {w}/cine.npz {o}/out.npz --model= --acceleration 4",
+        "expected [NAME=]MODEL[@none|@hard|@soft[:WEIGHT]]",
+    ),
+    "evaluate-weight-of-no-number": (
+        "evaluate {w}/model@soft:much {w}/store --out {o}/results",
+        "the weight of soft consistency must be a number, not 'much'",
+    ),
+    "evaluate-weight-below-zero": (
+        "evaluate {w}/model@soft:-1 {w}/store --out {o}/results",
+        "consistency_weight = -1",
+    ),
+    "evaluate-weight-of-hard": (
+        "evaluate {w}/model@hard:2 {w}/store --out {o}/results",
+        "not of consistency = 'hard'",
+    ),
+    "evaluate-unknown-consistency": (
+        "evaluate {w}/model@firm {w}/store --out {o}/results",
+        "model@firm: not a SavedModel",
+    ),
+    "evaluate-baseline-as-name": (
+        "evaluate temporal-tv={w}/model {w}/store --out {o}/results --method temporal-tv",
+        "two methods have one name",
+    ),
     "evaluate-same-name-twice": (
         "evaluate a={w}/model a={w}/model {w}/store --out {o}/results",
         "two methods have one name",
@@ -351,7 +395,11 @@ def test_in_a_process_of_its_own(world, tmp_path):
     "line",
     [
         "train",
-        "reconstruct a.npz b.npz",
+        "reconstruct a.npz",
+        "reconstruct a.npz b.npz --method fista",
+        "reconstruct a.npz b.npz --model m --consistency firm",
+        "reconstruct a.npz b.npz --model m --consistency soft --consistency-weight 0",
+        "evaluate store --out out --method every",
         "reconstruct a.npz b.npz --model m --acceleration four",
         "phantom out --domain w --subjects 1",
         "phantom out --domain k --subjects 0",

@@ -18,10 +18,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from csmri import __version__
+from csmri.baselines import METHODS
 from csmri.cli import main
+from csmri.config import Sampling
 from csmri.formats import read_cine, write
-from csmri.reconstruction import load_corrector, simulate_slices
-from csmri.records import read_records
+from csmri.reconstruction import baseline_reconstructor, load_reconstructor, simulate_slices
+from csmri.records import read_records, read_timings
 from csmri.store import open_store
 from csmri.tables import table2
 from csmri.weights import saved_model_sha256, saved_variables
@@ -41,11 +43,19 @@ STEPS = {
     "again": "train {f}/target.toml --store {f}/store --out {f}/transfer --init {f}/pretrain/models/final",
     "evaluate": "evaluate {f}/transfer/models/final first={f}/pretrain/models/final {f}/store --out {f}/results"
     " --acceleration 2 --acceleration 4 --seed 5",
+    "methods": "evaluate {f}/transfer/models/final {f}/transfer/models/final@hard"
+    " soft={f}/transfer/models/final@soft:2 {f}/store --out {f}/methods --acceleration 4"
+    " --method view-sharing --method initial --method kt-focuss",
+    "all": "evaluate {f}/store --out {f}/all --acceleration 4 --method all",
     "figures": "figures {f}/results --run {f}/pretrain --run {f}/transfer --caption made-up",
     "export": "export {f}/transfer {f}/exported",
     "npz": RECONSTRUCT.format("npz") + " --picture {f}/out/picture.png",
     "nii": RECONSTRUCT.format("nii.gz"),
     "gif": RECONSTRUCT.format("gif"),
+    "hard": RECONSTRUCT.format("hard.npz") + " --consistency hard",
+    "at": RECONSTRUCT.format("at.npz").replace("exported", "exported@hard"),
+    "focuss": RECONSTRUCT.format("focuss.npz").replace("--model {f}/exported", "--method kt-focuss"),
+    "initial": RECONSTRUCT.format("initial.npz").replace("--model {f}/exported", "--method initial"),
 }
 
 
@@ -122,6 +132,43 @@ def test_evaluate_writes_records_and_table(folder, printed):
     assert description["store_sha256"] == open_store(folder / "store").sha256
 
 
+def test_evaluate_takes_classical_methods_and_a_model_in_several_ways(folder, printed):
+    results = folder / "methods"
+    records = read_records(results / "records.csv")
+    names = ["zero-filled", "initial", "view-sharing", "kt-focuss", "transfer", "transfer@hard", "soft"]
+    assert list(dict.fromkeys(r.method for r in records)) == names
+    nmse = {name: [r.nmse for r in records if r.method == name] for name in names}
+    assert len({tuple(values) for values in nmse.values()}) == len(names)
+    assert [(t.method, t.slice) for t in read_timings(results / "seconds.csv")] == [
+        (n, i) for i in (0, 1) for n in names
+    ]
+    description = json.loads((results / "evaluation.json").read_text())
+    assert list(description["parameters"]) == names
+    assert description["parameters"]["view-sharing"] == 0
+    assert description["parameters"]["soft"] == description["parameters"]["transfer"] > 1000
+    assert [model["consistency"] for model in description["models"].values()] == ["none", "hard", "soft"]
+    assert description["models"]["soft"]["consistency_weight"] == 2
+    assert description["baselines"]["kt-focuss"]["max_iterations"] == METHODS["kt-focuss"].settings.max_iterations
+    every = dict.fromkeys(r.method for r in read_records(folder / "all" / "records.csv"))
+    assert sorted(every) == sorted(METHODS)
+
+
+def test_reconstruct_by_a_classical_method_or_consistently(folder, printed):
+    read = {name: read_cine(folder / "out" / f"new.{name}.npz").images for name in ("hard", "at", "focuss", "initial")}
+    np.testing.assert_array_equal(read["hard"], read["at"])
+    source = read_cine(folder / "phantoms" / "k_phantom_001.npz")
+    methods = [
+        baseline_reconstructor("kt-focuss", cyclic=True),
+        load_reconstructor(folder / "exported", name="hard", consistency="hard"),
+    ]
+    done = list(simulate_slices(source, 4.0, seed=2, law=Sampling(), reconstructors=methods))
+    for name, method in {"hard": "hard", "focuss": "kt-focuss", "initial": "initial"}.items():
+        np.testing.assert_array_equal(read[name], np.stack([one.methods[method] for one in done]))
+    assert "iterations, last relative change" in printed["focuss"]
+    assert "of 2 (slice, coil)\n" in printed["focuss"]
+    assert "iterations" not in printed["initial"] + printed["hard"]
+
+
 def test_figures_are_drawn_from_the_records(folder, printed):
     results = folder / "results"
     for name in ("fig1_unet.png", "fig2_blocks.png", "fig3_learning_curves.png", "fig4_reconstructions.png"):
@@ -158,8 +205,8 @@ def test_export_has_the_weights_of_the_run(folder, printed):
 
 def test_reconstruct_writes_the_networks_images(folder, printed):
     source = read_cine(folder / "phantoms" / "k_phantom_001.npz")
-    corrector = load_corrector(folder / "exported")
-    done = simulate_slices(source, 4.0, seed=2, law=corrector.saved.config, correctors=(corrector,))
+    reconstructor = load_reconstructor(folder / "exported")
+    done = simulate_slices(source, 4.0, seed=2, law=reconstructor.saved.config, reconstructors=(reconstructor,))
     wanted = np.stack([one.methods["exported"] for one in done])
     written = read_cine(folder / "out" / "new.npz")
     np.testing.assert_array_equal(written.images, wanted)
@@ -185,7 +232,11 @@ def test_reconstruct_prints_quality_and_draws(folder, printed):
     with Image.open(folder / "out" / "picture.png") as picture:
         picture.verify()
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        "new.at.npz",
+        "new.focuss.npz",
         "new.gif",
+        "new.hard.npz",
+        "new.initial.npz",
         "new.nii.gz",
         "new.npz",
         "picture.png",
@@ -194,7 +245,6 @@ def test_reconstruct_prints_quality_and_draws(folder, printed):
 
 def test_reconstruct_takes_measured_kspace(folder, printed, cines):
     from csmri.cine import KSpace
-    from csmri.config import Sampling
     from csmri.kspace.fourier import image_to_kspace
     from csmri.reconstruction import simulation_mask
 
@@ -208,6 +258,14 @@ def test_reconstruct_takes_measured_kspace(folder, printed, cines):
     assert result.exit_code == 0, result.output
     images = read_cine(folder / "measured_out.npz").images
     assert images.shape == cine.images.shape
+    multi = np.concatenate([kspace * 0.6, kspace * 0.8j], axis=1)
+    write(folder / "coils.npz", KSpace(multi, mask, "m"))
+    line = ["reconstruct", str(folder / "coils.npz"), str(folder / "coils_out.npz"), "--method", "kt-focuss"]
+    result = CliRunner().invoke(main, line)
+    assert result.exit_code == 0, result.output
+    assert "of 2 (slice, coil)" in result.output
+    by_coils = read_cine(folder / "coils_out.npz").images
+    assert np.linalg.norm(by_coils - cine.images) < 0.5 * np.linalg.norm(cine.images)
     assert np.linalg.norm(images - cine.images) < 0.5 * np.linalg.norm(cine.images)
     text = CliRunner().invoke(main, ["inspect", str(folder / "measured.npz")]).stdout
     assert "32 of 128 (frame, ky) lines, acceleration 4.00" in text

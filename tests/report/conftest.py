@@ -27,7 +27,7 @@ def make_images(size: int, n_slices: int, n_frames: int, accelerations: tuple[fl
     cine = make_subject(3, size=size, n_slices=n_slices, n_frames=n_frames)
     box, examples = heart_box(cine.magnitude), []
     for acceleration in accelerations:
-        made = simulate_slices(cine, acceleration, seed=0, law=Sampling(), correctors=())
+        made = simulate_slices(cine, acceleration, seed=0, law=Sampling(), reconstructors=())
         for index, done in enumerate(made):
             reference = cine.magnitude[index]
             error = done.methods["initial"] - reference

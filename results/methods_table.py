@@ -1,0 +1,11 @@
+"""All methods: NMSE, PSNR, SSIM, seconds and parameters, from records.csv, seconds.csv and evaluation.json.
+
+    python results/methods_table.py RESULTS
+
+RESULTS is the folder that `csmri evaluate` wrote; results/acdc, if none is given, has no times.
+"""
+
+from csmri.cli.figures import redraw, write_methods
+
+if __name__ == "__main__":
+    redraw(write_methods, __file__)
