@@ -321,8 +321,8 @@ def report(rows: list[dict[str, str]]) -> str:
         "# Designs of the unrolled network under an equal budget",
         "",
         f"{BUDGET} CPU seconds of training each (both cores; compilation not counted), seed {CONFIG.seed}, on 20",
-        "patients; NMSE in the heart box over that of temporal interpolation on 4 others (2 slices each). A short budget",
-        "tells what learns fast, not what ends best. Made by `python results/beyond/search.py`; "
+        "patients; NMSE in the heart box over that of temporal interpolation on 4 others (2 slices each). A short",
+        "budget tells what learns fast, not what ends best. Made by `python results/beyond/search.py`; "
         + ", ".join(f"{name} {version}" for name, version in versions().items())
         + ".",
         "",
