@@ -22,6 +22,8 @@ from csmri.roi import Box
 
 RECORDS, TIMINGS, EVALUATION = "records.csv", "seconds.csv", "evaluation.json"
 EXAMPLES, RUNS, STUDY = "examples.npz", "runs", "study.toml"
+SOURCE_RECORDS, TRANSFER_STUDY = "source_records.csv", "transfer.toml"
+"""Of a study of ways to transfer: records of held-out source subjects, beside those of target subjects; its config."""
 LOG, CONFIG, RECORD = "log.csv", "config.toml", "run.json"
 KEPT = (LOG, CONFIG, RECORD)
 """Small files of a training's run folder; a results folder keeps copies."""

@@ -65,9 +65,9 @@ class _ScaleShift:
 
     channels_axis = -1
     _kernel: keras.Variable
-    filters: int
-    use_bias: bool
     bias: keras.Variable
+    use_bias: bool
+    filters: int
 
     def add_weight(self, *args: Any, **options: Any) -> keras.Variable:
         if options.get("name") in ("kernel", "scale"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from csmri.config import Config, Sampling, make_config, read_config, read_study, write_config
+from csmri.config import Config, Sampling, make_config, read_config, read_study, read_transfer_study, write_config
 from csmri.errors import CsmriError
 from csmri.store import read_split
 
@@ -123,6 +123,8 @@ def test_every_config_of_the_project_reads(path):
         assert {"train", "test"} <= set(read_split(path).values())
     elif path.stem.startswith("study_"):
         assert read_study(path).stages()
+    elif path.stem.startswith("transfer_"):
+        assert read_transfer_study(path).stages()
     else:
         read_config(path)
 

@@ -21,6 +21,7 @@ from csmri.cli.reconstruct import reconstruct
 from csmri.cli.report import report
 from csmri.cli.study import study
 from csmri.cli.train import train
+from csmri.cli.transfer import transfer
 from csmri.errors import CsmriError
 
 
@@ -44,5 +45,5 @@ def main() -> None:
     """Compressed-sensing cardiac cine MRI with a residual U-net and transfer learning."""
 
 
-for _command in (phantom, inspect, prepare, study, train, reconstruct, evaluate, export, figures, report):
+for _command in (phantom, inspect, prepare, study, transfer, train, reconstruct, evaluate, export, figures, report):
     main.add_command(_command)

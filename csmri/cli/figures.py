@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,14 +44,18 @@ def figures(results: Path, runs: tuple[Path, ...], show: tuple[str, ...], captio
     """Draw figures 1 to 4 and write tables 1 and 2 into the folder RESULTS from what it holds.
 
     Where methods were timed, as `csmri evaluate` does, also a table of all methods (methods.md, methods.tex). Prints
-    the tables of quality and the epochs that transfer learning saves.
+    the tables of quality and the epochs that transfer learning saves. Of results of `csmri transfer`, draws and prints
+    theirs.
     """
     from csmri.figures.panels import SHEET
-    from csmri.records import EXAMPLES, read_results
+    from csmri.records import EXAMPLES, TRANSFER_STUDY, read_results
     from csmri.tables import savings, savings_table
 
     if not results.is_dir():
         raise CsmriError(f"{results}: no such folder; `csmri study` or `csmri evaluate --out {results}` makes it")
+    if (results / TRANSFER_STUDY).exists():
+        _draw_sweep(results)
+        return
     _keep_runs(results, runs)
     found = read_results(results)
     draws: list[Callable[[Results], Sequence[Path]]] = [draw_unet, draw_blocks]
@@ -179,6 +184,23 @@ def write_methods(results: Results) -> Sequence[Path]:
     tables = methods_tables(results)
     _print(tables[:1])
     return write_tables(tables, results.path / "methods.md")
+
+
+def _draw_sweep(folder: Path) -> None:
+    """Draw figure and learning curves of a study of ways to transfer, and write and print its tables."""
+    from csmri.config import read_transfer_study
+    from csmri.figures import render_transfer, render_transfer_curves
+    from csmri.records import TRANSFER_STUDY
+    from csmri.tables import read_sweep, transfer_tables, write_tables
+
+    sweep, caption = read_sweep(folder), read_transfer_study(folder / TRANSFER_STUDY).caption
+    tables = transfer_tables(sweep)
+    _print(tables)
+    paths = [*write_tables(tables, folder / "transfer.md")]
+    for name, render in {"transfer": render_transfer, "transfer_curves": render_transfer_curves}.items():
+        paths += _each(sweep.results, name, partial(render, sweep, caption=caption))
+    for path in paths:
+        click.echo(f"{path}: written")
 
 
 def _print(tables: Sequence[Table]) -> None:

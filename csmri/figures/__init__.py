@@ -6,6 +6,7 @@ from csmri.figures.curves import render_learning_curves
 from csmri.figures.panels import Panels, choose_examples, make_panels, read_panels, write_panels
 from csmri.figures.pictures import picture_suffix
 from csmri.figures.reconstructions import render_panels, render_reconstructions
+from csmri.figures.transfer import render_transfer, render_transfer_curves
 from csmri.figures.unet import Operation, describe_network, render_unet
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "render_learning_curves",
     "render_panels",
     "render_reconstructions",
+    "render_transfer",
+    "render_transfer_curves",
     "render_unet",
     "write_panels",
 ]

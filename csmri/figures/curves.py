@@ -44,17 +44,17 @@ def render_learning_curves(results: Results, path: str | Path, *, caption: str =
             colour = BLACK if i is None else COLOURS[i % len(COLOURS)]
             line = "-" if i is None else LINES[i % len(LINES)]
             label = name.replace("_", " ") + (f": {found[name]}" if name in found else "")
-            curve = _draw_training(axes, logs, colour, line, label)
+            curve = draw_training(axes, logs, colour, line, label)
             if name in found:
-                _mark_goal(axes, found[name], curve, colour)
+                mark_goal(axes, found[name], curve, colour)
         if STANDALONE in shown:
-            _draw_level(axes, [log for (name, _), log in results.logs.items() if name == STANDALONE])
-        _finish(axes, n_seeds)
+            draw_level(axes, [log for (name, _), log in results.logs.items() if name == STANDALONE])
+        finish_curves(axes, n_seeds)
         if caption:
             figure.supxlabel(caption, fontsize=caption_size(caption, 5.2), color=GREY)
 
 
-def _draw_training(axes: Axes, logs: Sequence[Log], colour: str, line: Any, label: str) -> NDArray[np.float64]:
+def draw_training(axes: Axes, logs: Sequence[Log], colour: str, line: Any, label: str) -> NDArray[np.float64]:
     """Draw one training and return its mean curve; seeds that were stopped early count as far as they got."""
     curves, n_epochs = [_curve(log) for log in logs], max(len(log) for log in logs)
     table = np.full((len(logs), n_epochs), np.nan)
@@ -76,7 +76,8 @@ def _curve(log: Log, prefix: str = "") -> list[float]:
     return list(relative_nmse(log, prefix=prefix).values())
 
 
-def _mark_goal(axes: Axes, saving: Saving, curve: NDArray[np.float64], colour: str) -> None:
+def mark_goal(axes: Axes, saving: Saving, curve: NDArray[np.float64], colour: str) -> None:
+    """Mark the epoch at which a transfer is as good as standalone learning at its end."""
     reached = [race.reached for race in saving.races if race.reached]
     if saving.reached is None:
         return
@@ -89,13 +90,15 @@ def _mark_goal(axes: Axes, saving: Saving, curve: NDArray[np.float64], colour: s
     )  # fmt: skip
 
 
-def _draw_level(axes: Axes, logs: Sequence[Log]) -> None:
+def draw_level(axes: Axes, logs: Sequence[Log]) -> None:
+    """Draw standalone's last error."""
     level = float(np.mean([_curve(log)[-1] for log in logs]))
     label = f"standalone after {max(len(log) for log in logs)} epochs: {level:.3g}"
     axes.axhline(level, color=GREY, linestyle="--", lw=0.9, label=label, zorder=2)
 
 
-def _finish(axes: Axes, n_seeds: int) -> None:
+def finish_curves(axes: Axes, n_seeds: int) -> None:
+    """Label the axes of learning curves and add the legend."""
     axes.set(
         xlabel="epoch",
         ylabel="NMSE of training images,\nrelative to initial reconstruction",

@@ -7,12 +7,15 @@ from csmri.tables.overview import methods_tables
 from csmri.tables.quality import Comparison, compare, quality_tables, spread_over_seeds, table2
 from csmri.tables.savings import Race, Saving, savings, savings_table
 from csmri.tables.text import Table, latex, markdown, write_tables
+from csmri.tables.transfer import Ratios, Sweep, ratios, read_sweep, transfer_tables
 
 __all__ = [
     "Areas",
     "Comparison",
     "Race",
+    "Ratios",
     "Saving",
+    "Sweep",
     "Table",
     "area_tables",
     "compare",
@@ -22,13 +25,16 @@ __all__ = [
     "method_label",
     "methods_tables",
     "quality_tables",
+    "ratios",
     "read_areas",
+    "read_sweep",
     "savings",
     "savings_table",
     "shown_methods",
     "spread_over_seeds",
     "table1",
     "table2",
+    "transfer_tables",
     "write_areas",
     "write_tables",
 ]

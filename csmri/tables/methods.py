@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from csmri.config import INITIAL, STANDALONE, TRANSFER, ZERO_FILLED
+from csmri.config import INITIAL, PRETRAIN, STANDALONE, TRANSFER, ZERO_FILLED, split_way
 from csmri.errors import CsmriError
 
 GROUND_TRUTH = "ground truth"
 """What the reference is called beside the methods."""
 
-LABELS = {INITIAL: "initial (IR)", STANDALONE: "standalone (SL)", TRANSFER: "transfer (TL)"}
+LABELS = {
+    INITIAL: "initial (IR)",
+    PRETRAIN: "pretrained",
+    STANDALONE: "standalone (SL)",
+    TRANSFER: "transfer (TL)",
+}
+
+WAY_LABELS = {
+    STANDALONE: "standalone",
+    "all": "all weights",
+    "frozen-encoder": "frozen encoder",
+    "frozen-decoder": "frozen decoder",
+    "scale-shift": "scale and shift",
+    "discriminative": "discriminative rates",
+    "blended": "blended",
+}
+"""What figures and tables of a study of ways to transfer call the ways."""
 
 
 def method_label(method: str) -> str:
-    """Call a method as the paper does: `transfer 10 (TL10)` for transfer_10; other names stay as they are."""
+    """Call a method as the paper does: `transfer 10 (TL10)` for transfer_10; `all weights, 2 subjects` for all_2.
+
+    Other names stay as they are.
+    """
+    if way := split_way(method):
+        return f"{WAY_LABELS[way[0]]}, {way[1]} subject{'s' if way[1] > 1 else ''}"
     epochs = pretraining_epochs(method)
     return f"transfer {epochs} (TL{epochs})" if epochs else LABELS.get(method, method)
 

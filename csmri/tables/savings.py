@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from statistics import fmean, median, median_low
 from typing import Any
 
-from csmri.config import PRETRAIN, STANDALONE
+from csmri.config import BLENDED, PRETRAIN, STANDALONE, read_config
 from csmri.errors import CsmriError
-from csmri.records import RECORD, Results, relative_nmse, run_folder
+from csmri.records import CONFIG, RECORD, Results, relative_nmse, run_folder
 from csmri.tables.methods import method_label, pretraining_epochs, transfers
 from csmri.tables.text import MISSING, Table
 
@@ -104,16 +104,16 @@ class Saving:
         return text + (f"; {len(missed)} of {len(self.races)} seeds not in {max(missed)} epochs" if missed else "")
 
 
-def savings(results: Results) -> list[Saving]:
-    """Compare every transfer with standalone learning, seed by seed; empty without both.
+def savings(results: Results, trainings: Sequence[str] | None = None, *, standalone: str = STANDALONE) -> list[Saving]:
+    """Compare transfers, by default all by their name, with standalone learning, seed by seed; empty without both.
 
     The goal is standalone's own last error of the same seed on the training images, as `records.relative_nmse` has it.
     """
     found = []
-    for training in transfers(name for name, _ in results.logs):
-        seeds = [seed for name, seed in results.logs if name == training and (STANDALONE, seed) in results.logs]
+    for training in transfers(name for name, _ in results.logs) if trainings is None else trainings:
+        seeds = [seed for name, seed in results.logs if name == training and (standalone, seed) in results.logs]
         if seeds:
-            found.append(Saving(training, [_race(results, training, seed) for seed in sorted(seeds)]))
+            found.append(Saving(training, [_race(results, training, standalone, seed) for seed in sorted(seeds)]))
     return found
 
 
@@ -153,15 +153,15 @@ def savings_table(found: Sequence[Saving]) -> Table:
     return Table("savings", "Epochs saved by transfer learning", rows, [*notes, *missing])
 
 
-def _race(results: Results, training: str, seed: int) -> Race:
-    standalone, transfer = (relative_nmse(results.logs[name, seed]) for name in (STANDALONE, training))
+def _race(results: Results, training: str, against: str, seed: int) -> Race:
+    standalone, transfer = (relative_nmse(results.logs[name, seed]) for name in (against, training))
     last = max(standalone)
     goal = standalone[last]
     own = first_epoch_at(standalone, goal)
     assert own is not None
     # One pretraining may serve all seeds; then it stands under the first.
     pretrained = seed if (PRETRAIN, seed) in results.logs else min((s for _, s in results.logs), default=seed)
-    owners = {STANDALONE: seed, training: seed, PRETRAIN: pretrained}
+    owners = {against: seed, training: seed, PRETRAIN: pretrained}
     images = [_images_per_epoch(results, name, owner) for name, owner in owners.items()]
     before = _pretraining_epochs(results, training, seed)
     return Race(
@@ -170,10 +170,19 @@ def _race(results: Results, training: str, seed: int) -> Race:
         last,
         max(transfer),
         transfer[max(transfer)],
-        first_epoch_at(transfer, goal),
+        first_epoch_at(_on_target_alone(transfer, results, training, seed), goal),
         own,
         (last * images[0], images[1], before * images[2]) if before and all(images) else None,
     )
+
+
+def _on_target_alone(curve: dict[int, float], results: Results, training: str, seed: int) -> dict[int, float]:
+    """Without the epochs of a blended transfer whose images are partly the source's."""
+    path = run_folder(results.path, training, seed) / CONFIG
+    config = read_config(path) if path.exists() else None
+    if config is None or config.transfer != BLENDED:
+        return curve
+    return {epoch: error for epoch, error in curve.items() if config.source_share(epoch - 1) == 0}
 
 
 def first_epoch_at(curve: Mapping[int, float], goal: float) -> int | None:
@@ -183,16 +192,17 @@ def first_epoch_at(curve: Mapping[int, float], goal: float) -> int | None:
 
 def _images_per_epoch(results: Results, training: str, seed: int) -> int:
     """As the run's record tells; 0 where it does not."""
-    return int(_record(results, training, seed).get("images_per_epoch") or 0)
+    return int(run_record(results, training, seed).get("images_per_epoch") or 0)
 
 
 def _pretraining_epochs(results: Results, training: str, seed: int) -> int:
     """From the name of the transfer, or of the weights that it began with; 0 where neither tells."""
-    init = re.search(r"epoch_(\d+)", str(_record(results, training, seed).get("init")))
+    init = re.search(r"epoch_(\d+)", str(run_record(results, training, seed).get("init")))
     return pretraining_epochs(training) or (int(init[1]) if init else 0)
 
 
-def _record(results: Results, training: str, seed: int) -> dict[str, Any]:
+def run_record(results: Results, training: str, seed: int) -> dict[str, Any]:
+    """Read the record of a run that a results folder keeps; empty where it keeps none."""
     path = run_folder(results.path, training, seed) / RECORD
     if not path.exists():
         return {}

@@ -284,6 +284,7 @@ def test_commands_stand_in_the_order_of_work():
         "inspect",
         "prepare",
         "study",
+        "transfer",
         "train",
         "reconstruct",
         "evaluate",
