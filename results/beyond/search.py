@@ -7,8 +7,8 @@ the heart box over that of temporal interpolation, mean over slices; `untrained`
 
     python results/beyond/search.py [STORE] [DESIGN ...]
 
-STORE is prepared with configs/beyond_split.toml (default work/beyond_store). Writes search.csv and search.md; a design
-that stands in search.csv is not trained again.
+STORE is prepared with configs/beyond/acdc_split.toml (default work/beyond_store). Writes search.csv and search.md; a
+design that stands in search.csv is not trained again.
 """
 
 from __future__ import annotations
