@@ -31,9 +31,19 @@ done
 # All methods on the test subjects, same masks for all.
 trained=$work/transfer/seed_0
 for law in gaussian schlemper; do
-    [ -f $here/acdc_$law/records.csv ] || csmri evaluate work/beyond_store --method all --mask-law $law --out $here/acdc_$law \
+    out=$here/acdc_$law
+    [ -f "$out/records.csv" ] || csmri evaluate --method all --mask-law $law --out "$out" \
         unet=$work/unet1/models/final "unet-hard=$work/unet1/models/final@hard" unet-5-hard=$work/unet5/models/final \
         unrolled-standalone=$trained/standalone_4/models/final unrolled-pretrained=$work/pretrain/models/final \
-        unrolled-transfer=$trained/all_4/models/final
-    csmri figures $here/acdc_$law --caption "$acdc" --show initial --show temporal-tv --show unet-5-hard --show unrolled-transfer
+        unrolled-transfer=$trained/all_4/models/final work/beyond_store
+    csmri figures "$out" --caption "$acdc" --show initial --show spatiotemporal-tv --show unet-5-hard --show unrolled-transfer
 done
+out=$here/sunnybrook
+[ -f "$out/records.csv" ] || csmri evaluate --method all --mask-law gaussian --example-slices 8 --out "$out" \
+    unet-5-hard=$work/unet5/models/final unrolled-standalone=$work/sunnybrook_standalone/models/final \
+    unrolled-pretrained=$work/pretrain/models/final unrolled-transfer=$work/sunnybrook/models/final work/sunnybrook_store
+csmri figures "$out" --caption "$sunnybrook" --show initial --show temporal-tv --show unet-5-hard --show unrolled-transfer
+python $here/area.py "$out"
+
+python $here/phase.py work/beyond_store unrolled-pretrained=$work/pretrain/models/final
+rm -f $here/*/fig[12]_*  # of the paper's network and method, drawn in results/acdc
