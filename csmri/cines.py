@@ -39,6 +39,7 @@ def training_cines(store: Store, config: Config, *, source: Store | None = None,
     if config.images_per_epoch > n_cines:
         raise CsmriError(f"images_per_epoch = {config.images_per_epoch} is more than the {n_cines} cines of an epoch")
     n_cines = config.images_per_epoch or n_cines
+    images = sum(entry.n_slices * entry.n_frames for entry in entries) / sum(entry.n_slices for entry in entries)
 
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         return (
@@ -50,7 +51,7 @@ def training_cines(store: Store, config: Config, *, source: Store | None = None,
         )
 
     dataset = tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch)
-    return Batches(dataset.prefetch(2), n_cines, n_cines)
+    return Batches(dataset.prefetch(2), n_cines, round(n_cines * images))
 
 
 def validation_cines(store: Store, config: Config) -> Batches:
@@ -62,7 +63,8 @@ def validation_cines(store: Store, config: Config) -> Batches:
     n_cines = sum(entry.n_slices for entry in entries) * len(config.accelerations)
     epoch = tf.constant(VALIDATION_EPOCH, tf.int64)
     dataset = slice_items(store, entries, config).map(lambda item: cine_example(item, epoch, config))
-    return Batches(dataset.prefetch(2), n_cines, n_cines)
+    n_images = sum(entry.n_slices * entry.n_frames for entry in entries) * len(config.accelerations)
+    return Batches(dataset.prefetch(2), n_cines, n_images)
 
 
 def cine_example(item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -> Example:

@@ -53,7 +53,7 @@ class Batches:
     n_batches: int
     """Per epoch."""
     n_frames: int
-    """Images per epoch."""
+    """Images per epoch; of whole cines drawn at random, what is to be expected."""
 
 
 def training_batches(store: Store, config: Config, *, source: Store | None = None, first_epoch: int = 0) -> Batches:

@@ -21,9 +21,9 @@ from csmri.errors import CsmriError
 from csmri.roi import Box
 
 RECORDS, TIMINGS, EVALUATION = "records.csv", "seconds.csv", "evaluation.json"
+EXAMPLES, RUNS, STUDY = "examples.npz", "runs", "study.toml"
 SOURCE_RECORDS, TRANSFER_STUDY = "source_records.csv", "transfer.toml"
 """Of a study of ways to transfer: records of held-out source subjects, beside those of target subjects; its config."""
-EXAMPLES, RUNS, STUDY = "examples.npz", "runs", "study.toml"
 LOG, CONFIG, RECORD = "log.csv", "config.toml", "run.json"
 KEPT = (LOG, CONFIG, RECORD)
 """Small files of a training's run folder; a results folder keeps copies."""

@@ -40,8 +40,6 @@ OPTIMIZERS: dict[str, Callable[..., keras.Optimizer]] = {
 CLIP_NORM = {"unet": None, "unrolled": 1.0}
 """Largest norm of all gradients: with one cine a step, an odd one must not throw the unrolled network off."""
 
-PIPELINES = {"unet": (training_batches, validation_batches), "unrolled": (training_cines, validation_cines)}
-
 
 def train(
     config: Config,
@@ -81,9 +79,8 @@ def train(
     _refuse_impossible_transfer(config, init, source)
     blend = (source or store) if config.transfer == BLENDED else None
     _refuse_other_run(run, config, store, init, blend)
-    make_batches, make_validation = PIPELINES[config.network]
     batches = make_batches(store, config, source=blend)
-    validation = make_validation(store, config) if config.validation_split else None
+    validation = held_out_batches(store, config) if config.validation_split else None
     network, first_epoch = _start(config, run, init, batches, report)
     final = run / MODELS / FINAL
     if first_epoch == config.epochs and final.exists():
@@ -113,6 +110,17 @@ def train(
         verbose=1 if sys.stdout.isatty() else 2,
     )
     return final
+
+
+def make_batches(store: Store, config: Config, *, source: Store | None = None, first_epoch: int = 0) -> Batches:
+    """Batches of all epochs from `first_epoch` on, of images or of whole cines as the network takes them."""
+    make = training_cines if config.network == "unrolled" else training_batches
+    return make(store, config, source=source, first_epoch=first_epoch)
+
+
+def held_out_batches(store: Store, config: Config) -> Batches:
+    """Batches of the validation split, as the network takes them."""
+    return (validation_cines if config.network == "unrolled" else validation_batches)(store, config)
 
 
 def compiled_network(config: Config, n_batches: int) -> keras.Model:

@@ -15,7 +15,9 @@ from PIL import Image
 
 from csmri.cli import main
 from csmri.cli.figures import draw_reconstructions, write_figure4_panels
+from csmri.figures import read_panels
 from csmri.records import Timing, read_results, write_timings
+from csmri.tables import Areas, write_areas
 
 RESULTS = Path(__file__).parents[1] / "results"
 SCRIPTS = sorted([*RESULTS.glob("fig*_*.py"), *RESULTS.glob("table*_*.py"), RESULTS / "methods_table.py"])
@@ -96,6 +98,33 @@ def test_caption_of_hand_made_results_stays_with_the_panels(study_results):
     (study_results / "examples.npz").unlink()
     draw_reconstructions(read_results(study_results))
     assert "<!-- mine -->" in (study_results / "fig4_reconstructions.svg").read_text()
+
+
+def test_command_shows_the_methods_it_is_told_to(study_results):
+    command = ["figures", str(study_results), "--show", "transfer_2", "--show", "initial"]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert read_panels(study_results)[0][0].methods == ("transfer_2", "initial")
+    result = CliRunner().invoke(main, [*command, "--show", "unet"])
+    assert (result.exit_code, "cannot show unet" in result.stderr) == (2, True)
+    (study_results / "examples.npz").unlink()
+    result = CliRunner().invoke(main, command)
+    assert (result.exit_code, "has no examples.npz" in result.stderr) == (2, True)
+
+
+def test_areas_are_drawn_again_without_the_data(tmp_path):
+    wave = np.cos(np.arange(6) * np.pi / 3)
+    curves = {"ground truth": 600 + 200 * wave, "mine": 600 + 150 * wave}
+    one = Areas("SCD0000301", 8, 8.0, 40.0 * np.arange(6), curves, {0: (900.0, 800.0), 3: (450.0, 400.0)})
+    write_areas([one], tmp_path / "area.csv")
+    done = run(tmp_path, RESULTS / "beyond" / "area.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "| mine " in done.stdout
+    names = ["area.csv", "area.md", "area.png", "area.svg", "area.tex"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    (tmp_path / "area.csv").unlink()
+    done = run(tmp_path, RESULTS / "beyond" / "area.py")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "area.csv: not the areas" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,26 @@ def test_panels_are_the_windowed_pixels_of_one_frame_and_one_line():
     assert panels.nmse_heart[0] == pytest.approx(nmse, rel=1e-3)
 
 
+def test_methods_can_be_chosen_and_ordered():
+    (panels,) = make_panels([make_example()], ("transfer", "zero-filled"))
+    assert panels.methods == ("transfer", "zero-filled")
+    with pytest.raises(CsmriError, match="cannot show unet: no such method in the examples; zero-filled, initial"):
+        make_panels([make_example()], ("initial", "unet"))
+
+
+def test_many_methods_keep_their_size_and_long_names_are_broken(tmp_path):
+    names = ["low-rank-plus-sparse", "transfer_50", *(f"method {i}" for i in range(6))]
+    images = make_example().methods["initial"]
+    for n_methods in (3, 8):
+        example = make_example(methods=dict.fromkeys(names[:n_methods], images))
+        render_reconstructions([example], tmp_path / f"{n_methods}.png")
+        with Image.open(tmp_path / f"{n_methods}.png") as picture:
+            inches = 0.24 + (n_methods + 1) * ((1.1 if n_methods == 8 else 1.55) + 0.06)
+            assert picture.width / 200 == pytest.approx(inches, abs=0.02)
+    render_reconstructions([example], tmp_path / "many.svg")
+    assert {"low-rank-", "plus-sparse", "transfer 50 (TL50)"} <= set(comments(tmp_path / "many.svg"))
+
+
 def test_error_maps_share_one_scale():
     example = make_example()
     better = replace(example, acceleration=4.0, methods={"initial": example.reference * np.float32(0.99)})

@@ -45,7 +45,7 @@ def make_examples():
 
 def make_areas(slice_index=3, acceleration=4.0, swing=200.0):
     curves = {"ground truth": 600 + swing * WAVE, "initial": 600 + 0.8 * swing * WAVE, "mine": 610 + swing * WAVE}
-    outlined = {0: (1000.0, 800.0), 4: (1000 - 2.5 * swing, 800 - 2 * swing)}
+    outlined = {0: (1000.0, 600 + swing), 4: (1000 - 2.5 * swing, 600 - swing)}
     return Areas("a", slice_index, acceleration, TIMES, curves, outlined)
 
 
@@ -129,10 +129,21 @@ def test_table_means_over_slices_and_says_how_truth_fits_outlines():
     assert initial[:2] == ["initial (IR)", f"{30 / np.sqrt(2):.1f}"]
     assert mine[1] == "10.0"
     assert outline == ["manual outline", "–", "1000", "625", "37.5", "–", "–"]
-    assert blood[2:4] == ["800", "500"]
+    assert blood[2:4] == ["750", "450"]
     assert "Mean over slices 3, 5 of a." in four.notes[0]
     assert "Slice 3 of a." in eight.notes[0]
     assert "80 % (80 to 80) of the outlined area and 100 % (100 to 100) of the blood" in agreement([areas[0]])
+
+
+def test_slices_that_do_not_fit_their_outlines_are_left_out():
+    wide = replace(make_areas(slice_index=9, swing=240.0), outlined={0: (1000.0, 800.0), 4: (400.0, 300.0)})
+    areas = [make_areas(), wide]
+    assert [one.sound for one in areas] == [True, False]
+    assert [one.slice for one in choose_slice(areas)] == [3]
+    (table,) = area_tables(areas)
+    assert table.rows == area_tables(areas[:1])[0].rows
+    assert table.notes[-1].startswith("Left out: 9, where the ground truth's curve")
+    assert [one.slice for one in choose_slice([wide])] == [9]
 
 
 def test_figure_shows_the_slice_that_the_outlines_say_ejects_most(tmp_path):

@@ -172,6 +172,20 @@ def write_table2(results: Results) -> Sequence[Path]:
     return write_tables(tables, results.path / "table2_nmse.md")
 
 
+def write_methods(results: Results) -> Sequence[Path]:
+    """Write the table of all methods with their seconds and parameters; print that of the heart box."""
+    from csmri.records import RECORDS, TIMINGS
+    from csmri.tables import methods_tables, write_tables
+
+    if not (results.records and results.timings):
+        raise CsmriError(
+            f"{results.path}: lacks {RECORDS} or {TIMINGS}; `csmri evaluate --out {results.path}` writes both"
+        )
+    tables = methods_tables(results)
+    _print(tables[:1])
+    return write_tables(tables, results.path / "methods.md")
+
+
 def _draw_sweep(folder: Path) -> None:
     """Draw figure and learning curves of a study of ways to transfer, and write and print its tables."""
     from csmri.config import read_transfer_study
@@ -187,20 +201,6 @@ def _draw_sweep(folder: Path) -> None:
         paths += _each(sweep.results, name, partial(render, sweep, caption=caption))
     for path in paths:
         click.echo(f"{path}: written")
-
-
-def write_methods(results: Results) -> Sequence[Path]:
-    """Write the table of all methods with their seconds and parameters; print that of the heart box."""
-    from csmri.records import RECORDS, TIMINGS
-    from csmri.tables import methods_tables, write_tables
-
-    if not (results.records and results.timings):
-        raise CsmriError(
-            f"{results.path}: lacks {RECORDS} or {TIMINGS}; `csmri evaluate --out {results.path}` writes both"
-        )
-    tables = methods_tables(results)
-    _print(tables[:1])
-    return write_tables(tables, results.path / "methods.md")
 
 
 def _print(tables: Sequence[Table]) -> None:

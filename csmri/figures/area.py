@@ -13,13 +13,13 @@ from matplotlib.ticker import MaxNLocator
 from csmri.config import INITIAL
 from csmri.figures.curves import COLOURS, LINES
 from csmri.figures.pictures import BLACK, GREY, WIDTH, caption_size, new_figure
-from csmri.tables.areas import Areas
+from csmri.tables.areas import Areas, sound_areas
 from csmri.tables.methods import GROUND_TRUTH, method_label, shown_methods
 
 
 def choose_slice(areas: Sequence[Areas]) -> list[Areas]:
-    """Choose the slice that ejects most by its manual outlines, whatever the methods make of it; all accelerations."""
-    most = max(areas, key=lambda one: one.outlined_ejection)
+    """Choose the sound slice that ejects most by its manual outlines, whatever the methods make of it."""
+    most = max(sound_areas(areas), key=lambda one: one.outlined_ejection)
     return sorted(
         (one for one in areas if (one.subject, one.slice) == (most.subject, most.slice)),
         key=lambda one: one.acceleration,

@@ -128,7 +128,7 @@ def _draw_scale(axes: Axes, error_percent: float, size: float) -> None:
     bar.set_xticks([])
     bar.yaxis.tick_right()
     bar.set_yticks([0, error_percent / 2, error_percent], [f"{v:g} %" for v in (0, error_percent / 2, error_percent)])
-    bar.tick_params(labelsize=7, length=2, pad=2)
+    bar.tick_params(labelsize=min(7, 1.2 * size), length=2, pad=2)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     note = {"fontsize": size, "va": "center", "linespacing": 1.15}
     axes.text(0.4, 0.86, "absolute error,\n% of the slice's\nmaximum", **note)  # type: ignore[arg-type]

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from csmri.config import PRETRAIN, Config, Study, transfer_name
-from csmri.pipeline import training_batches, training_matrix
 from csmri.reconstruction import frame_quality
 from csmri.records import LOG, RECORDS, read_log
 from csmri.store import Store
-from csmri.training import FINAL, MODELS, compiled_network
+from csmri.training import FINAL, MODELS, compiled_network, make_batches
 
 EVALUATE = "evaluate"
 DONE, RUNNING, LEFT = "done", "running", "left"
@@ -74,7 +73,7 @@ def make_plan(study: Study, pretrain_store: Store, target_store: Store, work: Pa
     n_tested *= len(study.evaluation_accelerations) * (1 + len(study.pretrain_at))
     configs = study.stages()
     images = {
-        name: training_batches(pretrain_store if name == PRETRAIN else target_store, config).n_frames
+        name: make_batches(pretrain_store if name == PRETRAIN else target_store, config).n_frames
         for name, config in configs.items()
     }
     for seed in study.seeds:
@@ -92,7 +91,7 @@ def make_plan(study: Study, pretrain_store: Store, target_store: Store, work: Pa
 
 
 def measure_pace(target_store: Store, stages: Sequence[Stage]) -> Pace:
-    """Time a few steps on noise of the right size, or read it from the log of a training that went before."""
+    """Time a few steps, or read it from the log of a training that went before."""
     entry = target_store.of_split("train")[0]
     rng = np.random.default_rng(0)
     images = rng.random((1, *entry.matrix), np.float32)
@@ -105,14 +104,14 @@ def measure_pace(target_store: Store, stages: Sequence[Stage]) -> Pace:
             return Pace(float(epoch) / stage.images, quality)
     config = next(stage.config for stage in stages if stage.config and stage.config.train_split == "train")
     network = compiled_network(config, 1)
-    batch = rng.random((config.batch_size, *training_matrix(entry.matrix, config), config.frames), np.float32)
-    arguments = batch, batch[..., [0, 0]], np.ones_like(batch[..., 0])
+    batches = make_batches(target_store, config)
+    arguments = next(iter(batches.dataset))
     seconds = []
     for _ in range(4):
         begun = time.monotonic()
         network.train_on_batch(*arguments)
         seconds.append(time.monotonic() - begun)
-    return Pace(min(seconds) / config.batch_size, quality)
+    return Pace(min(seconds) * batches.n_batches / batches.n_frames, quality)
 
 
 def plan_text(title: str, stages: Sequence[Stage], pace: Pace) -> str:

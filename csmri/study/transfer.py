@@ -8,12 +8,11 @@ from pathlib import Path
 
 from csmri.config import PRETRAIN, STANDALONE, Network, TransferStudy, read_transfer_study, split_way
 from csmri.errors import CsmriError
-from csmri.pipeline import training_batches
 from csmri.records import RECORDS, SOURCE_RECORDS, TRANSFER_STUDY
 from csmri.store import Entry, Store
 from csmri.study.plan import Stage
 from csmri.study.runner import PlanRun, open_named, write_whole
-from csmri.training import FINAL, MODELS
+from csmri.training import FINAL, MODELS, make_batches
 from csmri.weights import describe_saved_model, saved_model_folder
 
 ON_TARGET, ON_SOURCE = "evaluate target", "evaluate source"
@@ -67,7 +66,7 @@ class TransferRun(PlanRun):
 def make_transfer_plan(study: TransferStudy, store: Store, work: Path, init: Path | None) -> tuple[Stage, ...]:
     """List the stages of the study in order; refuses trainings that do not fit the data."""
     configs = study.stages()
-    images = {name: training_batches(store, config).n_frames for name, config in configs.items()}
+    images = {name: make_batches(store, config).n_frames for name, config in configs.items()}
     tested = {
         name: sum(entry.n_slices * entry.n_frames for entry in store.of_split(split)) for name, split in SPLITS.items()
     }

@@ -21,6 +21,8 @@ from csmri.tables.methods import GROUND_TRUTH, method_label
 from csmri.tables.text import MISSING, Table
 
 OUTLINE, BLOOD_IN_OUTLINE = "manual outline", "blood in the manual outline"
+TOLERANCE = 0.1
+"""By which the ground truth's curve may differ from the blood inside the outlines at end-diastole and end-systole."""
 COLUMNS = ("subject", "slice", "acceleration", "curve", "frame", "time_ms", "area_mm2")
 
 
@@ -48,6 +50,11 @@ class Areas:
         """Ejected fraction by the manual outlines."""
         (diastolic, _), (systolic, _) = self.outlined.values()
         return 1 - systolic / diastolic
+
+    @property
+    def sound(self) -> bool:
+        """Whether the ground truth's curve agrees with the outlines; where the outflow tract opens it does not."""
+        return all(abs(self.reference[frame] / blood - 1) <= TOLERANCE for frame, (_, blood) in self.outlined.items())
 
     def beat(self, curve: NDArray[np.float64]) -> Beat:
         """Read off a curve what `area.measure_beat` does, at the outlined frames."""
@@ -152,15 +159,21 @@ def _areas(subject: str, slice_index: int, acceleration: float, rows: list[dict[
     )
 
 
+def sound_areas(areas: Sequence[Areas]) -> list[Areas]:
+    """Slices that may be judged, which ground truth and outlines decide; all where none may."""
+    return [one for one in areas if one.sound] or list(areas)
+
+
 def area_tables(areas: Sequence[Areas]) -> list[Table]:
     """Make a table an acceleration: what the curves say, mean over slices, and how the truth fits the outlines."""
+    left_out = sorted({one.slice for one in areas} - {one.slice for one in sound_areas(areas)})
     return [
-        _table(acceleration, [one for one in areas if one.acceleration == acceleration])
-        for acceleration in sorted({one.acceleration for one in areas})
+        _table(acceleration, [one for one in sound_areas(areas) if one.acceleration == acceleration], left_out)
+        for acceleration in sorted({one.acceleration for one in sound_areas(areas)})
     ]
 
 
-def _table(acceleration: float, areas: Sequence[Areas]) -> Table:
+def _table(acceleration: float, areas: Sequence[Areas], left_out: Sequence[int]) -> Table:
     head = ("curve", "error, mm²", "ED, mm²", "ES, mm²", "ejected, %", "emptying, mm²/s", "filling, mm²/s")
     rows = [list(head)]
     for name in areas[0].curves:
@@ -178,6 +191,11 @@ def _table(acceleration: float, areas: Sequence[Areas]) -> Table:
         "the first. Emptying, filling: steepest fall and rise between the frame before and the frame after.",
         agreement(areas),
     ]
+    if left_out:
+        notes.append(
+            f"Left out: {', '.join(map(str, left_out))}, where the ground truth's curve differs by more than "
+            f"{100 * TOLERANCE:.0f} % from the blood inside an outline: another bright part joins the pool."
+        )
     return Table(f"area_R{acceleration:g}", f"Blood-pool area at R = {acceleration:g}", rows, notes)
 
 

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Everything in this folder but the search and the baselines' tuning. Needs CSMRI_DATA (folders acdc/ and sunnybrook/).
+# A training that was stopped goes on where it was; what is finished is not done again.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+here=results/beyond
+work=work/beyond
+configs=configs/beyond
+acdc="Data: ACDC, Bernard et al., IEEE TMI 2018, doi 10.1109/TMI.2018.2837502 (CC BY-NC-SA 4.0)"
+sunnybrook="Data: Sunnybrook Cardiac Data, Radau et al., The MIDAS Journal 2009, hdl 10380/3070 (CC0)"
+
+outlines=()
+for pair in SCD0000101=SC-HF-I-1 SCD0000201=SC-HF-I-2 SCD0000301=SC-HF-I-4; do
+    outlines+=(--outlines "${pair%=*}=$CSMRI_DATA/sunnybrook/${pair#*=}")
+done
+[ -d work/beyond_store ] || csmri prepare "$CSMRI_DATA/acdc" work/beyond_store --split $configs/acdc_split.toml
+[ -d work/sunnybrook_store ] || csmri prepare "$CSMRI_DATA"/sunnybrook/SCD* work/sunnybrook_store \
+    --split $configs/sunnybrook_split.toml "${outlines[@]}"
+
+# The network that all transfers start from, then the transfers: unrolled to K and to Sunnybrook, U-nets to K.
+csmri train $configs/pretrain.toml --store work/beyond_store --out $work/pretrain
+csmri transfer $configs/transfer.toml --out $here/transfer --work $work/transfer
+csmri train $configs/sunnybrook.toml --store work/sunnybrook_store --out $work/sunnybrook --init $work/pretrain/models/final
+csmri train $configs/sunnybrook.toml --store work/sunnybrook_store --out $work/sunnybrook_standalone
+for unet in unet1 unet5; do
+    csmri train $configs/${unet}_pretrain.toml --store work/beyond_store --out $work/${unet}_pretrain
+    csmri train $configs/${unet}_target.toml --store work/beyond_store --out $work/$unet \
+        --init $work/${unet}_pretrain/models/final
+done
+
+# All methods on the test subjects, same masks for all.
+trained=$work/transfer/seed_0
+for law in gaussian schlemper; do
+    out=$here/acdc_$law
+    [ -f "$out/records.csv" ] || csmri evaluate --method all --mask-law $law --out "$out" \
+        unet=$work/unet1/models/final "unet-hard=$work/unet1/models/final@hard" unet-5-hard=$work/unet5/models/final \
+        unrolled-standalone=$trained/standalone_4/models/final unrolled-pretrained=$work/pretrain/models/final \
+        unrolled-transfer=$trained/all_4/models/final work/beyond_store
+    csmri figures "$out" --caption "$acdc" --show initial --show spatiotemporal-tv --show unet-5-hard --show unrolled-transfer
+done
+out=$here/sunnybrook
+[ -f "$out/records.csv" ] || csmri evaluate --method all --mask-law gaussian --example-slices 8 --out "$out" \
+    unet-5-hard=$work/unet5/models/final unrolled-standalone=$work/sunnybrook_standalone/models/final \
+    unrolled-pretrained=$work/pretrain/models/final unrolled-transfer=$work/sunnybrook/models/final work/sunnybrook_store
+csmri figures "$out" --caption "$sunnybrook" --show initial --show temporal-tv --show unet-5-hard --show unrolled-transfer
+python $here/area.py "$out"
+
+python $here/phase.py work/beyond_store unrolled-pretrained=$work/pretrain/models/final
+rm -f $here/*/fig[12]_*  # of the paper's network and method, drawn in results/acdc
