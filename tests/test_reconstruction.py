@@ -245,7 +245,7 @@ def unrolled(tmp_path_factory):
         return {"improved": tf.cast(module.factor, tf.complex64) * ifft_y(undersample(hybrid, mask))}
 
     tf.saved_model.save(module, str(path), signatures={"serving_default": improve})
-    config = Config(network="unrolled", consistency="hard").model_dump(mode="json")
+    config = Config(network="unrolled", consistency="hard", batch_size=1).model_dump(mode="json")
     (path / DESCRIPTION).write_text(json.dumps({"csmri": "0", "epoch": 4, "config": config}))
     return path
 

@@ -110,9 +110,9 @@ def test_frozen_half_keeps_its_bits_and_the_rest_is_trained(trained, init, way):
 def test_frozen_half_of_every_cascade(way):
     network = prepare(cascades(), way)
     frozen = {layer.name for layer in network.layers if layer.weights and not layer.trainable}
-    names = ["encoder0_down", "encoder0_conv", "encoder1_down"]
+    names = ["encoder0_conv0", "encoder0_conv1", "encoder1_down", "encoder1_conv"]
     if way == "frozen-decoder":
-        names = ["decoder0_up", "decoder0_conv", "output"]
+        names = ["decoder1_up", "decoder1_conv", "decoder0_up", "decoder0_conv", "output"]
     assert frozen == {f"cascade{i}_{name}" for i in range(2) for name in names}
 
 
@@ -210,7 +210,7 @@ def test_learning_rate_falls_stage_by_stage_from_the_output():
         assert rate == 0.5**distance, name
     rates = learning_rates(cascades(), 0.5)
     assert rates["cascade1_output"] == 1 and rates["cascade1_decoder0_up"] == 0.5
-    assert rates["cascade0_output"] == 0.5**5 and rates["cascade0_encoder0_down"] == 0.5**9 == min(rates.values())
+    assert rates["cascade0_output"] == 0.5**6 and rates["cascade0_encoder0_conv0"] == 0.5**11 == min(rates.values())
 
 
 def one_step(network, optimizer):

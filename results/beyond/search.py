@@ -40,7 +40,7 @@ from csmri.training import CLIP_NORM, OPTIMIZERS
 from csmri.unrolled import build_unrolled
 
 HERE = Path(__file__).parent
-BUDGET = 240
+BUDGET = 160
 """CPU seconds of training that a design gets, of all cores together."""
 WARM_UP = 5
 """Steps that are not counted: graphs are compiled in the first ones."""
@@ -83,16 +83,22 @@ class AddComplex(AddCorrection):
         return image + super().call([ops.zeros_like(image), rest, correction])
 
 
-def unrolled(block: Block, cascades: int, *, add: type = AddCorrection) -> keras.Model:
-    """The package's network with another network in its cascades."""
+def unrolled(block: Block, cascades: int, *, add: type = AddCorrection, residual: bool = False) -> keras.Model:
+    """The package's network with another network in its cascades.
+
+    With `residual`, a cascade also sees what data consistency changed after the one before: how wrong that one was.
+    """
     initial, mask = keras.Input((None, None, None, 2)), keras.Input((None, None))
-    start = initial / ops.max(ops.norm(initial, axis=-1, keepdims=True), axis=(1, 2, 3, 4), keepdims=True)
-    rest = ops.mean(start, axis=1, keepdims=True)
-    image = start
-    for i in range(cascades):
-        correction = block(Motion()([image, rest]), i)
-        image = DataConsistency()([add()([image, rest, correction]), start, mask])
     peak = ops.max(ops.norm(initial, axis=-1, keepdims=True), axis=(1, 2, 3, 4), keepdims=True)
+    start = initial / peak
+    rest = ops.mean(start, axis=1, keepdims=True)
+    image = before = start
+    for i in range(cascades):
+        motion = Motion()([image, rest])
+        if residual:
+            motion = ops.concatenate([motion, motion - Motion()([before, rest])], axis=-1)
+        before = add()([image, rest, block(motion, i)])
+        image = DataConsistency()([before, start, mask])
     return keras.Model([initial, mask], image * peak)
 
 
@@ -208,8 +214,14 @@ def package() -> keras.Model:
 
 DESIGNS = {
     "u with full resolution": Design(package, note="the package's network, 16 channels, 3 cascades"),
+    "8 cascades of 8 channels": Design(
+        lambda: build_unrolled(base_channels=8, cascades=8, precision=CONFIG.precision), note="thin and deep"
+    ),
+    "residual of the data": Design(
+        lambda: unrolled(u_shaped(16), 3, residual=True), note="a cascade sees what data consistency changed"
+    ),
     "5 cascades of 12 channels": Design(
-        lambda: build_unrolled(base_channels=12, cascades=5, precision=CONFIG.precision), note="thinner, deeper"
+        lambda: build_unrolled(base_channels=12, cascades=5, precision=CONFIG.precision), note="in between"
     ),
     "complex start": Design(lambda: unrolled(u_shaped(16), 3, add=AddComplex), note="nothing out of phase is dropped"),
     "no features from before": Design(lambda: unrolled(u_shaped(16, memory=False), 3)),
