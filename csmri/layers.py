@@ -57,6 +57,103 @@ class DataConsistency(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="csmri")
+class TotalVariation(keras.layers.Layer):
+    """Phase-constrained total variation in time and space: [initial, rest, mask] -> image, nothing in it is trained.
+
+    Of images with the phase of `rest`, so many iterations towards the one of least misfit to the acquired lines plus
+    weighted temporal and spatial differences: Chambolle and Pock's algorithm, as in `baselines.tv`, on real numbers.
+    No gradient passes.
+
+    Parameters
+    ----------
+    iterations : int >= 0
+    temporal, spatial : float >= 0
+        Weights of the differences, relative to the maximum of what rests.
+    step, growth : float > 0
+        The primal step is step R^growth, R the acceleration.
+    cyclic : bool
+        Whether the last frame neighbours the first.
+
+    References
+    ----------
+    Chambolle and Pock, J Math Imaging Vis 2011, doi 10.1007/s10851-010-0251-1 [algorithm 1, theta = 1].
+    """
+
+    def __init__(
+        self,
+        iterations: int,
+        *,
+        temporal: float = 4e-3,
+        spatial: float = 8e-4,
+        step: float = 0.09,
+        growth: float = 1.7,
+        cyclic: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(**{**options, "dtype": "float32"})
+        self.iterations, self.temporal, self.spatial = iterations, temporal, spatial
+        self.step, self.growth, self.cyclic = step, growth, cyclic
+
+    def call(self, inputs: list[KerasTensor]) -> KerasTensor:
+        # Rows last, so that the transforms of all iterations need no transposition.
+        initial, rest = (ops.stop_gradient(ops.transpose(pair, (4, 0, 1, 3, 2))) for pair in inputs[:2])
+        mask = ops.stop_gradient(ops.cast(inputs[2], "float32"))
+        magnitude, cosine, sine = _polar(ops.moveaxis(rest, 0, -1))
+        scale = ops.max(magnitude, axis=(1, 2, 3), keepdims=True)
+        temporal, spatial = self.temporal * scale, self.spatial * scale
+        acceleration = 1 / ops.mean(mask, axis=(1, 2))[:, None, None, None]
+        primal = self.step * acceleration**self.growth
+        dual = 1 / (12 * primal)  # 12 is the largest squared norm of the differences: 4 along each axis
+        n_ky = ops.shape(mask)[-1]
+        acquired = ops.roll(mask, -(n_ky // 2), axis=-1)
+        # Of an image with a resting phase a line tells of its mirror image too, half each where both were acquired.
+        mirrored = ops.roll(ops.flip(acquired, axis=-1), 1, axis=-1)
+        share = primal / (1 + primal) * (acquired * (2 - mirrored))[:, :, None]
+
+        def consistent(image: KerasTensor) -> KerasTensor:
+            missed = (initial[0] - image * cosine, initial[1] - image * sine)
+            real, imaginary = ops.fft(missed)
+            imaginary, real = ops.fft((imaginary * share, real * share))
+            return image + (real * cosine + imaginary * sine) / ops.cast(n_ky, "float32")
+
+        def iterate(_: KerasTensor, state: tuple[KerasTensor, ...]) -> tuple[KerasTensor, ...]:
+            image, *rest = state
+            differences, duals = rest[:3], rest[3:]
+            image = consistent(image - primal * self._adjoint(*duals))
+            new = self._differences(image)
+            t, x, y = (q + dual * (2 * now - was) for q, now, was in zip(duals, new, differences, strict=True))
+            t = ops.clip(t, -temporal, temporal)
+            shorter = spatial / ops.maximum(ops.sqrt(ops.square(x) + ops.square(y)), spatial + 1e-20)
+            return (image, *new, t, x * shorter, y * shorter)
+
+        image = initial[0] * cosine + initial[1] * sine
+        differences = self._differences(image)
+        state = (image, *differences, *(ops.zeros_like(one) for one in differences))
+        image = ops.fori_loop(0, self.iterations, iterate, state)[0]
+        return ops.transpose(ops.stack([image * cosine, image * sine], axis=-1), (0, 1, 3, 2, 4))
+
+    def _differences(self, image: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
+        """Forward differences of (batch, frame, x, y) in time, x and y; none leads beyond an end that has no beyond."""
+        following = ops.roll(image, -1, axis=1)
+        if not self.cyclic:
+            following = ops.concatenate([following[:, :-1], image[:, -1:]], axis=1)
+        x = ops.pad(image[:, :, 1:] - image[:, :, :-1], ((0, 0), (0, 0), (0, 1), (0, 0)))
+        y = ops.pad(image[..., 1:] - image[..., :-1], ((0, 0), (0, 0), (0, 0), (0, 1)))
+        return following - image, x, y
+
+    def _adjoint(self, t: KerasTensor, x: KerasTensor, y: KerasTensor) -> KerasTensor:
+        """Adjoint of `_differences`; the last dual in x and y is always zero, in time too unless `cyclic`."""
+        return ops.roll(t, 1, axis=1) - t + ops.roll(x, 1, axis=2) - x + ops.roll(y, 1, axis=3) - y
+
+    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        return input_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("iterations", "temporal", "spatial", "step", "growth", "cyclic")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+@keras.saving.register_keras_serializable(package="csmri")
 class CineConvolution(keras.layers.Conv3D):
     """3-D convolution over (frame, y, x), zero-padded in y and x and wrapped around in time.
 
