@@ -6,10 +6,13 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import KerasTensor, ops
 
 from csmri.errors import CsmriError
 
+PHASE_WIDTH = 2.0
+"""Standard deviation [pixels] of the Gaussian that the resting phase is smoothed with; real phases are smoother."""
 GAIN = 10.0
 """What moves is a tenth of what rests, or less: multiplied by this it is of the order of one."""
 
@@ -57,10 +60,33 @@ class DataConsistency(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="csmri")
-class TotalVariation(keras.layers.Layer):
-    """Phase-constrained total variation in time and space: [initial, rest, mask] -> image, nothing in it is trained.
+class RestingPhase(keras.layers.Layer):
+    """Phase of what rests: temporal mean (batch, 1, y, x, 2) -> cosine and sine (batch, 1, y, x, 2).
 
-    Of images with the phase of `rest`, so many iterations towards the one of least misfit to the acquired lines plus
+    The mean is smoothed first (`PHASE_WIDTH`): its phase carries noise and aliasing, that of an image is smooth.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "dtype": "float32"})
+
+    def call(self, rest: KerasTensor) -> KerasTensor:
+        reach = int(3 * PHASE_WIDTH)
+        taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / PHASE_WIDTH) ** 2)
+        kernel = ops.convert_to_tensor(taps[:, None, None] * np.eye(2), "float32")
+        smooth = rest[:, 0]
+        for axis in (0, 1):
+            smooth = ops.conv(smooth, ops.expand_dims(kernel, 1 - axis), padding="same")
+        magnitude = ops.sqrt(ops.sum(ops.square(smooth), axis=-1, keepdims=True))
+        present = magnitude > 0
+        unit = smooth / ops.where(present, magnitude, 1.0)
+        return ops.where(present, unit, ops.convert_to_tensor([1.0, 0.0], "float32"))[:, None]
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class TotalVariation(keras.layers.Layer):
+    """Phase-constrained total variation in time and space: [initial, phase, mask] -> image, nothing in it is trained.
+
+    Of images with that phase, so many iterations towards the one of least misfit to the acquired lines plus
     weighted temporal and spatial differences: Chambolle and Pock's algorithm, as in `baselines.tv`, on real numbers.
     No gradient passes.
 
@@ -68,7 +94,7 @@ class TotalVariation(keras.layers.Layer):
     ----------
     iterations : int >= 0
     temporal, spatial : float >= 0
-        Weights of the differences, relative to the maximum of what rests.
+        Weights of the differences, for images with a maximum of the order of one.
     step, growth : float > 0
         The primal step is step R^growth, R the acceleration.
     cyclic : bool
@@ -85,7 +111,7 @@ class TotalVariation(keras.layers.Layer):
         *,
         temporal: float = 4e-3,
         spatial: float = 8e-4,
-        step: float = 0.09,
+        step: float = 0.14,
         growth: float = 1.7,
         cyclic: bool = True,
         **options: Any,
@@ -96,11 +122,9 @@ class TotalVariation(keras.layers.Layer):
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
         # Rows last, so that the transforms of all iterations need no transposition.
-        initial, rest = (ops.stop_gradient(ops.transpose(pair, (4, 0, 1, 3, 2))) for pair in inputs[:2])
+        initial, phase = (ops.stop_gradient(ops.transpose(pair, (4, 0, 1, 3, 2))) for pair in inputs[:2])
+        cosine, sine = phase[0], phase[1]
         mask = ops.stop_gradient(ops.cast(inputs[2], "float32"))
-        magnitude, cosine, sine = _polar(ops.moveaxis(rest, 0, -1))
-        scale = ops.max(magnitude, axis=(1, 2, 3), keepdims=True)
-        temporal, spatial = self.temporal * scale, self.spatial * scale
         acceleration = 1 / ops.mean(mask, axis=(1, 2))[:, None, None, None]
         primal = self.step * acceleration**self.growth
         dual = 1 / (12 * primal)  # 12 is the largest squared norm of the differences: 4 along each axis
@@ -117,13 +141,12 @@ class TotalVariation(keras.layers.Layer):
             return image + (real * cosine + imaginary * sine) / ops.cast(n_ky, "float32")
 
         def iterate(_: KerasTensor, state: tuple[KerasTensor, ...]) -> tuple[KerasTensor, ...]:
-            image, *rest = state
-            differences, duals = rest[:3], rest[3:]
+            image, differences, duals = state[0], state[1:4], state[4:]
             image = consistent(image - primal * self._adjoint(*duals))
             new = self._differences(image)
             t, x, y = (q + dual * (2 * now - was) for q, now, was in zip(duals, new, differences, strict=True))
-            t = ops.clip(t, -temporal, temporal)
-            shorter = spatial / ops.maximum(ops.sqrt(ops.square(x) + ops.square(y)), spatial + 1e-20)
+            t = ops.clip(t, -self.temporal, self.temporal)
+            shorter = self.spatial / ops.maximum(ops.sqrt(ops.square(x) + ops.square(y)), self.spatial + 1e-20)
             return (image, *new, t, x * shorter, y * shorter)
 
         image = initial[0] * cosine + initial[1] * sine
@@ -186,21 +209,22 @@ class CineConvolution(keras.layers.Conv3D):
 
 @keras.saving.register_keras_serializable(package="csmri")
 class Motion(keras.layers.Layer):
-    """What a cascade looks at: [image (batch, frame, y, x, 2), rest (batch, 1, y, x, 2)] -> (batch, frame, y, x, 3).
+    """What a cascade looks at: [image (batch, frame, y, x, 2), rest and phase (batch, 1, y, x, 2)] -> (..., 3).
 
-    Real and imaginary part of what moves, image - rest, in the phase of what rests and times `GAIN`; and the magnitude
-    of what rests. With the phase gone, images of any phase look alike.
+    Real and imaginary part of what moves, image - rest, in that phase and times `GAIN`; and the magnitude of what
+    rests. With the phase gone, images of any phase look alike.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "dtype": "float32"})
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        image, rest = inputs
-        magnitude, cosine, sine = _polar(rest)
+        image, rest, phase = inputs
+        cosine, sine = phase[..., 0], phase[..., 1]
         moving = (image - rest) * GAIN
         real, imaginary = moving[..., 0], moving[..., 1]
         turned = (real * cosine + imaginary * sine, imaginary * cosine - real * sine)
+        magnitude = ops.sqrt(ops.sum(ops.square(rest), axis=-1))
         return ops.stack([*turned, ops.zeros_like(real) + magnitude], axis=-1)
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
@@ -209,7 +233,7 @@ class Motion(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="csmri")
 class AddCorrection(keras.layers.Layer):
-    """Add a cascade's correction to what is in phase with what rests: [image, rest, correction] -> image.
+    """Add a cascade's correction to what has the resting phase: [image, phase, correction] -> image.
 
     What is out of phase is dropped: an image whose phase does not move has nothing there but errors (Haacke et al., J
     Magn Reson 1991, doi 10.1016/0022-2364(91)90253-P), and a correction may give it back where that is wrong. The
@@ -220,8 +244,8 @@ class AddCorrection(keras.layers.Layer):
         super().__init__(**{**options, "dtype": "float32"})
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        image, rest, correction = inputs
-        _, cosine, sine = _polar(rest)
+        image, phase, correction = inputs
+        cosine, sine = phase[..., 0], phase[..., 1]
         correction = _cropped(correction, image) / GAIN
         real = image[..., 0] * cosine + image[..., 1] * sine + correction[..., 0]
         imaginary = correction[..., 1]
@@ -262,12 +286,3 @@ def _continued(inputs: KerasTensor, n: int, *, cyclic: bool) -> KerasTensor:
     else:
         before, after = (ops.repeat(frames(first, 1), n, axis=1) for first in (0, n_frames - 1))
     return ops.concatenate([before, inputs, after], axis=1)
-
-
-def _polar(pair: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
-    """Magnitude, cosine and sine of complex numbers (..., 2); a phase of zero where there is nothing."""
-    real, imaginary = pair[..., 0], pair[..., 1]
-    magnitude = ops.sqrt(ops.square(real) + ops.square(imaginary))
-    present = magnitude > 0
-    divisor = ops.where(present, magnitude, 1.0)
-    return magnitude, ops.where(present, real / divisor, 1.0), imaginary / divisor
