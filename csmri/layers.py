@@ -125,7 +125,7 @@ class TotalVariation(keras.layers.Layer):
         initial, phase = (ops.stop_gradient(ops.transpose(pair, (4, 0, 1, 3, 2))) for pair in inputs[:2])
         cosine, sine = phase[0], phase[1]
         mask = ops.stop_gradient(ops.cast(inputs[2], "float32"))
-        acceleration = 1 / ops.mean(mask, axis=(1, 2))[:, None, None, None]
+        acceleration = 1 / ops.maximum(ops.mean(mask, axis=(1, 2)), 1e-6)[:, None, None, None]
         primal = self.step * acceleration**self.growth
         dual = 1 / (12 * primal)  # 12 is the largest squared norm of the differences: 4 along each axis
         n_ky = ops.shape(mask)[-1]

@@ -7,7 +7,7 @@ are NMSE of the magnitude in the heart box over that of temporal interpolation o
 
     python results/beyond/phase.py STORE NAME=MODEL ...
 
-writes phase.csv and phase.md. `projections` is what the unrolled network does untrained: no learning, only symmetry.
+writes phase.csv and phase.md. `untrained` is the unrolled network before training: phase-constrained total variation.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def phases(images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     return {"none": np.zeros_like(images), "at rest": rest + np.zeros_like(images), "moving": rest + flow}
 
 
-def projections(hybrid: tf.Tensor, mask: np.ndarray) -> np.ndarray:
+def untrained(hybrid: tf.Tensor, mask: np.ndarray) -> np.ndarray:
     """Reconstruct with the untrained unrolled network."""
     initial = ifft_y(interpolate_frames(hybrid, mask))
     improved = UNTRAINED([as_pair(initial)[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]])
@@ -68,7 +68,7 @@ UNTRAINED = build_unrolled(base_channels=2, cascades=3)
 def main(store_path: str, models: list[str]) -> None:
     """Try all methods on all phases."""
     store = open_store(store_path)
-    methods: dict[str, Callable] = {"projections": projections}
+    methods: dict[str, Callable] = {"untrained": untrained}
     methods["spatiotemporal-tv"] = baseline_reconstructor("spatiotemporal-tv", cyclic=True).reconstruct
     for model in models:
         name, _, path = model.partition("=")
