@@ -64,9 +64,9 @@ class Network(_Frozen):
     """Which network, and its size; the paper's is the U-net of one frame, 64 channels and depth 4."""
 
     network: Literal["unet", "unrolled"] = "unet"
-    """The paper's U-net on magnitude images, or cascades over (frame, y, x) with data consistency between them."""
+    """The paper's U-net on magnitude images, or total variation and cascades over (frame, y, x) (`csmri.unrolled`)."""
     base_channels: Annotated[int, Field(ge=1, le=512)] = 64
-    """Channels of the U-net's first level, or of every layer of the unrolled network."""
+    """Channels at full resolution, of either network; the levels below have more."""
     depth: Annotated[int, Field(ge=1, le=7)] = 4
     """Poolings of the U-net; the unrolled network has none of its own to choose."""
     frames: Annotated[int, Field(ge=1, le=63)] = 1
