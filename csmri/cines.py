@@ -9,20 +9,18 @@ import tensorflow as tf
 
 from csmri.config import Config
 from csmri.errors import CsmriError
-from csmri.kspace.fourier import as_pair, fft_y, ifft_y
-from csmri.kspace.interpolation import interpolate_frames
-from csmri.kspace.sampling import make_mask
+from csmri.kspace.fourier import as_pair, fft_y
+from csmri.kspace.initial import initial_images
 from csmri.pipeline import (
     VALIDATION_EPOCH,
     Batches,
-    Draw,
-    augment,
+    augmented,
     check_sizes,
+    drawn_mask,
     random_columns,
     slice_items,
     training_items,
 )
-from csmri.seeds import derive_seed
 from csmri.store import Store
 
 Example = tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -77,25 +75,11 @@ def cine_example(item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -
     truth : (1, frame, y, x, 3)
         Reference magnitude and again the pair, from which loss and metrics compare before with after.
     """
-    parts = epoch, item["subject_key"], item["slice"], item["acceleration_index"], item["pass"]
-    images = item["images"]
-    if config.augment:
-        images = augment(images, derive_seed(config.seed, Draw.AUGMENTATION, *parts))
+    images = augmented(item, epoch, config)
     if config.crop_columns:
         # Columns are independent: kx is fully read.
-        images = random_columns(images, config.crop_columns, derive_seed(config.seed, Draw.CROP, *parts))
-    shape = tf.shape(images)
-    seed = derive_seed(config.seed, Draw.MASK, *parts)
-
-    def drawn(law: Config) -> tf.Tensor:
-        return make_mask(seed, shape[0], shape[1], item["acceleration"], law)
-
-    if config.both_laws:
-        chosen = tf.random.stateless_uniform([], derive_seed(config.seed, Draw.LAW, *parts), alg="philox") < 0.5
-        gaussian, schlemper = (config.model_copy(update={"mask_law": law}) for law in ("gaussian", "schlemper"))
-        mask = tf.cond(chosen, lambda: drawn(gaussian), lambda: drawn(schlemper))
-    else:
-        mask = drawn(config)
-    initial = as_pair(ifft_y(interpolate_frames(fft_y(images), mask, cyclic=config.cyclic)))
+        images = random_columns(images, item, epoch, config)
+    mask = drawn_mask(images, item, epoch, config)
+    initial = as_pair(initial_images(fft_y(images), mask, cyclic=config.cyclic))
     truth = tf.concat([images[..., tf.newaxis], initial], axis=-1)
     return (initial[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]), truth[tf.newaxis]

@@ -104,7 +104,7 @@ class Training(Sampling, Network):
 
     accelerations: Accelerations = (4.0, 8.0)
     both_laws: bool = False
-    """Whether the unrolled network is trained on masks of both laws in turn; it is tested on `mask_law` unless told."""
+    """Whether to train on masks of both laws, drawn at random; the test is on `mask_law` unless told otherwise."""
     augment: bool = True
     """Flip left-right, flip up-down and rotate by 90 degrees, each with probability one half."""
     passes: Annotated[int, Field(ge=1)] = 3
@@ -131,8 +131,6 @@ class Training(Sampling, Network):
     def _unrolled_takes_one_cine(self) -> Self:
         if self.network == "unrolled" and self.batch_size != 1:
             raise ValueError(f'network = "unrolled" takes one cine a step: batch_size must be 1, got {self.batch_size}')
-        if self.both_laws and self.network == "unet":
-            raise ValueError('both_laws is for network = "unrolled"')
         return self
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from csmri import scaling
 from csmri.config import Config, read_config
 from csmri.errors import CsmriError
-from csmri.kspace.fourier import as_pair, fft_y, ifft_y
-from csmri.kspace.interpolation import interpolate_frames
+from csmri.kspace.fourier import as_pair, fft_y
+from csmri.kspace.initial import initial_images
 from csmri.kspace.sampling import undersample
 from csmri.pipeline import padded_matrix
 from csmri.records import CONFIG, RECORD
@@ -81,7 +81,7 @@ def parity(network: keras.Model, path: str | Path, *, config: Config, seed: int 
     if config.network == "unrolled":
         mask = rng.random((3, y)) < 0.5
         hybrid = undersample(fft_y(images), mask)
-        initial = as_pair(ifft_y(interpolate_frames(hybrid, mask, cyclic=config.cyclic)))
+        initial = as_pair(initial_images(hybrid, mask, cyclic=config.cyclic))
         pair = network([initial[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]], training=False)
         expected: NDArray[np.inexact] = np.asarray(pair)[0] @ np.array([1, 1j], np.complex64)
         improved = serve(hybrid=hybrid, mask=tf.constant(mask))["improved"].numpy()

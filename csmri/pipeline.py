@@ -169,25 +169,33 @@ def training_example(
     item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Simulate one undersampled cine: (input, target and input, weight) as in `Batches`, for all its frames."""
-    parts = epoch, item["subject_key"], item["slice"], item["acceleration_index"], item["pass"]
-    images = item["images"]
-    if config.augment:
-        images = augment(images, derive_seed(config.seed, Draw.AUGMENTATION, *parts))
-    shape = tf.shape(images)
-    mask = make_mask(derive_seed(config.seed, Draw.MASK, *parts), shape[0], shape[1], item["acceleration"], config)
+    images = augmented(item, epoch, config)
+    mask = drawn_mask(images, item, epoch, config)
     initial = simulate_initial(images, mask, cyclic=config.cyclic)
     peak = scaling.frame_peak(initial)
     target = scaling.normalise_error(images - initial, peak)
 
     padding = [[0, 0], *_padding(images, config.depth, square=config.augment)]
     if config.crop_columns:
-        cropped = derive_seed(config.seed, Draw.CROP, *parts)
-        initial, target = (random_columns(value, config.crop_columns, cropped) for value in (initial, target))
+        initial, target = (random_columns(images, item, epoch, config) for images in (initial, target))
         padding[2] = [0, -config.crop_columns % 2**config.depth]
     initial, weight = (tf.pad(value, padding) for value in (initial, tf.ones_like(initial)))
     target = tf.pad(target, padding, constant_values=scaling.NO_ERROR)
     inputs = scaling.network_input(initial, peak, frames=config.frames, cyclic=config.cyclic)
     return inputs, tf.stack([target, inputs[..., config.frames // 2]], axis=-1), weight
+
+
+def item_seed(purpose: Draw, item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -> tf.Tensor:
+    """Seed of a draw for one slice item."""
+    parts = epoch, item["subject_key"], item["slice"], item["acceleration_index"], item["pass"]
+    return derive_seed(config.seed, purpose, *parts)
+
+
+def augmented(item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -> tf.Tensor:
+    """Cine (frame, y, x) of an item, augmented if the config says so."""
+    if not config.augment:
+        return item["images"]
+    return augment(item["images"], item_seed(Draw.AUGMENTATION, item, epoch, config))
 
 
 def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
@@ -198,10 +206,26 @@ def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.cond(rotate, lambda: tf.reverse(tf.linalg.matrix_transpose(images), [1]), lambda: images)
 
 
-def random_columns(images: tf.Tensor, n: int, seed: tf.Tensor) -> tf.Tensor:
-    """Cut n neighbouring columns out of (frame, y, x)."""
+def random_columns(images: tf.Tensor, item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -> tf.Tensor:
+    """Cut `crop_columns` neighbouring columns out of (frame, y, x), the same for all images of an item."""
+    n, seed = config.crop_columns, item_seed(Draw.CROP, item, epoch, config)
     first = tf.random.stateless_uniform([], seed, 0, tf.shape(images)[2] - n + 1, tf.int32, alg="philox")
     return images[..., first : first + n]
+
+
+def drawn_mask(images: tf.Tensor, item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -> tf.Tensor:
+    """Mask (frame, ky) for the images of an item, by the config's law or, with `both_laws`, by one of both."""
+    n_frames, n_ky = tf.unstack(tf.shape(images)[:2])
+    seed = item_seed(Draw.MASK, item, epoch, config)
+
+    def drawn(law: Config) -> tf.Tensor:
+        return make_mask(seed, n_frames, n_ky, item["acceleration"], law)
+
+    if not config.both_laws:
+        return drawn(config)
+    chosen = tf.random.stateless_uniform([], item_seed(Draw.LAW, item, epoch, config), alg="philox") < 0.5
+    gaussian, schlemper = (config.model_copy(update={"mask_law": law}) for law in ("gaussian", "schlemper"))
+    return tf.cond(chosen, lambda: drawn(gaussian), lambda: drawn(schlemper))
 
 
 def padded_matrix(matrix: Sequence[int], depth: int, *, square: bool) -> tuple[int, int]:

@@ -18,8 +18,8 @@ from csmri.cine import Cine, KSpace
 from csmri.config import INITIAL, ZERO_FILLED, Config, Sampling, make_config
 from csmri.errors import CsmriError
 from csmri.kspace.consistency import combine, enforce_magnitude
-from csmri.kspace.fourier import fft_y, ifft_x, ifft_y
-from csmri.kspace.interpolation import interpolate_frames
+from csmri.kspace.fourier import fft_y, ifft_x
+from csmri.kspace.initial import initial_images
 from csmri.kspace.sampling import check_acceleration, make_mask, undersample
 from csmri.roi import Box
 from csmri.seeds import derive_seed, subject_key
@@ -112,7 +112,7 @@ def _changed(config: Config, path: str | Path, **changes: Any) -> Config:
 
 def _unet(serve: Callable[..., dict[str, tf.Tensor]], config: Config) -> Reconstruct:
     def reconstruct(hybrid: tf.Tensor, mask: NDArray[np.bool_]) -> Images:
-        initial = combine(ifft_y(interpolate_frames(hybrid, mask, cyclic=config.cyclic)))
+        initial = combine(initial_images(hybrid, mask, cyclic=config.cyclic))
         improved = serve(initial=initial)["improved"]
         if config.measurement_weight:
             images = enforce_magnitude(improved, hybrid, mask, cyclic=config.cyclic, weight=config.measurement_weight)

@@ -24,8 +24,8 @@ import tensorflow as tf
 from csmri import __version__, scaling
 from csmri.config import Config, make_config
 from csmri.errors import CsmriError
-from csmri.kspace.fourier import as_pair, ifft_y
-from csmri.kspace.interpolation import interpolate_frames
+from csmri.kspace.fourier import as_pair
+from csmri.kspace.initial import initial_images
 from csmri.unet import build_unet
 from csmri.unrolled import build_unrolled
 
@@ -112,8 +112,8 @@ def _unet(network: keras.Model, config: Config) -> Serve:
 
 def _unrolled(network: keras.Model, config: Config) -> Serve:
     def improve(hybrid: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        initial = ifft_y(interpolate_frames(hybrid, mask, cyclic=config.cyclic))
-        improved = network([as_pair(initial)[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]], training=False)[0]
+        initial = as_pair(initial_images(hybrid, mask, cyclic=config.cyclic))
+        improved = network([initial[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]], training=False)[0]
         return {"improved": tf.complex(improved[..., 0], improved[..., 1])}
 
     hybrid = tf.TensorSpec((None, None, None), tf.complex64, name="hybrid")
@@ -205,7 +205,7 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
             raise CsmriError(f"{path}: has no variable {variable.path}; it is a network of other layers (depth?)")
         found, wanted = tuple(saved[variable.path].shape), tuple(variable.shape)
         if found != wanted:
-            # Kernels are (y, x, input channel, output channel); only the first one's input is the window of frames.
+            # Kernels end in (input channel, output channel); the U-net's first has the window of frames as input.
             differs = "frames" if variable is network.weights[0] and found[-2] != wanted[-2] else "base_channels"
             raise CsmriError(
                 f"{path}: variable {variable.path} has shape {found}, the network needs {wanted}; "

@@ -225,6 +225,18 @@ def test_masks_are_fresh_and_at_the_requested_accelerations(mixed_store, monkeyp
         assert set(mask.sum(axis=1)) == {round(mask.shape[1] / acceleration)}
 
 
+def test_each_image_is_undersampled_by_one_of_both_laws(store):
+    config = CONFIG.model_copy(update={"augment": False, "both_laws": True, "passes": 10})
+    fields = [{}, {"both_laws": False}, {"both_laws": False, "mask_law": "schlemper"}]
+    found = Counter()
+    for item in pipeline.slice_items(store, store.of_split("train")[:1], config).take(20):
+        both, gaussian, schlemper = (
+            training_example(item, tf.constant(0, tf.int64), config.model_copy(update=changed))[0] for changed in fields
+        )
+        found[np.allclose(both, gaussian, atol=1e-5), np.allclose(both, schlemper, atol=1e-5)] += 1
+    assert set(found) == {(True, False), (False, True)}
+
+
 def test_augmentation_is_flips_and_a_rotation_of_the_whole_cine():
     images = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
     expected = {}

@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from csmri.baselines.problem import Callback, Result, checked
 from csmri.kspace.fourier import ifft_y
-from csmri.kspace.interpolation import interpolate_frames, nearest_acquired
+from csmri.kspace.initial import initial_images
+from csmri.kspace.interpolation import nearest_acquired
 
 
 @dataclass(frozen=True)
@@ -91,4 +92,4 @@ def temporal_interpolation(
         Whether the last frame neighbours the first.
     """
     hybrid, mask = checked(hybrid, mask)
-    return Result(ifft_y(interpolate_frames(hybrid, mask, cyclic=cyclic)).numpy())
+    return Result(initial_images(hybrid, mask, cyclic=cyclic).numpy())

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from csmri.errors import CsmriError
 from csmri.kspace.consistency import combine
 from csmri.kspace.fourier import ifft_y
-from csmri.kspace.interpolation import interpolate_frames
+from csmri.kspace.initial import initial_images
 from csmri.kspace.sampling import acceleration_factor, undersample
 
 SCALE_QUANTILE = 0.999
@@ -182,7 +182,7 @@ def checked(hybrid: tf.Tensor, mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def make_problem(hybrid: tf.Tensor, mask: tf.Tensor, *, cyclic: bool) -> Problem:
     """Prepare the data (frame, ky, x) of one coil, zero where the mask (frame, ky) did not acquire."""
-    initial = ifft_y(interpolate_frames(hybrid, mask, cyclic=cyclic))
+    initial = initial_images(hybrid, mask, cyclic=cyclic)
     scale = robust_scale(initial)
     divisor = tf.cast(scale or 1.0, tf.complex64)
     zero_filled = tf.linalg.matrix_transpose(ifft_y(hybrid))

@@ -45,8 +45,8 @@ class TemporalTv(Settings):
     """
 
     strength: float = 4e-3
-    step: float = 0.09
-    growth: float = 1.7
+    step: float = 0.092
+    growth: float = 1.9
     max_iterations: int = 40
     tolerance: float = 1e-5
 
@@ -63,6 +63,8 @@ class SpatiotemporalTv(TemporalTv):
         Weight of the spatial differences relative to that of the temporal ones.
     """
 
+    step: float = 0.088
+    growth: float = 2.0
     spatial_share: float = 0.2
     max_iterations: int = 60
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from csmri.errors import CsmriError
 from csmri.kspace.fourier import fft_y, ifft_y
-from csmri.kspace.interpolation import interpolate_frames
+from csmri.kspace.initial import initial_images
 
 
 def hard(hybrid: tf.Tensor, measured: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -88,7 +88,7 @@ def enforce_magnitude(
     tf.Tensor, complex64
         Images with the axes of `measured`; `combine` makes one magnitude of them.
     """
-    initial = ifft_y(interpolate_frames(measured, mask, cyclic=cyclic))
+    initial = initial_images(measured, mask, cyclic=cyclic)
     return enforce(tf.cast(magnitude, tf.complex64) * _direction(initial), measured, mask, weight=weight)
 
 
