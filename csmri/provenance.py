@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,6 +20,30 @@ def versions() -> dict[str, str]:
     # TensorFlow tells its own: it is one module under many package names.
     libraries = {name: version(name) for name in ("keras", "numpy", "scipy")}
     return {"csmri": __version__, "python": platform.python_version(), "tensorflow": tf.__version__, **libraries}
+
+
+def processor() -> dict[str, Any]:
+    """Name, cores and vector instructions of the processor that numbers in seconds depend on.
+
+    `vectors` is empty where the system does not tell them.
+    """
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        told = ""
+    name = re.search(r"model name\s*:\s*(.*)", told)
+    vectors = set(re.findall(r"\b(?:avx|amx)\w*", told))
+    return {
+        "name": name[1] if name else platform.processor(),
+        "cores": os.cpu_count(),
+        "vectors": " ".join(sorted(vectors)),
+    }
+
+
+def computes_bfloat16_in_software() -> bool:
+    """Whether bfloat16 is slower than float32 here: on x86 without AVX-512, and without a GPU."""
+    vectors = processor()["vectors"]
+    return bool(vectors) and "avx512f" not in vectors and not tf.config.list_physical_devices("GPU")
 
 
 def git_revision() -> str | None:

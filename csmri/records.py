@@ -130,6 +130,8 @@ class Results:
     timings: Sequence[Timing] = ()
     parameters: Mapping[str, int] = field(default_factory=dict)
     """Trained numbers of every method, where an evaluation tells them."""
+    processor: str = ""
+    """That the times were taken on, where an evaluation tells it."""
 
     @cached_property
     def examples(self) -> Sequence[Example]:
@@ -150,6 +152,15 @@ def keep_run(run: Path, results: Path, training: str, seed: int) -> None:
         shutil.copyfile(run / name, destination / name)
 
 
+def _told_of(processor: Mapping[str, Any]) -> str:
+    """Name, cores and widest vectors of a processor, as `provenance.processor` tells them."""
+    if not processor:
+        return ""
+    vectors = str(processor["vectors"]).split()
+    widest = next((name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in vectors), "")
+    return f"{processor['cores']} cores of {processor['name']}" + f" with {widest}" * bool(widest)
+
+
 def read_results(path: str | Path) -> Results:
     """Read a results folder; what is missing in it is empty.
 
@@ -166,13 +177,15 @@ def read_results(path: str | Path) -> Results:
         seed = log.parent.parent.name.removeprefix("seed_")
         if seed.isdecimal():
             logs[log.parent.name, int(seed)] = read_log(log)
+    evaluation = read_json(path / EVALUATION)
     results = Results(
         path,
         read_study(path / STUDY) if (path / STUDY).exists() else None,
         dict(sorted(logs.items(), key=lambda item: _training_order(*item[0]))),
         read_records(path / RECORDS) if (path / RECORDS).exists() else (),
         read_timings(path / TIMINGS) if (path / TIMINGS).exists() else (),
-        read_json(path / EVALUATION).get("parameters", {}),
+        evaluation.get("parameters", {}),
+        _told_of(evaluation.get("processor", {})),
     )
     if not (results.logs or results.records or results.study):
         raise CsmriError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from csmri.config import BLENDED, Config, read_config, write_config
 from csmri.errors import CsmriError
 from csmri.losses import CineError, ImageMean, TargetError
 from csmri.pipeline import Batches, training_batches, validation_batches
-from csmri.provenance import git_revision, versions
+from csmri.provenance import computes_bfloat16_in_software, git_revision, processor, versions
 from csmri.records import CONFIG, LOG, RECORD
 from csmri.store import Store
 from csmri.ways import folded, paced, prepare, trained_parameters
@@ -87,6 +86,9 @@ def train(
         report(f"{run}: finished already, nothing to do")
         return final
 
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    if config.precision == "mixed_bfloat16" and on_tensorflow and computes_bfloat16_in_software():
+        report(f'{run}: precision = "mixed_bfloat16" is slow on this processor, which has no AVX-512; "float32" is not')
     _write_record(run, config, store, init, blend, network, batches)
     n_parameters, n_trained = folded(network).count_params(), trained_parameters(network)
     some = f" ({n_trained:,} of them trained)" if config.transfer != "all" else ""
@@ -251,7 +253,7 @@ def _write_record(
         "git_revision": git_revision(),
         "versions": versions(),
         "keras_backend": keras.backend.backend(),
-        "processors": os.cpu_count(),
+        "processor": processor(),
     }
     (run / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,11 @@ def test_rows_by_hand(results):
     assert len(heart.rows) == len(image.rows) == 3
     assert "Means over 2 test subjects" in heart.notes[0]
     assert "25 frames of 144 × 120 to 30 frames of 160 × 120" in heart.notes[1]
+
+
+def test_processor_is_named_where_it_is_known(results):
+    assert "on the machine of the evaluation;" in methods_tables(results)[0].notes[1]
+    assert "on 2 cores of Some;" in methods_tables(replace(results, processor="2 cores of Some"))[0].notes[1]
 
 
 def test_median_is_over_cines(results):

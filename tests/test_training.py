@@ -168,7 +168,7 @@ def test_record_tells_data_seed_and_versions(run, config, store):
     assert record["versions"]["csmri"] == __version__
     assert record["versions"]["tensorflow"] == tf.__version__
     assert record["keras_backend"] == "tensorflow"
-    assert {"started", "git_revision", "processors"} <= record.keys()
+    assert {"started", "git_revision", "processor"} <= record.keys()
 
 
 def test_tensorboard_gets_the_curves(run):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -174,7 +173,7 @@ def _description(baselines: Sequence[Reconstructor], networks: Sequence[Reconstr
     """What is known of every method, and of the machine that their times are of."""
     from csmri.baselines import find_method
     from csmri.config import INITIAL, ZERO_FILLED
-    from csmri.provenance import git_revision, versions
+    from csmri.provenance import git_revision, processor, versions
     from csmri.weights import PRETRAINED, SHIPPED, saved_model_sha256
 
     models = {}
@@ -194,7 +193,7 @@ def _description(baselines: Sequence[Reconstructor], networks: Sequence[Reconstr
     return {
         "git_revision": git_revision(),
         "versions": versions(),
-        "processors": os.cpu_count(),
+        "processor": processor(),
         "models": models,
         "baselines": {method.name: asdict(find_method(method.name).settings) for method in baselines},
         "parameters": parameters,

@@ -15,7 +15,7 @@ import keras
 from csmri.config import PRETRAIN, ZERO_FILLED, Comparison, write_config
 from csmri.errors import CsmriError
 from csmri.evaluation import evaluate
-from csmri.provenance import git_revision, versions
+from csmri.provenance import git_revision, processor, versions
 from csmri.reconstruction import Images, load_reconstructor
 from csmri.records import RECORDS, Record, keep_run, read_records, write_records
 from csmri.store import Entry, Store, open_store
@@ -176,7 +176,7 @@ class PlanRun(ABC):
                 "git_revision": git_revision(),
                 "versions": versions(),
                 "keras_backend": keras.backend.backend(),
-                "processors": os.cpu_count(),
+                "processor": processor(),
             }
             (self.results / PROVENANCE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         write_config(self.study, self.results / self.file)

@@ -28,7 +28,7 @@ def methods_tables(results: Results) -> list[Table]:
         f"Means over {n_subjects} test subject{'s' * (n_subjects > 1)}, each first averaged over slices, frames and "
         "seeds; best in bold. NMSE × 10⁻³, in brackets relative to that of the initial reconstruction; PSNR in dB. "
         f"{RANGE}",
-        _about_seconds(results.timings),
+        _about_seconds(results.timings, results.processor),
     ]
     tables = []
     for suffix, region in REGIONS.items():
@@ -67,11 +67,11 @@ def _column(results: Results, quality: str, suffix: str, acceleration: float, me
     return column
 
 
-def _about_seconds(timings: Iterable[Timing]) -> str:
+def _about_seconds(timings: Iterable[Timing], processor: str) -> str:
     sizes = sorted({(t.n_frames, t.n_y, t.n_x) for t in timings})
     least, most = ("{} frames of {} × {}".format(*size) for size in (sizes[0], sizes[-1]))
     span = least if least == most else f"{least} to {most}"
     return (
-        f"Seconds are the median wall time of the reconstruction alone, of the cine of one slice ({span}), on the "
-        "machine of the evaluation; classical methods have no trained parameters."
+        f"Seconds are the median wall time of the reconstruction alone, of the cine of one slice ({span}), "
+        f"on {processor or 'the machine of the evaluation'}; classical methods have no trained parameters."
     )
