@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from csmri.config import PRETRAIN, STANDALONE, TRANSFER, Study, read_study
+from csmri.config import PRETRAIN, STANDALONE, TRANSFER
 from csmri.errors import CsmriError
 from csmri.roi import Box
+from csmri.studies import Study, read_study
 
 RECORDS, TIMINGS, EVALUATION = "records.csv", "seconds.csv", "evaluation.json"
 EXAMPLES, RUNS, STUDY = "examples.npz", "runs", "study.toml"

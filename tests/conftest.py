@@ -82,8 +82,9 @@ def study_results(cines, tmp_path) -> Path:
     import numpy as np
     from scipy.ndimage import gaussian_filter1d
 
-    from csmri.config import PRETRAIN, STANDALONE, Study, write_config
+    from csmri.config import PRETRAIN, STANDALONE, write_config
     from csmri.records import UNTRAINED, Example, Record, run_folder, write_examples, write_records
+    from csmri.studies import Study
 
     folder = tmp_path / "study_results"
     folder.mkdir()

@@ -29,6 +29,7 @@ LAYERS = {
     "unet": 0,
     "kspace": 1,
     "roi": 1,
+    "studies": 1,
     "area": 1,
     "records": 2,
     "formats": 1,

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from csmri.config import Config, Sampling, make_config, read_config, read_study, read_transfer_study, write_config
+from csmri.config import Config, Sampling, make_config, read_config, write_config
 from csmri.errors import CsmriError
 from csmri.store import read_split
+from csmri.studies import read_study, read_transfer_study
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.toml"))
 

@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 
-from csmri.config import Study, read_study, write_config
+from csmri.config import write_config
 from csmri.errors import CsmriError
 from csmri.records import read_log, read_records, read_results
 from csmri.store import StoreWriter, open_store
+from csmri.studies import Study, read_study
 from csmri.study import StudyRun
 from csmri.study.plan import Pace
 

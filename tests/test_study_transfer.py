@@ -8,11 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from csmri.cli import main
-from csmri.config import PRETRAIN, TransferStudy, read_transfer_study, split_way, way_name, write_config
+from csmri.config import PRETRAIN, write_config
 from csmri.errors import CsmriError
 from csmri.phantom import make_subject
 from csmri.records import read_records, read_results
 from csmri.store import StoreWriter, open_store
+from csmri.studies import TransferStudy, read_transfer_study, split_way, way_name
 from csmri.study import TransferRun
 from csmri.tables import read_sweep
 from csmri.training import read_record

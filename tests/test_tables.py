@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from csmri.config import Study
 from csmri.errors import CsmriError
 from csmri.records import QUALITIES, UNTRAINED, Record, read_results
+from csmri.studies import Study
 from csmri.tables import (
     Table,
     compare,

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from csmri.cli import main
-from csmri.config import TransferStudy, write_config
+from csmri.config import write_config
 from csmri.records import UNTRAINED, Record, run_folder, write_records
+from csmri.studies import TransferStudy
 from csmri.tables import ratios, read_sweep, transfer_tables
 
 STUDY = TransferStudy(

@@ -188,9 +188,9 @@ def write_methods(results: Results) -> Sequence[Path]:
 
 def _draw_sweep(folder: Path) -> None:
     """Draw figure and learning curves of a study of ways to transfer, and write and print its tables."""
-    from csmri.config import read_transfer_study
     from csmri.figures import render_transfer, render_transfer_curves
     from csmri.records import TRANSFER_STUDY
+    from csmri.studies import read_transfer_study
     from csmri.tables import read_sweep, transfer_tables, write_tables
 
     sweep, caption = read_sweep(folder), read_transfer_study(folder / TRANSFER_STUDY).caption

@@ -9,7 +9,7 @@ import click
 from csmri.cli.figures import figures
 from csmri.cli.quiet import import_tensorflow
 from csmri.cli.report import report
-from csmri.config import read_study
+from csmri.studies import read_study
 
 
 @click.command()

@@ -8,7 +8,7 @@ import click
 
 from csmri.cli.figures import figures
 from csmri.cli.quiet import import_tensorflow
-from csmri.config import read_transfer_study
+from csmri.studies import read_transfer_study
 
 
 @click.command()

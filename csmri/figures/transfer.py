@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.ticker import MaxNLocator
 
-from csmri.config import PRETRAIN, STANDALONE, split_way, way_name
+from csmri.config import PRETRAIN, STANDALONE
 from csmri.figures.curves import COLOURS, LINES, draw_level, draw_training, finish_curves, mark_goal
 from csmri.figures.pictures import BLACK, GREY, WIDTH, caption_size, new_figure
+from csmri.studies import split_way, way_name
 from csmri.tables import Ratios, Sweep, ratios
 from csmri.tables.methods import WAY_LABELS, method_label
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from csmri import __version__
-from csmri.config import STANDALONE, Config, Study
+from csmri.config import STANDALONE, Config
 from csmri.errors import CsmriError
 from csmri.formats.files import replacing
 from csmri.records import Example, Results
@@ -21,6 +21,7 @@ from csmri.report.fragments import details, embedded_json
 from csmri.report.naming import colours, short, title
 from csmri.report.sprites import player_data
 from csmri.report.stage import missing_html, player_html
+from csmri.studies import Study
 from csmri.tables.methods import is_transfer
 from csmri.tables.savings import savings
 

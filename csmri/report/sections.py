@@ -6,11 +6,12 @@ import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from csmri.config import INITIAL, PRETRAIN, ZERO_FILLED, Config, Study, read_config
+from csmri.config import INITIAL, PRETRAIN, ZERO_FILLED, Config, read_config
 from csmri.records import CONFIG, EVALUATION, RECORD, Record, Results, mean_over_subjects, read_json, run_folder
 from csmri.report.findings import QUALITY, Comparison, Curve, column, finite, percent, thousandths, times
 from csmri.report.fragments import definitions, details, nested, table
 from csmri.report.naming import colours, ordered, short, title
+from csmri.studies import Study
 from csmri.tables.methods import pretraining_epochs
 from csmri.tables.savings import Saving
 

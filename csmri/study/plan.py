@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from csmri.config import PRETRAIN, Config, Study, transfer_name
+from csmri.config import PRETRAIN, Config
 from csmri.reconstruction import frame_quality
 from csmri.records import LOG, RECORDS, read_log
 from csmri.store import Store
+from csmri.studies import Study, transfer_name
 from csmri.training import FINAL, MODELS, compiled_network, make_batches
 
 EVALUATE = "evaluate"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from csmri.config import PRETRAIN, ZERO_FILLED, Study, read_study
+from csmri.config import PRETRAIN, ZERO_FILLED
 from csmri.errors import CsmriError
 from csmri.evaluation import spread_slices
 from csmri.phantom import make_subject
 from csmri.reconstruction import Images
 from csmri.records import EXAMPLES, RECORDS, STUDY, Example, write_examples
 from csmri.store import Entry, Store, StoreWriter, open_store
+from csmri.studies import Study, read_study
 from csmri.study.plan import EVALUATE, Stage, make_plan
 from csmri.study.runner import PlanRun, open_named, write_whole
 from csmri.training import FINAL, MODELS

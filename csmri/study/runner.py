@@ -12,13 +12,14 @@ from typing import Any
 
 import keras
 
-from csmri.config import PRETRAIN, ZERO_FILLED, Comparison, write_config
+from csmri.config import PRETRAIN, ZERO_FILLED, write_config
 from csmri.errors import CsmriError
 from csmri.evaluation import evaluate
 from csmri.provenance import git_revision, processor, versions
 from csmri.reconstruction import Images, load_reconstructor
 from csmri.records import RECORDS, Record, keep_run, read_records, write_records
 from csmri.store import Entry, Store, open_store
+from csmri.studies import Comparison
 from csmri.study.plan import Stage, duration, measure_pace, plan_text
 from csmri.training import train
 

@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from csmri.config import PRETRAIN, STANDALONE, Network, TransferStudy, read_transfer_study, split_way
+from csmri.config import PRETRAIN, STANDALONE, Network
 from csmri.errors import CsmriError
 from csmri.records import RECORDS, SOURCE_RECORDS, TRANSFER_STUDY
 from csmri.store import Entry, Store
+from csmri.studies import TransferStudy, read_transfer_study, split_way
 from csmri.study.plan import Stage
 from csmri.study.runner import PlanRun, open_named, write_whole
 from csmri.training import FINAL, MODELS, make_batches

@@ -6,8 +6,9 @@ import csv
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from csmri.config import PRETRAIN, STANDALONE, Config, Study
+from csmri.config import PRETRAIN, STANDALONE, Config
 from csmri.errors import CsmriError
+from csmri.studies import Study
 from csmri.tables.text import MISSING, Table
 
 TUNING = "tuning.csv"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from csmri.config import INITIAL, PRETRAIN, STANDALONE, TRANSFER, ZERO_FILLED, split_way
+from csmri.config import INITIAL, PRETRAIN, STANDALONE, TRANSFER, ZERO_FILLED
 from csmri.errors import CsmriError
+from csmri.studies import split_way
 
 GROUND_TRUTH = "ground truth"
 """What the reference is called beside the methods."""

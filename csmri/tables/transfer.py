@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from csmri.config import INITIAL, STANDALONE, split_way, way_name
+from csmri.config import INITIAL, STANDALONE
 from csmri.records import (
     SOURCE_RECORDS,
     UNTRAINED,
@@ -18,6 +18,7 @@ from csmri.records import (
     read_records,
     read_results,
 )
+from csmri.studies import split_way, way_name
 from csmri.tables.methods import method_label
 from csmri.tables.quality import quality_tables
 from csmri.tables.savings import Saving, run_record, savings, savings_table

@@ -25,8 +25,8 @@ from scipy.ndimage import gaussian_filter
 from csmri import metrics
 from csmri.baselines import INITIAL
 from csmri.config import EVALUATION_ACCELERATIONS, Sampling
-from csmri.kspace.fourier import as_pair, fft_y, ifft_y
-from csmri.kspace.interpolation import interpolate_frames
+from csmri.kspace.fourier import as_pair, fft_y
+from csmri.kspace.initial import initial_images
 from csmri.provenance import versions
 from csmri.reconstruction import baseline_reconstructor, load_reconstructor, simulation_mask
 from csmri.seeds import subject_key
@@ -57,12 +57,12 @@ def phases(images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 
 def untrained(hybrid: tf.Tensor, mask: np.ndarray) -> np.ndarray:
     """Reconstruct with the untrained unrolled network."""
-    initial = ifft_y(interpolate_frames(hybrid, mask))
-    improved = UNTRAINED([as_pair(initial)[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]])
+    initial = as_pair(initial_images(hybrid, mask))
+    improved = UNTRAINED([initial[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]])
     return np.linalg.norm(improved[0], axis=-1)
 
 
-UNTRAINED = build_unrolled(base_channels=2, cascades=3)
+UNTRAINED = build_unrolled(base_channels=2, cascades=4)
 
 
 def main(store_path: str, models: list[str]) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from csmri.config import Sampling, Study, write_config
+from csmri.config import Sampling, write_config
 from csmri.phantom import make_subject
 from csmri.reconstruction import frame_quality, simulate_slices
 from csmri.records import Example, Record, read_results, run_folder, write_examples, write_records
 from csmri.report import render_report
 from csmri.roi import heart_box
+from csmri.studies import Study
 
 METHODS = ("initial", "standalone", "transfer_10", "transfer_20", "transfer_50")
 QUALITY = {"initial": 1.0, "standalone": 0.86, "transfer_10": 0.85, "transfer_20": 0.84, "transfer_50": 0.83}

@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner
 
 from csmri.cli.report import report
-from csmri.config import Study
 from csmri.errors import CsmriError
 from csmri.metrics import nmse
 from csmri.records import Results, read_results
@@ -24,6 +23,7 @@ from csmri.report.findings import Comparison, compare, learning_curves, percent,
 from csmri.report.fragments import embedded_json, without_folders
 from csmri.report.naming import last_transfer, ordered, short
 from csmri.report.sprites import CEILING, Sprite, decode, encode_error, encode_reference, player_data
+from csmri.studies import Study
 from csmri.tables.savings import Race, Saving
 
 EVIL = '</script><b>O\'Brien & "co"</b><!--'
