@@ -10,7 +10,8 @@ padded by their edge) with the central 48 x 48 as heart box; Sunnybrook is tuned
 
 tune and check write results/beyond/baselines_tuning.csv after every cine, and go on where they were stopped: what was
 measured with today's settings is kept. fit prints the laws of a finished tune again; report writes
-results/beyond/baselines_check.md from the rows of the check and keeps what is written there under "Reading".
+results/beyond/baselines_check.md from the rows of the check and from the evaluations of the test subjects that lie in
+results/beyond, and keeps what is written there under "Reading".
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from csmri.config import EVALUATION_ACCELERATIONS, Sampling
 from csmri.formats import read_cine
 from csmri.kspace.fourier import fft_y
 from csmri.kspace.sampling import make_mask
+from csmri.records import read_records
 from csmri.roi import Box, heart_box
 from csmri.seeds import derive_seed, subject_key
 
@@ -85,6 +87,11 @@ PEERS = {
     ("sunnybrook", "schlemper", "4"): (4.68 / 4.32, 0.85, 0.82, 0.77, 0.79, 0.84),
     ("sunnybrook", "schlemper", "8"): (10.6 / 10.6, 0.89, 0.89, 0.81, 0.86, 0.95),
 }
+EVALUATED = {
+    ("acdc", "gaussian"): "acdc_gaussian",
+    ("acdc", "schlemper"): "acdc_schlemper",
+    ("sunnybrook", "gaussian"): "sunnybrook",
+}
 TOLERANCE = 0.03
 """A mean ratio that exceeds the peers' by more is a miss."""
 
@@ -104,7 +111,8 @@ def main(stage: str, methods: list[str]) -> None:
     rows = list(csv.DictReader(OUT.open(encoding="utf-8"))) if OUT.exists() else []
     if stage == "report":
         earlier = REPORT.read_text(encoding="utf-8") if REPORT.exists() else ""
-        REPORT.write_text(report([row for row in rows if row["stage"] == "check"], earlier), encoding="utf-8")
+        checked = [row for row in rows if row["stage"] == "check"]
+        REPORT.write_text(report(checked, list(rows_of_test_subjects()), earlier), encoding="utf-8")
         return
     if stage != "fit":
         trials = [(method, *trial) for method in methods for trial in settings_to_try(stage, method)]
@@ -235,14 +243,26 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def report(rows: list[dict], earlier: str) -> str:
+def rows_of_test_subjects() -> Iterator[dict[str, str]]:
+    """Rows as of a check from the records of the test subjects: a cine's ratio of mean errors over its frames."""
+    for (data_set, law), folder in EVALUATED.items():
+        path = OUT.parent / folder / "records.csv"
+        if not path.exists():
+            continue
+        frames: dict[tuple, list[float]] = {}
+        for record in read_records(path):
+            key = record.subject, record.slice, f"{record.acceleration:g}", record.method
+            frames.setdefault(key, []).append(record.nmse_heart)
+        for (*cine, acceleration, method), values in frames.items():
+            if method in CHECKED:
+                linear = np.mean(frames[*cine, acceleration, INITIAL])
+                known = {"method": method, "set": data_set, "mask": law, "R": acceleration}
+                yield {**known, "case": "/".join(map(str, cine)), "ratio": str(np.mean(values) / linear)}
+
+
+def report(rows: list[dict], evaluated: list[dict], earlier: str) -> str:
     """Write the check beside the peers' ratios, followed by the reading of an earlier report."""
     ours = compare(rows)
-    misses = [
-        f"{method} on {data_set}, {law}, R = {acceleration} ({ratio:.3f}, peers {peer:.2f})"
-        for (method, data_set, law, acceleration), (ratio, peer) in ours.items()
-        if is_miss(ratio, peer)
-    ]
     cases = list(dict.fromkeys(row["case"] for row in rows))
     made_with = ", ".join(f"{name} {number}" for name, number in provenance.versions().items())
     return f"""# The baselines on subjects that nothing was tuned on
@@ -256,7 +276,7 @@ Run so far on {len(cases)} of {len(ACDC["check"]) + 2 * len(SUNNYBROOK["check"])
 
 {ratio_table(ours)}
 
-{len(misses)} of {sum(peer is not None for _, peer in ours.values())} are missed: {"; ".join(misses) or "none"}.
+{misses(ours)}
 
 {method_table(rows)}
 
@@ -265,6 +285,15 @@ Seeds of the masks: `derive_seed(0, subject_key(case), 1000 R)`. Made by
 `python results/beyond/tune_baselines.py check`, then `report`; {made_with}; settings:
 
 {chr(10).join(f"- `{settings}`" for settings in dict.fromkeys(row["settings"] for row in rows))}
+
+## The test subjects of the table
+
+The same for every slice of the subjects that `run.sh` evaluates, with their own heart boxes:
+{len({(row["set"], row["case"]) for row in evaluated})} cines.
+
+{ratio_table(compare(evaluated))}
+
+{misses(compare(evaluated))}
 
 {READING}{earlier.partition(READING)[2]}"""
 
@@ -280,6 +309,17 @@ def compare(rows: list[dict]) -> dict[tuple[str, str, str, str], tuple[float, fl
         for method, peer in zip(CHECKED, peers, strict=True)
         if (method, *key) in ratios
     }
+
+
+def misses(ours: dict[tuple[str, str, str, str], tuple[float, float | None]]) -> str:
+    """Tell how many ratios are worse than the peers', and which."""
+    found = [
+        f"{method} on {data_set}, {law}, R = {acceleration} ({ratio:.3f}, peers {peer:.2f})"
+        for (method, data_set, law, acceleration), (ratio, peer) in ours.items()
+        if is_miss(ratio, peer)
+    ]
+    n_measured = sum(peer is not None for _, peer in ours.values())
+    return f"{len(found)} of {n_measured} are missed: {'; '.join(found) or 'none'}."
 
 
 def is_miss(ratio: float, peer: float | None) -> bool:

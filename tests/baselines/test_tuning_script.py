@@ -55,12 +55,20 @@ def test_fit_finds_the_law_that_is_best_everywhere(script):
 
 
 def test_report_names_the_misses_and_keeps_the_reading(script):
-    text = script.report(check_rows(script), "# Old\n\n## Reading\n\nWritten by hand.\n")
+    text = script.report(check_rows(script), [], "# Old\n\n## Reading\n\nWritten by hand.\n")
     assert "0 of 92 are missed: none." in text and "0.95 / 0.95 (+0.00)" in text and "Old" not in text
     assert text.endswith("## Reading\n\nWritten by hand.\n")
-    text = script.report(check_rows(script, worse=0.04), "")
+    text = script.report(check_rows(script, worse=0.04), [], "")
     assert "92 of 92 are missed" in text and "**0.99 / 0.95 (+0.04)**" in text
     assert "temporal-tv on acdc, gaussian, R = 8 (0.990, peers 0.95)" in text
+
+
+def test_report_has_the_test_subjects(script):
+    """Of the records that are committed: temporal TV beats interpolation on every set that it was evaluated on."""
+    rows = list(script.rows_of_test_subjects())
+    assert {row["method"] for row in rows} == set(script.CHECKED)
+    found = {key: ratio for key, (ratio, _) in script.compare(rows).items() if key[0] == "temporal-tv"}
+    assert found and all(0.5 < ratio < 1 for ratio in found.values())
 
 
 def test_rows_are_known_again_by_their_settings(script):
