@@ -22,11 +22,9 @@ csmri train $configs/pretrain.toml --store work/beyond_store --out $work/pretrai
 csmri transfer $configs/transfer.toml --out $here/transfer --work $work/transfer
 csmri train $configs/sunnybrook.toml --store work/sunnybrook_store --out $work/sunnybrook --init $work/pretrain/models/final
 csmri train $configs/sunnybrook.toml --store work/sunnybrook_store --out $work/sunnybrook_standalone
-for unet in unet1 unet5; do
-    csmri train $configs/${unet}_pretrain.toml --store work/beyond_store --out $work/${unet}_pretrain
-    csmri train $configs/${unet}_target.toml --store work/beyond_store --out $work/$unet \
-        --init $work/${unet}_pretrain/models/final
-done
+csmri train $configs/unet1.toml --store work/beyond_store --out $work/unet1 --init pretrained
+csmri train $configs/unet5_pretrain.toml --store work/beyond_store --out $work/unet5_pretrain
+csmri train $configs/unet5.toml --store work/beyond_store --out $work/unet5 --init $work/unet5_pretrain/models/final
 
 # All methods on the test subjects, same masks for all.
 trained=$work/transfer/seed_0
