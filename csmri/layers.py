@@ -196,7 +196,7 @@ class CineConvolution(keras.layers.Conv3D):
         frames, y, x = (size // 2 for size in self.kernel_size)
         if frames:
             inputs = _continued(inputs, frames, cyclic=self.cyclic)
-        return super().call(ops.pad(inputs, ((0, 0), (0, 0), (y, y), (x, x), (0, 0))))
+        return super().call(_enclosed(_enclosed(inputs, y, axis=2), x, axis=3))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, *sizes, _ = input_shape
@@ -286,3 +286,16 @@ def _continued(inputs: KerasTensor, n: int, *, cyclic: bool) -> KerasTensor:
     else:
         before, after = (ops.repeat(frames(first, 1), n, axis=1) for first in (0, n_frames - 1))
     return ops.concatenate([before, inputs, after], axis=1)
+
+
+def _enclosed(inputs: KerasTensor, n: int, *, axis: int) -> KerasTensor:
+    """Put n rows or columns of zeros on either side.
+
+    Not `ops.pad`: TensorFlow cannot fuse that with the convolution in a training step, and says so for every network.
+    """
+    if not n:
+        return inputs
+    sizes = list(ops.shape(inputs))
+    sizes[axis] = n
+    zeros = ops.zeros(sizes, inputs.dtype)
+    return ops.concatenate([zeros, inputs, zeros], axis=axis)

@@ -115,6 +115,10 @@ def test_variables_are_bit_exact_after_a_round_trip(saved, network):
         assert new.numpy().tobytes() == wanted.numpy().tobytes()
 
 
+def relative_difference(a, b):
+    return np.linalg.norm(a - b) / np.linalg.norm(b)
+
+
 def test_mixed_precision_keeps_float32_variables(tmp_path):
     network = make_network(precision="mixed_bfloat16")
     config = CONFIG.model_copy(update={"precision": "mixed_bfloat16"})
@@ -123,9 +127,12 @@ def test_mixed_precision_keeps_float32_variables(tmp_path):
     assert load_weights(plain, tmp_path / "model") == []
     for new, wanted in zip(plain.weights, network.weights, strict=True):
         assert new.numpy().tobytes() == wanted.numpy().tobytes()
-    improved = serve(tmp_path / "model", images(2, 9, 11))
+    initial = images(2, 9, 11)
+    improved, in_float32 = serve(tmp_path / "model", initial), expected(plain, initial)
     assert improved.dtype == np.float32
-    np.testing.assert_allclose(improved, expected(plain, images(2, 9, 11)), atol=0.03 * images(2, 9, 11).max())
+    # A single pixel may be rounded by 3 % of the maximum, and differently by each processor; the image may not.
+    assert relative_difference(improved, expected(network, initial)) < 0.01
+    assert 0 < relative_difference(improved, in_float32) < 0.05
 
 
 def test_variables_without_a_place_are_named(saved, network):
