@@ -80,8 +80,8 @@ def load_reconstructor(
     Parameters
     ----------
     name : str
-        Defaults to that of the run (`RUN/models/final`), or of the folder itself; `pretrained` is the network that
-        csmri ships.
+        Defaults to that of the run (`RUN/models/final`), or of the folder itself; a network that csmri ships
+        keeps its own.
     consistency, consistency_weight
         In place of those in the config of a U-net.
 

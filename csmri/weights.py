@@ -30,9 +30,9 @@ from csmri.unet import build_unet
 from csmri.unrolled import build_unrolled
 
 DESCRIPTION = "csmri.json"
-PRETRAINED = "pretrained"
-"""Name of the weights that csmri ships, wherever the path of a SavedModel is asked for."""
-SHIPPED = Path(__file__).parent / "pretrained" / "unet"
+_FOLDER = Path(__file__).parent / "pretrained"
+SHIPPED = {"pretrained": _FOLDER / "unet", "pretrained-unrolled": _FOLDER / "unrolled"}
+"""Networks that csmri ships, by the names that stand for them wherever the path of a SavedModel is asked for."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,14 @@ def _rewrite(weights: str, path: str, fields: dict[str, Any], epoch: int) -> Non
 
 
 def saved_model_folder(path: str | Path) -> Path:
-    """Tell the folder of a SavedModel; `pretrained` is the one that csmri ships."""
-    return SHIPPED if str(path) == PRETRAINED else Path(path)
+    """Tell the folder of a SavedModel, which may be one of `SHIPPED` by its name."""
+    return SHIPPED.get(str(path), Path(path))
+
+
+def saved_model_name(folder: Path) -> str:
+    """Name of a shipped network, the path of any other: what `saved_model_folder` made a folder of."""
+    names = {path: name for name, path in SHIPPED.items()}
+    return names.get(folder, str(folder))
 
 
 def saved_model_sha256(path: str | Path) -> str:

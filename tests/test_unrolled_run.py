@@ -131,6 +131,7 @@ def test_evaluate_and_reconstruct_take_it_like_any_model(store, trained, tmp_pat
     output = tmp_path / "improved.npz"
     result = CliRunner().invoke(main, ["reconstruct", str(tmp_path / "measured.npz"), str(output), "--model", model])
     assert result.exit_code == 0, result.output
+    assert "takes the phase to rest" in result.stderr
     assert read(output).magnitude.shape == (1, 4, 16, 12)
 
 

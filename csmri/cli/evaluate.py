@@ -93,9 +93,10 @@ def evaluate(
 ) -> None:
     """Compare SavedModels and classical methods with zero-filling and the initial reconstruction on subjects of STORE.
 
-    Each MODEL is a SavedModel folder, or `pretrained`, written [NAME=]MODEL[@none|@hard|@soft[:WEIGHT]]. What follows
-    the @ puts the acquired k-space lines back into a U-net's image (hard) or averages them with it (soft), so that one
-    model takes part with and without: runs/a/models/final runs/a/models/final@hard.
+    Each MODEL is a SavedModel folder, or `pretrained` or `pretrained-unrolled`, which csmri ships, written
+    [NAME=]MODEL[@none|@hard|@soft[:WEIGHT]]. What follows the @ puts the acquired k-space lines back into a U-net's
+    image (hard) or averages them with it (soft), so that one model takes part with and without:
+    runs/a/models/final runs/a/models/final@hard.
 
     Writes one record per subject, slice, frame, acceleration and method, the seconds that every method took, and prints
     the form of the paper's table 2: NMSE x 1e-3 in the heart box, mean over subjects, +- standard deviation between
@@ -174,14 +175,14 @@ def _description(baselines: Sequence[Reconstructor], networks: Sequence[Reconstr
     from csmri.baselines import find_method
     from csmri.config import INITIAL, ZERO_FILLED
     from csmri.provenance import git_revision, processor, versions
-    from csmri.weights import PRETRAINED, SHIPPED, saved_model_sha256
+    from csmri.weights import saved_model_name, saved_model_sha256
 
     models = {}
     for network in networks:
         saved = network.saved
         assert saved
         models[network.name] = {
-            "path": PRETRAINED if saved.path == SHIPPED else str(saved.path),
+            "path": saved_model_name(saved.path),
             "weights_sha256": saved_model_sha256(saved.path),
             "epoch": saved.epoch,
             "network": saved.config.network,

@@ -18,11 +18,20 @@ if TYPE_CHECKING:
     from csmri.reconstruction import SliceReconstruction
     from csmri.roi import Box
 
+MOVING_PHASE = (
+    "note: an unrolled network that learnt from magnitude images takes the phase to rest; where it moves, with flow "
+    "for example, the result can be worse than the initial reconstruction. Compare it with --method spatiotemporal-tv."
+)
+
 
 @click.command()
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--model", metavar="MODEL", help="SavedModel folder, or `pretrained` for the one that csmri ships.")
+@click.option(
+    "--model",
+    metavar="MODEL",
+    help="SavedModel folder, or `pretrained-unrolled` or `pretrained` (a U-net), which csmri ships.",
+)
 @click.option("--method", type=click.Choice(BASELINES), help="Classical method, instead of a model.")
 @consistency_options
 @click.option("--acceleration", type=float, help="Simulate undersampling of a fully sampled INPUT by this factor.")
@@ -75,6 +84,9 @@ def reconstruct(
     if model is not None:
         network = load_model(model, consistency=consistency, consistency_weight=consistency_weight)
         check_names([network])
+        assert network.saved
+        if isinstance(record, KSpace) and network.saved.config.network == "unrolled":
+            click.echo(MOVING_PHASE, err=True)
         chosen, beside, law = network.name, [network], common_law([network])
     else:
         assert method

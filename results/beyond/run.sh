@@ -25,6 +25,10 @@ csmri train $configs/sunnybrook.toml --store work/sunnybrook_store --out $work/s
 csmri train $configs/unet1.toml --store work/beyond_store --out $work/unet1 --init pretrained
 csmri train $configs/unet5_pretrain.toml --store work/beyond_store --out $work/unet5_pretrain
 csmri train $configs/unet5.toml --store work/beyond_store --out $work/unet5 --init $work/unet5_pretrain/models/final
+for run in pretrain sunnybrook sunnybrook_standalone unet1 unet5_pretrain unet5; do
+    mkdir -p $here/runs/$run
+    cp $work/$run/{config.toml,log.csv,run.json} $here/runs/$run/
+done
 
 # All methods on the test subjects, same masks for all.
 trained=$work/transfer/seed_0
@@ -43,5 +47,6 @@ out=$here/sunnybrook
 csmri figures "$out" --caption "$sunnybrook" --show initial --show temporal-tv --show unet-5-hard --show unrolled-transfer
 python $here/area.py "$out"
 
+python $here/tune_baselines.py report
 python $here/phase.py work/beyond_store unrolled-pretrained=$work/pretrain/models/final
 rm -f $here/*/fig[12]_*  # of the paper's network and method, drawn in results/acdc
