@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	$(CSMRI) study configs/study_demo.toml --out $(DEMO)
 	$(CSMRI) study configs/study_demo.toml --out $(DEMO)
 	$(CSMRI) phantom $(DEMO)/phantoms --domain k --subjects 1 --first 9 --size 128 --slices 3
-	$(CSMRI) reconstruct $(DEMO)/phantoms/k_phantom_009.npz $(DEMO)/beating.gif --model pretrained --acceleration 4
+	$(CSMRI) reconstruct $(DEMO)/phantoms/k_phantom_009.npz $(DEMO)/beating.gif --model pretrained-unrolled --acceleration 4
 	@echo "Open $(DEMO)/report.html; look at $(DEMO)/fig3_learning_curves.png and $(DEMO)/beating.gif"
 
 test: $(VENV)/tested
