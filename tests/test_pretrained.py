@@ -13,7 +13,7 @@ from csmri.config import EVALUATION_ACCELERATIONS, Sampling
 from csmri.formats import read_cine
 from csmri.kspace.fourier import fft_y
 from csmri.phantom import make_subject
-from csmri.reconstruction import INITIAL, frame_quality, load_reconstructor, model_name, simulate_slice
+from csmri.reconstruction import INITIAL, frame_quality, load_reconstructor, simulate_slice
 from csmri.roi import heart_box
 from csmri.weights import SHIPPED, describe_saved_model, saved_model_name
 
@@ -61,14 +61,14 @@ def test_weights_are_compact():
     assert sum(path.stat().st_size for path in shipped.rglob("*") if path.is_file()) <= MAXIMUM_BYTES
 
 
-@pytest.mark.parametrize("name, folder", SHIPPED.items(), ids=SHIPPED)
-def test_shipped_networks_have_names_and_a_folder_of_that_name_is_a_path(name, folder, tmp_path, monkeypatch):
+def test_pretrained_is_a_name_and_a_folder_of_that_name_is_a_path(reconstructor, tmp_path, monkeypatch):
+    name, folder = next((name, folder) for name, folder in SHIPPED.items() if folder == reconstructor.saved.path)
+    assert reconstructor.name == saved_model_name(folder) == name
+    assert describe_saved_model(name).path == folder
+    assert describe_saved_model(folder).config == reconstructor.saved.config
     monkeypatch.chdir(tmp_path)
     Path(name).mkdir()
-    saved = describe_saved_model(name)
-    assert saved.path == folder
-    assert describe_saved_model(folder).config == saved.config
-    assert model_name(Path(name)) == saved_model_name(saved.path) == name
+    assert describe_saved_model(name).path == folder
     assert saved_model_name(Path(name).resolve()) == str(tmp_path / name)
 
 
@@ -83,7 +83,7 @@ def patient():
 @pytest.mark.parametrize("acceleration", EVALUATION_ACCELERATIONS)
 def test_beats_the_initial_reconstruction_on_a_patient_it_has_not_seen(reconstructor, acceleration, patient):
     both = np.mean(
-        [heart_nmse(patient, index, acceleration, reconstructor) for index in range(1, patient.n_slices, 4)], axis=0
+        [heart_nmse(patient, index, acceleration, reconstructor) for index in range(1, patient.n_slices, 3)], axis=0
     )
     assert both[1] < both[0]
 
