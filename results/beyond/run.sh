@@ -25,10 +25,20 @@ csmri train $configs/sunnybrook.toml --store work/sunnybrook_store --out $work/s
 csmri train $configs/unet1.toml --store work/beyond_store --out $work/unet1 --init pretrained
 csmri train $configs/unet5_pretrain.toml --store work/beyond_store --out $work/unet5_pretrain
 csmri train $configs/unet5.toml --store work/beyond_store --out $work/unet5 --init $work/unet5_pretrain/models/final
-for run in pretrain sunnybrook sunnybrook_standalone unet1 unet5_pretrain unet5; do
-    mkdir -p $here/runs/$run
-    cp $work/$run/{config.toml,log.csv,run.json} $here/runs/$run/
-done
+python - $here $work/{pretrain,sunnybrook,sunnybrook_standalone,unet1,unet5_pretrain,unet5} <<'END'
+import sys
+from pathlib import Path
+from csmri.records import keep_run
+
+results, *runs = map(Path, sys.argv[1:])
+for run in runs:
+    keep_run(run, results, run.name, seed=0)
+END
+
+# What csmri ships as `pretrained-unrolled`: Sunnybrook alone, whose licence allows it.
+rm -rf csmri/pretrained/unrolled
+csmri export $work/sunnybrook_standalone csmri/pretrained/unrolled --precision float32
+(cd csmri/pretrained/unrolled && find . -type f | LC_ALL=C sort | xargs sha256sum) > csmri/pretrained/unrolled.sha256
 
 # All methods on the test subjects, same masks for all.
 trained=$work/transfer/seed_0
