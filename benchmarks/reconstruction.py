@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from csmri.baselines import INITIAL, METHODS
+from csmri.baselines import METHODS
 from csmri.config import Config, Sampling, read_config
+from csmri.core.names import INITIAL
+from csmri.core.provenance import computes_bfloat16_in_software, processor, versions
 from csmri.kspace.fourier import fft_y
 from csmri.kspace.sampling import make_mask, undersample
 from csmri.phantom import make_subject
-from csmri.provenance import computes_bfloat16_in_software, processor, versions
 from csmri.reconstruction import load_reconstructor
 from csmri.weights import build_network, write_saved_model
 

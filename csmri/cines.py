@@ -8,7 +8,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from csmri.config import Config
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.data.store import Store
 from csmri.kspace.fourier import as_pair, fft_y
 from csmri.kspace.initial import initial_images
 from csmri.pipeline import (
@@ -21,7 +22,6 @@ from csmri.pipeline import (
     slice_items,
     training_items,
 )
-from csmri.store import Store
 
 Example = tuple[tuple[tf.Tensor, tf.Tensor], tf.Tensor]
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from csmri import scaling
 from csmri.config import Config, read_config
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.data.runs import CONFIG, RECORD
 from csmri.kspace.fourier import as_pair, fft_y
 from csmri.kspace.initial import initial_images
 from csmri.kspace.sampling import undersample
 from csmri.pipeline import padded_matrix
-from csmri.records import CONFIG, RECORD
 from csmri.training import CHECKPOINT, epochs_behind, load_checkpoint, read_record
 from csmri.ways import folded
 from csmri.weights import build_network, load_saved_model, write_saved_model

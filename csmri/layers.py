@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, ops
 
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 
 PHASE_WIDTH = 2.0
 """Standard deviation [pixels] of the Gaussian that the resting phase is smoothed with; real phases are smoother."""

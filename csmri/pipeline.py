@@ -15,12 +15,13 @@ from enum import IntEnum
 import tensorflow as tf
 
 from csmri import scaling
-from csmri.config import BLENDED, PRETRAIN, Config
-from csmri.errors import CsmriError
+from csmri.config import BLENDED, Config
+from csmri.core.errors import CsmriError
+from csmri.core.names import PRETRAIN
+from csmri.core.seeds import derive_seed, subject_key
+from csmri.data.store import Entry, Store, parse_slice
 from csmri.kspace.initial import simulate_initial
 from csmri.kspace.sampling import check_acceleration, make_mask
-from csmri.seeds import derive_seed, subject_key
-from csmri.store import Entry, Store, parse_slice
 
 SLICE_BUFFER = 1024
 """(slice, acceleration, pass) elements shuffled at once; most studies have fewer, so that any order can occur."""

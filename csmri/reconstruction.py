@@ -12,17 +12,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from csmri import metrics
 from csmri.baselines import Callback, find_method
-from csmri.cine import Cine, KSpace
-from csmri.config import INITIAL, ZERO_FILLED, Config, Sampling, make_config
-from csmri.errors import CsmriError
+from csmri.config import Config, Sampling, make_config
+from csmri.core.errors import CsmriError
+from csmri.core.names import INITIAL, ZERO_FILLED
+from csmri.core.seeds import derive_seed, subject_key
+from csmri.data.cine import Cine, KSpace
 from csmri.kspace.consistency import combine, enforce_magnitude
 from csmri.kspace.fourier import fft_y, ifft_x
 from csmri.kspace.initial import initial_images
 from csmri.kspace.sampling import check_acceleration, make_mask, undersample
-from csmri.roi import Box
-from csmri.seeds import derive_seed, subject_key
 from csmri.weights import SavedNetwork, describe_saved_model, load_saved_model, variables_of
 
 Images = NDArray[np.float32]
@@ -217,24 +216,3 @@ def measured_slices(
     """Reconstruct every slice of measured, undersampled k-space, one slice at a time."""
     for kspace in measured.kspace:
         yield reconstruct_slice(ifft_x(kspace), measured.mask, reconstructors=reconstructors, cyclic=law.cyclic)
-
-
-def frame_quality(reference: Images, reconstructed: Images, box: Box) -> list[dict[str, float]]:
-    """Quality of every frame of one slice, over the whole image and over the heart box.
-
-    Returns
-    -------
-    list of dict
-        Per frame `nmse`, `psnr` (dB), `ssim` and the same with suffix `_heart`. The data range of PSNR and SSIM is the
-        maximum of the slice's reference over all frames. SSIM is NaN where the box is smaller than its 7x7 window.
-    """
-    peak = float(reference.max())
-    rows = []
-    for truth, image in zip(reference, reconstructed, strict=True):
-        row = {}
-        for suffix, (a, b) in {"": (truth, image), "_heart": (box.crop(truth), box.crop(image))}.items():
-            row[f"nmse{suffix}"] = metrics.nmse(a, b)
-            row[f"psnr{suffix}"] = metrics.psnr(a, b, data_range=peak) if peak else float("nan")
-            row[f"ssim{suffix}"] = metrics.ssim(a, b, data_range=peak) if min(a.shape) >= 7 and peak else float("nan")
-        rows.append(row)
-    return rows

@@ -15,12 +15,12 @@ from keras import ops
 
 from csmri.cines import training_cines, validation_cines
 from csmri.config import BLENDED, Config, read_config, write_config
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.core.provenance import computes_bfloat16_in_software, git_revision, processor, versions
+from csmri.data.runs import CONFIG, LOG, RECORD
+from csmri.data.store import Store
 from csmri.losses import CineError, ImageMean, TargetError
 from csmri.pipeline import Batches, training_batches, validation_batches
-from csmri.provenance import computes_bfloat16_in_software, git_revision, processor, versions
-from csmri.records import CONFIG, LOG, RECORD
-from csmri.store import Store
 from csmri.ways import folded, paced, prepare, trained_parameters
 from csmri.weights import build_network, describe_saved_model, load_weights, saved_model_sha256, write_saved_model
 

@@ -18,15 +18,7 @@ import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
-from csmri.layers import (
-    AddCorrection,
-    CineConvolution,
-    CropLike,
-    DataConsistency,
-    Motion,
-    RestingPhase,
-    TotalVariation,
-)
+from csmri.layers import AddCorrection, CineConvolution, CropLike, DataConsistency, Motion, RestingPhase, TotalVariation
 
 TV_ITERATIONS = 25
 """Of total variation before the first cascade; more of them hardly help at low accelerations."""

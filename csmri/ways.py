@@ -13,7 +13,7 @@ import keras
 from keras import layers, ops
 
 from csmri.config import Config
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 from csmri.layers import CineConvolution
 
 FROZEN = {"frozen-encoder": ("encoder",), "frozen-decoder": ("decoder", "head")}

@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from csmri import __version__, scaling
 from csmri.config import Config, make_config
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 from csmri.kspace.fourier import as_pair
 from csmri.kspace.initial import initial_images
 from csmri.unet import build_unet

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from csmri.cine import Cine
+from csmri.data.cine import Cine
+from csmri.data.roi import Box
 from csmri.phantom import make_subject
-from csmri.roi import Box
 
 # Before anything imports TensorFlow: its notes about the processor are no part of a test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -42,7 +42,7 @@ def cines() -> dict[str, Cine]:
 
 @pytest.fixture(scope="session")
 def store(cines, tmp_path_factory):
-    from csmri.store import StoreWriter, open_store
+    from csmri.data.store import StoreWriter, open_store
 
     path = tmp_path_factory.mktemp("shared") / "store"
     with StoreWriter(path) as writer:
@@ -82,9 +82,10 @@ def study_results(cines, tmp_path) -> Path:
     import numpy as np
     from scipy.ndimage import gaussian_filter1d
 
-    from csmri.config import PRETRAIN, STANDALONE, write_config
-    from csmri.records import UNTRAINED, Example, Record, run_folder, write_examples, write_records
-    from csmri.studies import Study
+    from csmri.config import Study, write_config
+    from csmri.core.names import PRETRAIN, STANDALONE
+    from csmri.data.records import UNTRAINED, Record, write_records
+    from csmri.results.folder import Example, run_folder, write_examples
 
     folder = tmp_path / "study_results"
     folder.mkdir()

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from csmri.cines import cine_example, training_cines, validation_cines
 from csmri.config import Config
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.core.seeds import subject_key
 from csmri.kspace.fourier import fft_y
-from csmri.seeds import subject_key
 
 CONFIG = Config(network="unrolled", consistency="hard", batch_size=1, epochs=3, passes=2, validation_split="validation")
 

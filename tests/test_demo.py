@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csmri.records import mean_over_subjects, read_records
+from csmri.data.records import mean_over_subjects, read_records
 
 RESULTS = Path(__file__).parents[1] / "demo"
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from csmri import export as exporting
 from csmri import training
 from csmri.config import Config
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 from csmri.export import PARITY, export, parity
 from csmri.unet import build_unet
 from csmri.weights import describe_saved_model, load_saved_model, saved_variables, write_saved_model

@@ -1,4 +1,4 @@
-"""Masks, initial errors and files of revision 2ba0ad8, which every later one must give and open; see golden/README.md."""
+"""Masks, initial errors and files of revision 2ba0ad8, which all later ones must give and open; see golden/README."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csmri.config import PRETRAIN, Sampling
-from csmri.evaluation import evaluate
+from csmri.config import Sampling
+from csmri.core.names import PRETRAIN
+from csmri.data.records import Record, mean_over_subjects, read_records, write_records
+from csmri.data.store import StoreWriter, open_store
+from csmri.evaluation.evaluate import evaluate
 from csmri.formats import read_cine
 from csmri.reconstruction import load_reconstructor, simulation_mask
-from csmri.records import Record, mean_over_subjects, read_records, read_results, write_records
-from csmri.store import StoreWriter, open_store
+from csmri.results.folder import read_results
 from csmri.training import epochs_behind, load_checkpoint
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from csmri import layers
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 from csmri.kspace.consistency import enforce
 from csmri.kspace.fourier import as_pair, fft_y, ifft_y
 from csmri.kspace.interpolation import interpolate_frames
@@ -123,7 +123,7 @@ def test_knows_no_backend():
     imported = list(ast.walk(ast.parse(Path(layers.__file__).read_text("utf-8"))))
     names = {alias.name for node in imported if isinstance(node, ast.Import) for alias in node.names}
     names |= {str(node.module) for node in imported if isinstance(node, ast.ImportFrom)}
-    assert names == {"__future__", "math", "typing", "keras", "numpy", "csmri.errors"}
+    assert names == {"__future__", "math", "typing", "keras", "numpy", "csmri.core.errors"}
 
 
 # --- total variation

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from csmri.cine import Cine
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.data.cine import Cine
 from csmri.phantom import make_labels, make_subject, volume_curve
 from csmri.phantom.anatomy import draw_anatomy
 from csmri.phantom.motion import make_beats, make_shape

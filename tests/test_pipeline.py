@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csmri import pipeline
-from csmri.cine import Cine
 from csmri.config import Config
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.core.seeds import derive_seed, subject_key
+from csmri.data.cine import Cine
+from csmri.data.store import StoreWriter, open_store
 from csmri.pipeline import (
     augment,
     blended,
@@ -25,8 +27,6 @@ from csmri.pipeline import (
     training_items,
     validation_batches,
 )
-from csmri.seeds import derive_seed, subject_key
-from csmri.store import StoreWriter, open_store
 
 EPOCHS = 3
 CONFIG = Config(base_channels=2, depth=2, epochs=EPOCHS, batch_size=7, passes=3, accelerations=(4.0, 8.0))

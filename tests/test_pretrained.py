@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from csmri.config import EVALUATION_ACCELERATIONS, Sampling
+from csmri.core.names import INITIAL
+from csmri.data.roi import heart_box
+from csmri.evaluation.metrics import frame_quality
 from csmri.formats import read_cine
 from csmri.kspace.fourier import fft_y
 from csmri.phantom import make_subject
-from csmri.reconstruction import INITIAL, frame_quality, load_reconstructor, simulate_slice
-from csmri.roi import heart_box
+from csmri.reconstruction import load_reconstructor, simulate_slice
 from csmri.weights import SHIPPED, describe_saved_model, saved_model_name
 
 MAXIMUM_BYTES = 8_000_000

@@ -11,9 +11,12 @@ import tensorflow as tf
 from skimage.metrics import structural_similarity
 
 from csmri.baselines import METHODS
-from csmri.cine import KSpace
-from csmri.config import BASELINES, Config, Sampling
-from csmri.errors import CsmriError
+from csmri.config import Config, Sampling
+from csmri.core.errors import CsmriError
+from csmri.core.names import BASELINES
+from csmri.data.cine import KSpace
+from csmri.data.roi import Box
+from csmri.evaluation.metrics import frame_quality
 from csmri.kspace.consistency import combine, enforce_magnitude
 from csmri.kspace.fourier import fft_y, ifft_y, image_to_kspace
 from csmri.kspace.initial import simulate_initial
@@ -22,7 +25,6 @@ from csmri.kspace.sampling import undersample
 from csmri.reconstruction import (
     Reconstructor,
     baseline_reconstructor,
-    frame_quality,
     load_reconstructor,
     measured_slices,
     model_name,
@@ -30,7 +32,6 @@ from csmri.reconstruction import (
     simulate_slices,
     simulation_mask,
 )
-from csmri.roi import Box
 from csmri.training import load_checkpoint
 from csmri.weights import DESCRIPTION, load_saved_model
 

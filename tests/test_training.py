@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from csmri import __version__, metrics, training
-from csmri.cine import Cine
+from csmri import __version__, training
 from csmri.config import Config, read_config
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.data.cine import Cine
+from csmri.data.store import StoreWriter, open_store
+from csmri.evaluation import metrics
 from csmri.pipeline import training_batches, validation_batches
-from csmri.store import StoreWriter, open_store
 from csmri.training import ImageMean, TargetError, compiled_network, read_record, train
 from csmri.unet import build_unet
 from csmri.weights import describe_saved_model, load_weights, saved_variables

@@ -8,13 +8,13 @@ from click.testing import CliRunner
 
 from csmri import export as exporting
 from csmri import training
-from csmri.cine import KSpace
 from csmri.cli import main
 from csmri.config import Config, write_config
+from csmri.data.cine import KSpace
+from csmri.data.records import read_records
 from csmri.formats import read, write
 from csmri.kspace.fourier import fft_y, image_to_kspace
 from csmri.reconstruction import load_reconstructor
-from csmri.records import read_records
 from csmri.training import train
 from csmri.weights import saved_variables
 

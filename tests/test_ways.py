@@ -12,9 +12,9 @@ from keras import layers
 
 from csmri import training
 from csmri.config import Config
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.data.store import StoreWriter, open_store
 from csmri.export import export
-from csmri.store import StoreWriter, open_store
 from csmri.training import compile_network, load_checkpoint, read_record, train
 from csmri.unet import build_unet
 from csmri.unrolled import build_unrolled

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from csmri import __version__
 from csmri.config import Config
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 from csmri.unet import build_unet
 from csmri.weights import describe_saved_model, load_saved_model, load_weights, write_saved_model
 

@@ -19,8 +19,8 @@ from csmri.baselines.lowrank import LowRankPlusSparse, low_rank_plus_sparse
 from csmri.baselines.problem import Callback, Convergence, Progress, Result
 from csmri.baselines.sparse import TemporalFourierL1, temporal_fourier_l1
 from csmri.baselines.tv import SpatiotemporalTv, TemporalTv, spatiotemporal_tv, temporal_tv
-from csmri.config import INITIAL, ZERO_FILLED
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.core.names import INITIAL, ZERO_FILLED
 
 __all__ = [
     "INITIAL",

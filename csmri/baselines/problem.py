@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 from csmri.kspace.consistency import combine
 from csmri.kspace.fourier import ifft_y
 from csmri.kspace.initial import initial_images

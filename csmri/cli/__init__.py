@@ -22,7 +22,7 @@ from csmri.cli.report import report
 from csmri.cli.study import study
 from csmri.cli.train import train
 from csmri.cli.transfer import transfer
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 
 
 class _Commands(click.Group):

@@ -12,12 +12,13 @@ import click
 
 from csmri.cli.methods import baseline_names, consistency_options, load_model
 from csmri.cli.quiet import import_tensorflow
-from csmri.config import BASELINES, EVALUATION_ACCELERATIONS
-from csmri.errors import CsmriError
+from csmri.config import EVALUATION_ACCELERATIONS
+from csmri.core.errors import CsmriError
+from csmri.core.names import BASELINES
 
 if TYPE_CHECKING:
+    from csmri.data.store import Entry
     from csmri.reconstruction import Images, Reconstructor
-    from csmri.store import Entry
 
 
 @click.command()
@@ -105,23 +106,12 @@ def evaluate(
     if out.exists() and not out.is_dir():
         raise CsmriError(f"{out}: is a file; give a folder for the results")
     import_tensorflow()
-    from csmri import evaluation
+    from csmri.data.records import Record, Timing, read_records, write_records, write_timings
+    from csmri.data.store import open_store
+    from csmri.evaluation import evaluate as evaluation
     from csmri.reconstruction import baseline_reconstructor
-    from csmri.records import (
-        EVALUATION,
-        EXAMPLES,
-        RECORDS,
-        TIMINGS,
-        Example,
-        Record,
-        Timing,
-        read_records,
-        write_examples,
-        write_records,
-        write_timings,
-    )
-    from csmri.store import open_store
-    from csmri.tables import table2
+    from csmri.results.folder import EVALUATION, EXAMPLES, RECORDS, TIMINGS, Example, write_examples
+    from csmri.results.tables import table2
 
     accelerations = tuple(dict.fromkeys(accelerations))  # one given twice would count twice
     opened = open_store(store)
@@ -173,8 +163,8 @@ def evaluate(
 def _description(baselines: Sequence[Reconstructor], networks: Sequence[Reconstructor]) -> dict[str, Any]:
     """What is known of every method, and of the machine that their times are of."""
     from csmri.baselines import find_method
-    from csmri.config import INITIAL, ZERO_FILLED
-    from csmri.provenance import git_revision, processor, versions
+    from csmri.core.names import INITIAL, ZERO_FILLED
+    from csmri.core.provenance import git_revision, processor, versions
     from csmri.weights import saved_model_name, saved_model_sha256
 
     models = {}

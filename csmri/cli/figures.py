@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import click
 
 from csmri.cli.quiet import import_tensorflow
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 
 if TYPE_CHECKING:
     from csmri.config import Network
-    from csmri.records import Results
-    from csmri.tables import Table
+    from csmri.results.folder import Results
+    from csmri.results.tables import Table
 
 PICTURES = (".png", ".svg")
 
@@ -47,9 +47,9 @@ def figures(results: Path, runs: tuple[Path, ...], show: tuple[str, ...], captio
     the tables of quality and the epochs that transfer learning saves. Of results of `csmri transfer`, draws and prints
     theirs.
     """
-    from csmri.figures.panels import SHEET
-    from csmri.records import EXAMPLES, TRANSFER_STUDY, read_results
-    from csmri.tables import savings, savings_table
+    from csmri.results.figures.panels import SHEET
+    from csmri.results.folder import EXAMPLES, TRANSFER_STUDY, read_results
+    from csmri.results.tables import savings, savings_table
 
     if not results.is_dir():
         raise CsmriError(f"{results}: no such folder; `csmri study` or `csmri evaluate --out {results}` makes it")
@@ -82,7 +82,7 @@ def figures(results: Path, runs: tuple[Path, ...], show: tuple[str, ...], captio
 
 def redraw(draw: Callable[[Results], Sequence[Path]], script: str) -> None:
     """Make one figure or table for a script: of the folder given to it, or else of `acdc` beside it."""
-    from csmri.records import read_results
+    from csmri.results.folder import read_results
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(script).parent / "acdc"
     try:
@@ -95,7 +95,7 @@ def redraw(draw: Callable[[Results], Sequence[Path]], script: str) -> None:
 def draw_unet(results: Results) -> list[Path]:
     """Draw figure 1 of the network that the results are of; of the paper's where they do not tell."""
     import_tensorflow()
-    from csmri.figures import render_unet
+    from csmri.results.figures import render_unet
     from csmri.unet import build_unet
 
     size = _network(results)
@@ -105,15 +105,15 @@ def draw_unet(results: Results) -> list[Path]:
 
 def draw_blocks(results: Results) -> list[Path]:
     """Draw figure 2, which is the same for all results."""
-    from csmri.figures import render_blocks
+    from csmri.results.figures import render_blocks
 
     return _each(results, "fig2_blocks", render_blocks)
 
 
 def draw_learning_curves(results: Results) -> list[Path]:
     """Draw figure 3 from the logs, and print what the transfers save."""
-    from csmri.figures import render_learning_curves
-    from csmri.tables import savings
+    from csmri.results.figures import render_learning_curves
+    from csmri.results.tables import savings
 
     if not results.logs:
         raise CsmriError(
@@ -127,7 +127,7 @@ def draw_learning_curves(results: Results) -> list[Path]:
 
 def write_figure4_panels(results: Results, caption: str = "", show: Sequence[str] = ()) -> list[Path]:
     """Write what figure 4 shows of the examples, so that it can be drawn without them."""
-    from csmri.figures import choose_examples, make_panels, write_panels
+    from csmri.results.figures import choose_examples, make_panels, write_panels
 
     subject, attribution = "", caption
     if results.study:
@@ -138,7 +138,7 @@ def write_figure4_panels(results: Results, caption: str = "", show: Sequence[str
 
 def draw_reconstructions(results: Results) -> list[Path]:
     """Draw figure 4 from its panels."""
-    from csmri.figures import read_panels, render_panels
+    from csmri.results.figures import read_panels, render_panels
 
     panels, caption = read_panels(results.path)
     return _each(results, "fig4_reconstructions", lambda path: render_panels(panels, path, caption=caption))
@@ -146,8 +146,8 @@ def draw_reconstructions(results: Results) -> list[Path]:
 
 def write_table1(results: Results) -> Sequence[Path]:
     """Write and print table 1, the hyper-parameters, from the study's config and what was tried."""
-    from csmri.records import STUDY
-    from csmri.tables import table1, write_tables
+    from csmri.results.folder import STUDY
+    from csmri.results.tables import table1, write_tables
 
     if results.study is None:
         raise CsmriError(f"{results.path}: has no {STUDY}; table 1 is of a study that `csmri study` made")
@@ -158,8 +158,8 @@ def write_table1(results: Results) -> Sequence[Path]:
 
 def write_table2(results: Results) -> Sequence[Path]:
     """Write table 2 with its test, PSNR and SSIM, and the savings of figure 3; print the first and the last."""
-    from csmri.records import RECORDS
-    from csmri.tables import quality_tables, savings, savings_table, write_tables
+    from csmri.results.folder import RECORDS
+    from csmri.results.tables import quality_tables, savings, savings_table, write_tables
 
     if not results.records:
         raise CsmriError(f"{results.path}: has no {RECORDS}; `csmri evaluate --out {results.path}` writes it")
@@ -174,8 +174,8 @@ def write_table2(results: Results) -> Sequence[Path]:
 
 def write_methods(results: Results) -> Sequence[Path]:
     """Write the table of all methods with their seconds and parameters; print that of the heart box."""
-    from csmri.records import RECORDS, TIMINGS
-    from csmri.tables import methods_tables, write_tables
+    from csmri.results.folder import RECORDS, TIMINGS
+    from csmri.results.tables import methods_tables, write_tables
 
     if not (results.records and results.timings):
         raise CsmriError(
@@ -188,10 +188,10 @@ def write_methods(results: Results) -> Sequence[Path]:
 
 def _draw_sweep(folder: Path) -> None:
     """Draw figure and learning curves of a study of ways to transfer, and write and print its tables."""
-    from csmri.figures import render_transfer, render_transfer_curves
-    from csmri.records import TRANSFER_STUDY
-    from csmri.studies import read_transfer_study
-    from csmri.tables import read_sweep, transfer_tables, write_tables
+    from csmri.config import read_transfer_study
+    from csmri.results.figures import render_transfer, render_transfer_curves
+    from csmri.results.folder import TRANSFER_STUDY
+    from csmri.results.tables import read_sweep, transfer_tables, write_tables
 
     sweep, caption = read_sweep(folder), read_transfer_study(folder / TRANSFER_STUDY).caption
     tables = transfer_tables(sweep)
@@ -204,7 +204,7 @@ def _draw_sweep(folder: Path) -> None:
 
 
 def _print(tables: Sequence[Table]) -> None:
-    from csmri.tables import markdown
+    from csmri.results.tables import markdown
 
     for table in tables:
         click.echo("\n".join(["", table.title, markdown(table.rows), *table.notes]))
@@ -219,7 +219,8 @@ def _each(results: Results, name: str, render: Callable[[Path], None]) -> list[P
 
 def _network(results: Results) -> Network:
     from csmri.config import Network, read_config
-    from csmri.records import CONFIG, run_folder
+    from csmri.data.runs import CONFIG
+    from csmri.results.folder import run_folder
 
     configs = [run_folder(results.path, training, seed) / CONFIG for training, seed in results.logs]
     kept = [path for path in configs if path.exists()]
@@ -228,7 +229,8 @@ def _network(results: Results) -> Network:
 
 def _keep_runs(results: Path, runs: Sequence[Path]) -> None:
     from csmri.config import read_config
-    from csmri.records import CONFIG, KEPT, keep_run
+    from csmri.data.runs import CONFIG, KEPT
+    from csmri.results.folder import keep_run
 
     for run in runs:
         if not all((run / name).is_file() for name in KEPT):

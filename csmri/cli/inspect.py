@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from csmri.cine import Cine, KSpace
+from csmri.data.cine import Cine, KSpace
 
 
 @click.command()

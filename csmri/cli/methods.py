@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from csmri.config import BASELINES
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.core.names import BASELINES
 
 if TYPE_CHECKING:
     from csmri.reconstruction import Reconstructor
@@ -41,7 +41,7 @@ def consistency_options(command: Command) -> Command:
 
 def baseline_names(names: tuple[str, ...]) -> list[str]:
     """Baselines asked for beside those that every comparison has, each once and in the order of the package."""
-    from csmri.config import INITIAL, ZERO_FILLED
+    from csmri.core.names import INITIAL, ZERO_FILLED
 
     wanted = set(BASELINES if "all" in names else names) - {ZERO_FILLED, INITIAL}
     return [name for name in BASELINES if name in wanted]

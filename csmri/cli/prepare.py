@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from csmri.cli.quiet import import_tensorflow
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 
 
 @click.command()
@@ -34,10 +34,10 @@ def prepare(sources: tuple[Path, ...], store: Path, split_file: Path, outline_pl
     STORE/heart_boxes.png: quality is judged inside these boxes.
     """
     import_tensorflow()
-    from csmri.figures.boxes import render_heart_boxes
+    from csmri.data.roi import motion_map
+    from csmri.data.store import StoreWriter, read_split
     from csmri.formats import find_cines, read_cine, read_outlines
-    from csmri.roi import motion_map
-    from csmri.store import StoreWriter, read_split
+    from csmri.results.figures.boxes import render_heart_boxes
 
     split_of = read_split(split_file)
     outlines_of = _outlines_of(outline_places, split_of)

@@ -10,13 +10,13 @@ import click
 from csmri.cli.convergence import Watch
 from csmri.cli.methods import consistency_options, load_model
 from csmri.cli.quiet import import_tensorflow
-from csmri.config import BASELINES
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.core.names import BASELINES
 
 if TYPE_CHECKING:
-    from csmri.cine import Cine, KSpace
+    from csmri.data.cine import Cine, KSpace
+    from csmri.data.roi import Box
     from csmri.reconstruction import SliceReconstruction
-    from csmri.roi import Box
 
 MOVING_PHASE = (
     "note: an unrolled network that learnt from magnitude images takes the phase to rest; where it moves, with flow "
@@ -63,20 +63,20 @@ def reconstruct(
         raise CsmriError("give one of --model (a SavedModel) and --method (a classical method), for OUTPUT")
     if method and (consistency or consistency_weight):
         raise CsmriError(f"--consistency is for networks; {method} settles by itself how far it keeps to the data")
-    from csmri.figures import picture_suffix
     from csmri.formats import check_suffix
+    from csmri.results.figures import picture_suffix
 
     check_suffix(output)
     if picture is not None:
         picture_suffix(picture)
     import_tensorflow()
     from csmri.baselines import find_method
-    from csmri.cine import KSpace
-    from csmri.config import INITIAL, ZERO_FILLED
-    from csmri.evaluation import check_names, common_law
+    from csmri.core.names import INITIAL, ZERO_FILLED
+    from csmri.data.cine import KSpace
+    from csmri.data.roi import heart_box
+    from csmri.evaluation.evaluate import check_names, common_law
     from csmri.formats import read
     from csmri.reconstruction import baseline_reconstructor, measured_slices, simulate_slices
-    from csmri.roi import heart_box
 
     record = read(source)
     acceleration = _checked(record, source, acceleration, picture)
@@ -113,7 +113,7 @@ def reconstruct(
 
 def _checked(record: Cine | KSpace, source: Path, acceleration: float | None, picture: Path | None) -> float:
     """The acceleration to simulate, of no meaning for measured k-space; refuses options that do not fit the record."""
-    from csmri.cine import KSpace
+    from csmri.data.cine import KSpace
     from csmri.kspace.sampling import check_acceleration
 
     if isinstance(record, KSpace):
@@ -129,8 +129,8 @@ def _checked(record: Cine | KSpace, source: Path, acceleration: float | None, pi
 
 
 def _tell_quality(cine: Cine, done: list[SliceReconstruction], acceleration: float, box: Box) -> None:
-    from csmri.reconstruction import frame_quality
-    from csmri.tables import markdown
+    from csmri.evaluation.metrics import frame_quality
+    from csmri.results.tables import markdown
 
     rows = [["method", "NMSE x 1e-3", "NMSE heart x 1e-3", "PSNR heart, dB", "SSIM heart"]]
     for method in done[0].methods:
@@ -156,8 +156,8 @@ def _tell_quality(cine: Cine, done: list[SliceReconstruction], acceleration: flo
 
 
 def _draw(cine: Cine, done: list[SliceReconstruction], acceleration: float, box: Box, path: Path, caption: str) -> None:
-    from csmri.figures import render_reconstructions
-    from csmri.records import Example
+    from csmri.results.figures import render_reconstructions
+    from csmri.results.folder import Example
 
     middle = cine.n_slices // 2
     example = Example(cine.subject, middle, acceleration, cine.magnitude[middle], done[middle].methods, box)
@@ -169,7 +169,7 @@ def _draw(cine: Cine, done: list[SliceReconstruction], acceleration: float, box:
 def _write(source: Cine | KSpace, slices: list[SliceReconstruction], output: Path, method: str) -> None:
     import numpy as np
 
-    from csmri.cine import Cine
+    from csmri.data.cine import Cine
     from csmri.formats import write
 
     images = np.stack([one.methods[method] for one in slices])

@@ -18,8 +18,8 @@ def report(results: Path, examples: Path | None, out: Path | None, note: str, sl
 
     The page is a single file that loads nothing from anywhere; open it in a browser.
     """
-    from csmri.records import read_examples, read_results
-    from csmri.report import REPORT, render_report
+    from csmri.results.folder import read_examples, read_results
+    from csmri.results.report import REPORT, render_report
 
     found = read_results(results)
     given = None if examples is None else read_examples(examples)

@@ -9,7 +9,7 @@ import click
 from csmri.cli.figures import figures
 from csmri.cli.quiet import import_tensorflow
 from csmri.cli.report import report
-from csmri.studies import read_study
+from csmri.config import read_study
 
 
 @click.command()
@@ -36,7 +36,7 @@ def study(config: Path, results: Path | None, work: Path | None, plan: bool) -> 
     folder = results or Path("results") / config.stem.removeprefix("study_")
 
     import_tensorflow()
-    from csmri.study import StudyRun
+    from csmri.run import StudyRun
 
     run = StudyRun(experiment, folder, work, report=click.echo)
     if plan:

@@ -28,7 +28,7 @@ def train(config: Path, store: Path, run: Path, init: Path | None, source: Path 
 
     import_tensorflow()
     from csmri import training
-    from csmri.store import open_store
+    from csmri.data.store import open_store
 
     blend = open_store(source) if source else None
     final = training.train(experiment, open_store(store), run, init=init, source=blend, report=click.echo)

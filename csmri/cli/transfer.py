@@ -8,7 +8,7 @@ import click
 
 from csmri.cli.figures import figures
 from csmri.cli.quiet import import_tensorflow
-from csmri.studies import read_transfer_study
+from csmri.config import read_transfer_study
 
 
 @click.command()
@@ -36,7 +36,7 @@ def transfer(config: Path, results: Path, work: Path | None, plan: bool) -> None
     experiment = read_transfer_study(config)
 
     import_tensorflow()
-    from csmri.study import TransferRun
+    from csmri.run import TransferRun
 
     run = TransferRun(experiment, results, work, report=click.echo)
     if plan:

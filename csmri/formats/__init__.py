@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from csmri.cine import Cine, KSpace, Outlines
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.data.cine import Cine, KSpace, Outlines
 from csmri.formats import dicom, gif, nifti, npz, york
 from csmri.formats.discovery import EXPECTED, find_cines, kind_of
 

@@ -9,11 +9,11 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from csmri.cine import Cine, Outlines
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.data.cine import Cine, Outlines
 from csmri.formats.dicom_header import Header, quiet_pydicom
 from csmri.formats.dicom_stack import Stack, read_stack
-from csmri.formats.files import parsing
+from csmri.formats.parsing import parsing
 
 CONTOUR_NAME = re.compile(r"IM-\d+-(\d+)-([io])contour-\w+\.txt", re.IGNORECASE)
 

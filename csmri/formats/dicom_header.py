@@ -12,8 +12,8 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from csmri.errors import CsmriError
-from csmri.formats.files import parsing
+from csmri.core.errors import CsmriError
+from csmri.formats.parsing import parsing
 
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 TAGS = [

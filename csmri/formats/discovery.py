@@ -5,10 +5,10 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 from csmri.formats import nifti, york
 from csmri.formats.dicom_header import is_dicom, series_of
-from csmri.formats.files import natural_key, parsing, plural
+from csmri.formats.parsing import natural_key, parsing, plural
 
 EXPECTED = "a DICOM folder, .nii or .nii.gz (NIfTI), York .mat, or .npz"
 # First bytes of files that people give by mistake, and what to say.

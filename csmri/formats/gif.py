@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from csmri.cine import Cine
-from csmri.formats.files import replacing
+from csmri.core.files import replacing
+from csmri.data.cine import Cine
 
 WINDOW_PERCENTILE = 99.5
 UNKNOWN_FRAME_MS = 50

@@ -16,9 +16,10 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Extension
 from numpy.typing import NDArray
 
-from csmri.cine import Cine
-from csmri.errors import CsmriError
-from csmri.formats.files import as_images, parsing, replacing
+from csmri.core.errors import CsmriError
+from csmri.core.files import replacing
+from csmri.data.cine import Cine
+from csmri.formats.parsing import as_images, parsing
 
 ADVICE = "download or convert it again"
 MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}

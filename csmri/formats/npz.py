@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from csmri.cine import Cine, KSpace
-from csmri.errors import CsmriError
-from csmri.formats.files import as_images, parsing, replacing
+from csmri.core.errors import CsmriError
+from csmri.core.files import replacing
+from csmri.data.cine import Cine, KSpace
+from csmri.formats.parsing import as_images, parsing
 
 DATA = ("images", "kspace", "mask")
 NUMBERS = {"spacing_mm": (2,), "slice_spacing_mm": (), "frame_times_ms": (None,), "affine": (4, 4)}

@@ -15,10 +15,10 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from csmri.cine import Cine, Outlines
-from csmri.errors import CsmriError
-from csmri.formats.files import as_images, parsing
+from csmri.core.errors import CsmriError
+from csmri.data.cine import Cine, Outlines
 from csmri.formats.mat5 import sound_variables
+from csmri.formats.parsing import as_images, parsing
 
 IMAGES = "sol_yxzt"
 OUTLINES = "manual_seg_32points"

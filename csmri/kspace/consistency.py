@@ -9,7 +9,7 @@ import math
 
 import tensorflow as tf
 
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 from csmri.kspace.fourier import fft_y, ifft_y
 from csmri.kspace.initial import initial_images
 

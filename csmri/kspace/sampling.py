@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from csmri.config import Sampling
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 
 SCHLEMPER_WIDTH = 1 / 10
 SCHLEMPER_CENTRE_LINES = 8

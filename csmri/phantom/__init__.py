@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from csmri.cine import Cine
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.data.cine import Cine
 from csmri.phantom.anatomy import Anatomy, draw_anatomy
 from csmri.phantom.chest import Chest, make_chest_textures
 from csmri.phantom.drawing import Array, make_grid

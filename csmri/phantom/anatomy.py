@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 
 DOMAINS = ("k", "york")
 

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from csmri.config import Config
-from csmri.store import open_store
+from csmri.data.store import open_store
 from csmri.training import train
 
 HERE = Path(__file__).parent

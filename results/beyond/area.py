@@ -12,11 +12,11 @@ import os
 import sys
 from pathlib import Path
 
-from csmri.errors import CsmriError
-from csmri.figures import render_area
+from csmri.core.errors import CsmriError
 from csmri.formats import read_cine, read_outlines
-from csmri.records import EXAMPLES, read_examples
-from csmri.tables import area_tables, measure_areas, read_areas, write_areas, write_tables
+from csmri.results.figures import render_area
+from csmri.results.folder import EXAMPLES, read_examples
+from csmri.results.tables import area_tables, measure_areas, read_areas, write_areas, write_tables
 
 CONTOURS = {"SCD0000101": "SC-HF-I-1", "SCD0000201": "SC-HF-I-2", "SCD0000301": "SC-HF-I-4"}
 CAPTION = "Data: Sunnybrook Cardiac Data, Radau et al., The MIDAS Journal 2009, hdl 10380/3070 (CC0)"

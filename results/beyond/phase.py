@@ -22,15 +22,15 @@ import numpy as np
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 
-from csmri import metrics
-from csmri.baselines import INITIAL
 from csmri.config import EVALUATION_ACCELERATIONS, Sampling
+from csmri.core.names import INITIAL
+from csmri.core.provenance import versions
+from csmri.core.seeds import subject_key
+from csmri.data.store import open_store
+from csmri.evaluation import metrics
 from csmri.kspace.fourier import as_pair, fft_y
 from csmri.kspace.initial import initial_images
-from csmri.provenance import versions
 from csmri.reconstruction import baseline_reconstructor, load_reconstructor, simulation_mask
-from csmri.seeds import subject_key
-from csmri.store import open_store
 from csmri.unrolled import build_unrolled
 
 HERE = Path(__file__).parent

@@ -26,24 +26,16 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from csmri import metrics
 from csmri.cines import training_cines
 from csmri.config import EVALUATION_ACCELERATIONS, Config, Sampling
+from csmri.core.provenance import versions
+from csmri.data.store import Store, open_store
+from csmri.evaluation import metrics
 from csmri.kspace.fourier import as_pair, fft_y
 from csmri.kspace.initial import initial_images
-from csmri.layers import (
-    AddCorrection,
-    CineConvolution,
-    CropLike,
-    DataConsistency,
-    Motion,
-    RestingPhase,
-    TotalVariation,
-)
+from csmri.layers import AddCorrection, CineConvolution, CropLike, DataConsistency, Motion, RestingPhase, TotalVariation
 from csmri.losses import CineError
-from csmri.provenance import versions
 from csmri.reconstruction import simulation_mask
-from csmri.store import Store, open_store
 from csmri.training import CLIP_NORM, OPTIMIZERS
 from csmri.unrolled import TV_ITERATIONS, build_unrolled
 

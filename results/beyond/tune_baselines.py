@@ -27,15 +27,17 @@ from pathlib import Path
 
 import numpy as np
 
-from csmri import metrics, provenance
-from csmri.baselines import INITIAL, METHODS
+from csmri.baselines import METHODS
 from csmri.config import EVALUATION_ACCELERATIONS, Sampling
+from csmri.core import provenance
+from csmri.core.names import INITIAL
+from csmri.core.seeds import derive_seed, subject_key
+from csmri.data.records import read_records
+from csmri.data.roi import Box, heart_box
+from csmri.evaluation import metrics
 from csmri.formats import read_cine
 from csmri.kspace.fourier import fft_y
 from csmri.kspace.sampling import make_mask
-from csmri.records import read_records
-from csmri.roi import Box, heart_box
-from csmri.seeds import derive_seed, subject_key
 
 OUT = Path(__file__).with_name("baselines_tuning.csv")
 COLUMNS = (

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from csmri.cine import Cine
+from csmri.data.cine import Cine
 from csmri.formats import dicom
 from csmri.phantom import make_subject
 

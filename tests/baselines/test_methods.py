@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from csmri.baselines import INITIAL, METHODS, ZERO_FILLED, Progress, find_method
-from csmri.errors import CsmriError
+from csmri.baselines import METHODS, Progress, find_method
+from csmri.core.errors import CsmriError
+from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.kspace.consistency import combine
 from csmri.kspace.fourier import fft_y, ifft_y
 from csmri.kspace.initial import initial_reconstruction

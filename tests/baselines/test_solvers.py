@@ -10,7 +10,6 @@ import tensorflow as tf
 from scipy import optimize
 
 from csmri.baselines import (
-    INITIAL,
     METHODS,
     KtFocuss,
     LowRankPlusSparse,
@@ -26,6 +25,7 @@ from csmri.baselines import (
 )
 from csmri.baselines.lowrank import shrink_singular_values
 from csmri.baselines.problem import along_frames, checked, make_problem, misfit, robust_scale, shrink, spectrum
+from csmri.core.names import INITIAL
 from csmri.kspace.fourier import fft_y
 
 from .conftest import draw_complex, draw_mask, nmse, undersampled

@@ -21,11 +21,11 @@ from csmri import __version__
 from csmri.baselines import METHODS
 from csmri.cli import main
 from csmri.config import Sampling
+from csmri.data.records import read_records, read_timings
+from csmri.data.store import open_store
 from csmri.formats import read_cine, write
 from csmri.reconstruction import baseline_reconstructor, load_reconstructor, simulate_slices
-from csmri.records import read_records, read_timings
-from csmri.store import open_store
-from csmri.tables import table2
+from csmri.results.tables import table2
 from csmri.weights import saved_model_sha256, saved_variables
 
 SPLIT = 'pretrain = ["york_phantom_000"]\ntrain = ["k_phantom_000"]\ntest = ["k_phantom_001"]\n'
@@ -244,7 +244,7 @@ def test_reconstruct_prints_quality_and_draws(folder, printed):
 
 
 def test_reconstruct_takes_measured_kspace(folder, printed, cines):
-    from csmri.cine import KSpace
+    from csmri.data.cine import KSpace
     from csmri.kspace.fourier import image_to_kspace
     from csmri.reconstruction import simulation_mask
 

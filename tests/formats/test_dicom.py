@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, MRImageStorage, generate_uid
 
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 from csmri.formats import dicom, nifti
 
 # An oblique plane: directions of x and of y, unit and perpendicular, in LPS.

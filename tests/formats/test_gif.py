@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from csmri.cine import Cine
+from csmri.data.cine import Cine
 from csmri.formats import gif
 
 

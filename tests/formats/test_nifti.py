@@ -8,8 +8,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from csmri.cine import Cine
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.data.cine import Cine
 from csmri.formats import find_cines, nifti
 
 AFFINE = np.array([[-1.4, 0.1, 0, 70], [0.2, 1.5, 0.3, -60], [0, 0.1, 9, -30], [0, 0, 0, 1.0]])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from csmri.cine import Cine, KSpace
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.data.cine import Cine, KSpace
 from csmri.formats import npz
 
 RNG = np.random.default_rng(1)

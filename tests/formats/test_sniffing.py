@@ -15,9 +15,9 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from scipy.io import savemat
 
 from csmri import formats
-from csmri.cine import Cine, KSpace
-from csmri.errors import CsmriError
-from csmri.formats.files import natural_key
+from csmri.core.errors import CsmriError
+from csmri.data.cine import Cine, KSpace
+from csmri.formats.parsing import natural_key
 
 IMAGES = np.random.default_rng(5).random((2, 3, 6, 5), np.float32)
 CINE = Cine(images=IMAGES, subject="s", spacing_mm=(1.5, 1.25), slice_spacing_mm=8.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 from csmri.formats import read_outlines, york
 
 

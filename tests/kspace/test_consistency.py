@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
 from csmri.kspace.consistency import combine, enforce, enforce_magnitude, hard, soft
 from csmri.kspace.fourier import fft_y, ifft_y
 from csmri.kspace.interpolation import interpolate_frames

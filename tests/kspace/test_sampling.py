@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from csmri.config import Sampling
-from csmri.errors import CsmriError
+from csmri.core.errors import CsmriError
+from csmri.core.seeds import derive_seed, subject_key
 from csmri.kspace.sampling import acceleration_factor, check_acceleration, make_mask, undersample
-from csmri.seeds import derive_seed, subject_key
 
 GAUSSIAN, SCHLEMPER = Sampling(), Sampling(mask_law="schlemper")
 LAWS = pytest.mark.parametrize("law", [GAUSSIAN, SCHLEMPER], ids=["gaussian", "schlemper"])

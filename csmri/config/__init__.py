@@ -1,0 +1,26 @@
+"""What an experiment is: frozen, typed, read from a TOML file; every number has its one home here."""
+
+from csmri.config.base import BLENDED, EVALUATION_ACCELERATIONS, Split, write_config
+from csmri.config.network import Network
+from csmri.config.sampling import Sampling
+from csmri.config.study import Comparison, Study, TransferStudy, read_study, read_transfer_study
+from csmri.config.training import Config, Training, Ways, make_config, read_config
+
+__all__ = [
+    "BLENDED",
+    "EVALUATION_ACCELERATIONS",
+    "Comparison",
+    "Config",
+    "Network",
+    "Sampling",
+    "Split",
+    "Study",
+    "Training",
+    "TransferStudy",
+    "Ways",
+    "make_config",
+    "read_config",
+    "read_study",
+    "read_transfer_study",
+    "write_config",
+]

@@ -1,0 +1,49 @@
+"""Which network, and its size."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from csmri.config.base import Frozen
+
+
+class Network(Frozen):
+    """Which network, and its size; the paper's is the U-net of one frame, 64 channels and depth 4."""
+
+    network: Literal["unet", "unrolled"] = "unet"
+    """The paper's U-net on magnitude images, or total variation and cascades over (frame, y, x) (`csmri.unrolled`)."""
+    base_channels: Annotated[int, Field(ge=1, le=512)] = 64
+    """Channels at full resolution, of either network; the levels below have more."""
+    depth: Annotated[int, Field(ge=1, le=7)] = 4
+    """Poolings of the U-net; the unrolled network has none of its own to choose."""
+    frames: Annotated[int, Field(ge=1, le=63)] = 1
+    """Frames that the U-net sees at once, cyclic neighbours on both sides of the one that it corrects; odd."""
+    cascades: Annotated[int, Field(ge=1, le=20)] = 3
+    """Of the unrolled network."""
+    consistency: Literal["none", "hard", "soft"] = "none"
+    """Whether acquired lines are put back: after the U-net, outside its SavedModel (see `reconstruction`), and between
+    the cascades of the unrolled network."""
+    consistency_weight: Annotated[float, Field(gt=0)] = 10.0
+    """Trust in the measurement over the network for `soft`: ratio of the inverses of their error variances."""
+
+    @property
+    def measurement_weight(self) -> float:
+        """Weight of the data consistency, as `kspace.consistency` takes it: 0 for none, infinity for hard."""
+        return {"none": 0.0, "hard": math.inf, "soft": self.consistency_weight}[self.consistency]
+
+    @model_validator(mode="after")
+    def _frames_are_odd(self) -> Self:
+        if self.frames % 2 == 0:
+            raise ValueError(f"frames must be odd, a frame and as many on either side, got {self.frames}")
+        return self
+
+    @model_validator(mode="after")
+    def _unrolled_is_consistent(self) -> Self:
+        if self.network == "unrolled" and self.consistency == "none":
+            raise ValueError('network = "unrolled" needs consistency = "hard" or "soft"')
+        if self.network == "unrolled" and self.frames != 1:
+            raise ValueError(f"frames = {self.frames} is for the U-net; the unrolled network sees all frames at once")
+        return self

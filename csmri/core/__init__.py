@@ -1,0 +1,1 @@
+"""What knows nothing of MRI: the one exception, files, seeds, provenance, and the one vocabulary of names."""

@@ -1,0 +1,296 @@
+"""A file or a folder appears whole or not at all, has one writer at a time, and a signal leaves nothing partial.
+
+What is being written lies beside its place under a name that starts with `.partial-` and tells host and process. A
+process that was killed cannot take it away; whoever writes to the same place next does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import tomllib
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from csmri.core.errors import CsmriError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nothing is locked
+    fcntl = None  # type: ignore[assignment]
+
+PARTIAL = ".partial-"
+_HOST = re.sub(r"[^\w.]", "_", socket.gethostname())[:40]
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to end; `code` is what it should exit with."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+@contextlib.contextmanager
+def ending_cleanly() -> Iterator[None]:
+    """Turn SIGINT, SIGTERM and SIGHUP into `Stopped`, so that what is half-written is taken away on the way out."""
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # asked twice, the cleaning still ends
+        raise Stopped(number)
+
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    # Who ignores a signal, as nohup does, goes on ignoring it.
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number in numbers:
+            if before[number] is not signal.SIG_IGN:
+                signal.signal(number, stop)
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
+# --- writing
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` and move it there once it is written whole.
+
+    Creates missing parent folders. When writing fails, an existing file stays as it was and nothing is left behind.
+
+    Raises
+    ------
+    CsmriError
+        If the place cannot be written to.
+    """
+    path = Path(path)
+    temporary = _temporary(path)
+    try:
+        _make_room(path)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """Give an empty temporary folder beside `path` and move it there, in place of what is there, once all is well.
+
+    Raises
+    ------
+    CsmriError
+        If the place cannot be written to.
+    """
+    path = Path(path)
+    temporary = _temporary(path)
+    old = temporary.with_name(f"{temporary.name}.old")
+    try:
+        _make_room(path)
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            path.rename(old)
+        temporary.rename(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        for left in (temporary, old):
+            with contextlib.suppress(OSError, ValueError):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write text as UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON for people to read, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def write_toml(path: str | Path, fields: Mapping[str, Any]) -> None:
+    """Write fields as TOML, those that are mappings as tables below the others; whole or not at all."""
+    write_text(path, "\n".join(_toml_lines(fields, ())) + "\n")
+
+
+def make_folder(path: str | Path) -> Path:
+    """Make a folder with its parents, where there is none."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+    return path
+
+
+def remove_partial(folder: Path) -> None:
+    """Take away, in a folder and below it, what processes that were killed left half-written."""
+    for left in list(folder.rglob(f"{PARTIAL}*")):
+        if _is_abandoned(left):
+            _remove(left)
+
+
+def _temporary(path: Path) -> Path:
+    # The suffix stays at the end: writers that choose by suffix must see it. The name is short however long `path` is.
+    suffix = "".join(path.suffixes[-2:])[-12:]
+    return path.with_name(f"{PARTIAL}{_HOST}-{os.getpid()}-{zlib.crc32(path.name.encode()):08x}{suffix}")
+
+
+def _make_room(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{PARTIAL}{_HOST}-*-{zlib.crc32(path.name.encode()):08x}*"):
+        if _is_abandoned(left):
+            _remove(left)
+
+
+def _is_abandoned(left: Path) -> bool:
+    """Whether the process of this machine that began it is no more, or is this one."""
+    known = re.fullmatch(rf"{re.escape(PARTIAL)}(.+)-(\d+)-[0-9a-f]{{8}}.*", left.name)
+    if known is None or known[1] != _HOST:
+        return False
+    process = int(known[2])
+    if process == os.getpid():
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's
+        return False
+    return False
+
+
+def _remove(left: Path) -> None:
+    with contextlib.suppress(OSError):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _unwritable(path: Path, error: Exception) -> CsmriError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return CsmriError(f"{path}: could not be written ({reason}); choose another place or make room")
+
+
+def _toml_lines(fields: Mapping[str, Any], table: tuple[str, ...]) -> list[str]:
+    below = {name: value for name, value in fields.items() if isinstance(value, Mapping)}
+    lines = [f"{_toml_key(name)} = {_toml_value(value)}" for name, value in fields.items() if name not in below]
+    for name, value in below.items():
+        place = (*table, name)
+        lines += ["", f"[{'.'.join(map(_toml_key, place))}]", *_toml_lines(value, place)]
+    return lines
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml_value(name)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml_key(name)} = {_toml_value(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    # JSON's escapes are TOML's but for pairs of surrogates, which only pure ASCII needs, and the delete character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+# --- reading
+
+
+def read_json(path: str | Path, *, advice: str = "write or remove it") -> dict[str, Any]:
+    """Read an object from a JSON file; empty where there is none.
+
+    Raises
+    ------
+    CsmriError
+        If the file holds something else.
+    """
+    path = Path(path)
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CsmriError(f"{path}: not the JSON that csmri writes, or damaged ({error}); {advice}") from error
+    if not isinstance(found, dict):
+        raise CsmriError(f"{path}: expected a JSON object, found {type(found).__name__}; {advice}")
+    return found
+
+
+def read_toml(path: str | Path, kind: str) -> dict[str, Any]:
+    """Read a TOML file, with or without a byte-order mark; `kind` tells in messages what it should have been."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise CsmriError(f"{path}: the {kind} is not in UTF-8 ({error.reason}); save it as UTF-8") from error
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, tomllib.TOMLDecodeError):
+            raise CsmriError(f"{path}: not a TOML file: {error}") from error
+        if isinstance(error, RecursionError):
+            raise CsmriError(f"{path}: nested too deep for a {kind}") from error
+        raise CsmriError(f"{path}: cannot read the {kind}: {getattr(error, 'strerror', None) or error}") from error
+
+
+# --- one writer at a time
+
+
+@contextlib.contextmanager
+def locked(folder: str | Path) -> Iterator[None]:
+    """Keep a folder, which need not be there yet, to this process; others are refused until it is through or dead.
+
+    Raises
+    ------
+    CsmriError
+        If another process has it.
+    """
+    folder = Path(folder)
+    if fcntl is None:
+        yield
+        return
+    path = folder.absolute().with_name(f".{folder.absolute().name}.lock"[-200:])
+    try:
+        file = _lock(path, folder)
+    except (OSError, ValueError) as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield
+    finally:
+        # Removed while it is held: whoever waits for this file finds that it is no longer the one at its path.
+        path.unlink(missing_ok=True)
+        os.close(file)
+
+
+def _lock(path: Path, folder: Path) -> int:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(file, 200).decode(errors="replace") or "another process"
+            os.close(file)
+            raise CsmriError(
+                f"{folder}: {owner} is writing to it; wait until it has ended, or choose another folder"
+            ) from None
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file), os.stat(path)):
+                os.truncate(file, 0)
+                os.write(file, f"process {os.getpid()} on {_HOST}".encode())
+                return file
+        os.close(file)

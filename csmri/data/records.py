@@ -1,0 +1,116 @@
+"""What an evaluation leaves: one table type, records of quality and of time, and one rule of averaging."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from csmri.core.errors import CsmriError
+
+QUALITIES = ("nmse", "nmse_heart", "psnr", "psnr_heart", "ssim", "ssim_heart")
+UNTRAINED = -1
+
+
+@dataclass(frozen=True)
+class Record:
+    """Quality of one reconstructed image; see `reconstruction.frame_quality` for range and region."""
+
+    subject: str
+    slice: int
+    frame: int
+    acceleration: float
+    achieved: float
+    """Acceleration of the drawn mask: n_ky over acquired lines."""
+    method: str
+    seed: int
+    """Of the training; -1 for a method without one."""
+    nmse: float
+    nmse_heart: float
+    psnr: float
+    psnr_heart: float
+    ssim: float
+    ssim_heart: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a method took to reconstruct the cine of one slice."""
+
+    subject: str
+    slice: int
+    acceleration: float
+    method: str
+    n_frames: int
+    n_y: int
+    n_x: int
+    seconds: float
+    """Wall time of the reconstruction alone, not of a first call that compiles."""
+
+
+Row = TypeVar("Row", Record, Timing)
+
+
+def write_records(records: Iterable[Record], path: str | Path) -> None:
+    """Write records as CSV, five significant digits."""
+    _write_rows(Record, records, path)
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """Read what `write_records` wrote."""
+    return _read_rows(Record, path, "records")
+
+
+def write_timings(timings: Iterable[Timing], path: str | Path) -> None:
+    """Write times as CSV, five significant digits."""
+    _write_rows(Timing, timings, path)
+
+
+def read_timings(path: str | Path) -> list[Timing]:
+    """Read what `write_timings` wrote."""
+    return _read_rows(Timing, path, "times")
+
+
+def _write_rows(kind: type[Row], rows: Iterable[Row], path: str | Path) -> None:
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(field.name for field in fields(kind))
+        for row in rows:
+            writer.writerow(f"{value:.5g}" if isinstance(value, float) else value for value in asdict(row).values())
+
+
+def _read_rows(kind: type[Row], path: str | Path, what: str) -> list[Row]:
+    types = {"str": str, "int": int, "float": float}
+    columns = {field.name: types[str(field.type)] for field in fields(kind)}
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+            return [kind(**{name: columns[name](value) for name, value in row.items()}) for row in rows]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise CsmriError(f"{path}: not a table of {what} from `csmri evaluate` ({error})") from error
+
+
+def mean_over_subjects(records: Iterable[Record], quality: str) -> dict[tuple[str, float], tuple[float, float]]:
+    """Average within each subject, then over subjects; blank frames have no NMSE and do not count.
+
+    Returns
+    -------
+    dict
+        (method, acceleration) -> mean and standard deviation over subjects (0 for a single one).
+    """
+    of_subject: defaultdict[tuple[str, float, str], list[float]] = defaultdict(list)
+    for record in records:
+        of_subject[record.method, record.acceleration, record.subject].append(getattr(record, quality))
+    means: defaultdict[tuple[str, float], list[float]] = defaultdict(list)
+    for (method, acceleration, _), values in of_subject.items():
+        counted = [value for value in values if not np.isnan(value)]
+        means[method, acceleration].append(float(np.mean(counted)) if counted else float("nan"))
+    return {
+        key: (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
+        for key, values in means.items()
+    }

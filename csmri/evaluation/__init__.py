@@ -1,0 +1,1 @@
+"""How good an image is: metrics, and the comparison of methods on the same masks."""

@@ -1,0 +1,69 @@
+"""What every format needs: errors of libraries in one line, natural order, numbers of any kind."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from csmri.core.errors import CsmriError
+
+
+@contextlib.contextmanager
+def parsing(path: Path, what: str, advice: str) -> Iterator[None]:
+    """Turn whatever a library raises while it parses a file into one line for the reader.
+
+    Parameters
+    ----------
+    path : Path
+        The file that is being read.
+    what : str
+        What it was read as, "a NIfTI file".
+    advice : str
+        What to do next.
+
+    Raises
+    ------
+    CsmriError
+        Instead of any other exception. Enclose library calls only, so that our own faults stay visible.
+    """
+    try:
+        yield
+    except CsmriError:
+        raise
+    except Exception as error:  # damaged files make parsers raise anything from IndexError to zlib.error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CsmriError(f"{path}: could not be read as {what} ({reason}); {advice}") from error
+
+
+def natural_key(path: Path) -> list[tuple[bool, int, str]]:
+    """Sort key that puts `pat2` before `pat10`."""
+    # re.split gives text and numbers in turn, so that every second part is a number.
+    parts = re.split(r"([0-9]+)", str(path))
+    return [(index % 2 == 1, int(part) if index % 2 else 0, part) for index, part in enumerate(parts)]
+
+
+def as_images(array: ArrayLike, where: str) -> NDArray[np.float32] | NDArray[np.complex64]:
+    """Copy numbers of any kind to contiguous float32, complex ones to complex64.
+
+    Raises
+    ------
+    CsmriError
+        If the array holds no numbers (text, objects, colours, true/false).
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "uifc":
+        raise CsmriError(f"{where}: expected images of numbers, found {array.dtype}; save magnitude or complex images")
+    with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which Cine refuses by name
+        if array.dtype.kind == "c":
+            return np.ascontiguousarray(array, np.complex64)
+        return np.ascontiguousarray(array, np.float32)
+
+
+def plural(count: int, noun: str) -> str:
+    """Count and noun, "1 file" or "3 files"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

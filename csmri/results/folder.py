@@ -1,0 +1,155 @@
+"""What a results folder holds: records of quality and of time, logs of the trainings, example images."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csmri.config import Study, read_study
+from csmri.core.errors import CsmriError
+from csmri.core.files import read_json
+from csmri.core.names import PRETRAIN, STANDALONE, TRANSFER
+from csmri.data.records import Record, Timing, read_records, read_timings
+from csmri.data.roi import Box
+from csmri.data.runs import KEPT, LOG, Log, read_log
+
+RECORDS, TIMINGS, EVALUATION = "records.csv", "seconds.csv", "evaluation.json"
+EXAMPLES, RUNS, STUDY = "examples.npz", "runs", "study.toml"
+SOURCE_RECORDS, TRANSFER_STUDY = "source_records.csv", "transfer.toml"
+"""Of a study of ways to transfer: records of held-out source subjects, beside those of target subjects; its config."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One slice as every method shows it, for a picture like figure 4; images (frame, y, x) in one unit."""
+
+    subject: str
+    slice: int
+    acceleration: float
+    reference: NDArray[np.float32]
+    methods: Mapping[str, NDArray[np.float32]]
+    heart_box: Box
+
+
+def write_examples(examples: Sequence[Example], path: str | Path) -> None:
+    """Keep the images behind a figure; they are pixels of the data set and share its licence."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for i, example in enumerate(examples):
+        arrays[f"{i}/reference"] = example.reference
+        arrays[f"{i}/heart_box"] = np.array(example.heart_box)
+        arrays[f"{i}/label"] = np.array([example.subject, str(example.slice), repr(example.acceleration)])
+        arrays |= {f"{i}/method/{name}": images for name, images in example.methods.items()}
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+
+
+def read_examples(path: str | Path) -> list[Example]:
+    """Read what `write_examples` wrote."""
+    try:
+        return _examples(path)
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise CsmriError(f"{path}: not the examples that `csmri evaluate` writes, or damaged") from error
+
+
+def _examples(path: str | Path) -> list[Example]:
+    with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        examples = []
+        for i in range(sum(name.endswith("/reference") for name in arrays)):
+            subject, slice_index, acceleration = arrays[f"{i}/label"]
+            prefix = f"{i}/method/"
+            methods = {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}
+            box = Box(*map(int, arrays[f"{i}/heart_box"]))
+            reference = arrays[f"{i}/reference"]
+            examples.append(Example(str(subject), int(slice_index), float(acceleration), reference, methods, box))
+        return examples
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What `csmri study`, or `csmri evaluate` and `csmri figures --run`, left in a folder."""
+
+    path: Path
+    study: Study | None
+    """None if the trainings were run one by one."""
+    logs: Mapping[tuple[str, int], Log]
+    """(training, seed) -> its log; trainings in the order pretrain, standalone, transfers, others."""
+    records: Sequence[Record]
+    timings: Sequence[Timing] = ()
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    """Trained numbers of every method, where an evaluation tells them."""
+    processor: str = ""
+    """That the times were taken on, where an evaluation tells it."""
+
+    @cached_property
+    def examples(self) -> Sequence[Example]:
+        """Pixels of the data set, read when asked for. They are not committed: there are none in a fresh clone."""
+        return read_examples(self.path / EXAMPLES) if (self.path / EXAMPLES).exists() else ()
+
+
+def run_folder(results: Path, training: str, seed: int) -> Path:
+    """Where a results folder keeps log, config and record of one training."""
+    return results / RUNS / f"seed_{seed}" / training
+
+
+def keep_run(run: Path, results: Path, training: str, seed: int) -> None:
+    """Copy log, config and record of a training's run folder into a results folder."""
+    destination = run_folder(results, training, seed)
+    destination.mkdir(parents=True, exist_ok=True)
+    for name in KEPT:
+        shutil.copyfile(run / name, destination / name)
+
+
+def _told_of(processor: Mapping[str, Any]) -> str:
+    """Name, cores and widest vectors of a processor, as `provenance.processor` tells them."""
+    if not processor:
+        return ""
+    vectors = str(processor["vectors"]).split()
+    widest = next((name for name in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if name in vectors), "")
+    return f"{processor['cores']} cores of {processor['name']}" + f" with {widest}" * bool(widest)
+
+
+def read_results(path: str | Path) -> Results:
+    """Read a results folder; what is missing in it is empty.
+
+    Raises
+    ------
+    CsmriError
+        If there is no such folder, none of these files in it, or one is damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise CsmriError(f"{path}: no such folder; `csmri study` and `csmri evaluate --out {path}` make results")
+    logs = {}
+    for log in path.glob(f"{RUNS}/seed_*/*/{LOG}"):
+        seed = log.parent.parent.name.removeprefix("seed_")
+        if seed.isdecimal():
+            logs[log.parent.name, int(seed)] = read_log(log)
+    evaluation = read_json(path / EVALUATION)
+    results = Results(
+        path,
+        read_study(path / STUDY) if (path / STUDY).exists() else None,
+        dict(sorted(logs.items(), key=lambda item: _training_order(*item[0]))),
+        read_records(path / RECORDS) if (path / RECORDS).exists() else (),
+        read_timings(path / TIMINGS) if (path / TIMINGS).exists() else (),
+        evaluation.get("parameters", {}),
+        _told_of(evaluation.get("processor", {})),
+    )
+    if not (results.logs or results.records or results.study):
+        raise CsmriError(
+            f"{path}: holds neither {RUNS}/seed_*/*/{LOG} nor {RECORDS}; "
+            f"`csmri study` and `csmri evaluate --out {path}` write them"
+        )
+    return results
+
+
+def _training_order(name: str, seed: int) -> tuple[int, int, str, int]:
+    first = {PRETRAIN: 0, STANDALONE: 1}.get(name, 2 if name.startswith(TRANSFER) else 3)
+    epochs = name.rpartition("_")[2]
+    return first, int(epochs) if epochs.isdecimal() else 0, name, seed

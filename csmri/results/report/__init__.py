@@ -1,0 +1,169 @@
+"""Results -> one HTML page that holds everything it shows: findings, beating images, tables, curves, provenance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from csmri import __version__
+from csmri.config import Config, Study
+from csmri.core.errors import CsmriError
+from csmri.core.files import replacing
+from csmri.core.names import STANDALONE, is_transfer
+from csmri.results.folder import Example, Results
+from csmri.results.report import sections
+from csmri.results.report.curves import SIZES, curves_data, curves_svg
+from csmri.results.report.findings import Curve, compare, learning_curves, sentence
+from csmri.results.report.fragments import details, embedded_json
+from csmri.results.report.naming import colours, short, title
+from csmri.results.report.sprites import player_data
+from csmri.results.report.stage import missing_html, player_html
+from csmri.results.tables.savings import savings
+
+__all__ = ["MAX_SLICES", "REPORT", "render_report"]
+
+REPORT = "report.html"
+MAX_SLICES = 3
+FIGURE3 = "fig3_learning_curves.svg"
+SCRIPTS = ("page.js", "images.js", "player.js")
+
+
+def render_report(
+    results: Results,
+    path: str | Path,
+    *,
+    examples: Sequence[Example] | None = None,
+    note: str = "",
+    max_slices: int = MAX_SLICES,
+) -> None:
+    """Write the page; the same inputs give the same bytes.
+
+    Parameters
+    ----------
+    results : Results
+        What is missing in it, the page does without.
+    path : path
+        The HTML file, replaced atomically.
+    examples : sequence of Example, optional
+        Images to play instead of those of the results.
+    note : str
+        Said beside the player, of the images.
+    max_slices : int >= 1
+        Slices in the player; more make the file larger.
+
+    Raises
+    ------
+    CsmriError
+        If images, logs or records of provenance are damaged, or the file cannot be written.
+    """
+    if max_slices < 1:
+        raise CsmriError(f"a report shows at least 1 slice, max_slices is {max_slices}")
+    html = _page(results, examples, note, max_slices)
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(html, encoding="utf-8", newline="\n")
+
+
+def _page(results: Results, given: Sequence[Example] | None, note: str, max_slices: int) -> str:
+    study, examples = results.study, results.examples if given is None else given
+    config = None if study else sections.training_config(results)
+    trained = (study or config or Study()).accelerations if study or config else ()
+    curves = learning_curves(results)
+    saved = savings(results)
+    comparison = compare(results.records, trained)
+    player = player_data(examples, max_slices=max_slices) if examples else None
+    caption = study.caption if study else ""
+    compares = bool(saved) or bool(comparison and comparison.transfer)
+    classes = colours(curve.training for curve in curves)
+    parts = {
+        "version": __version__,
+        "title": "What transfer learning bought" if compares else "Cine reconstructions compared",
+        "lead": _emphasised(sentence(saved[-1] if saved else None, comparison)),
+        "key": sections.key_figures(saved[-1] if saved else None, comparison),
+        "player": player_html(player, _read("player.html"), note=note, caption=caption if given is None else "")
+        if player
+        else missing_html(note),
+        "errors": _errors(results, trained),
+        "curves": _curves(results, curves, classes),
+        "run": _run(results, study, config),
+        "caption": f'<p class="prose caption">{escape(caption)}</p>' if caption else "",
+        "provenance": sections.provenance(results),
+        "style": _read("style.css"),
+        "script": "\n".join(_read(name) for name in SCRIPTS),
+        "data": embedded_json({"player": player, "curves": curves_data(curves, classes)}),
+    }
+    return Template(_read("page.html")).substitute(parts)
+
+
+def _read(name: str) -> str:
+    return resources.files(__name__).joinpath(name).read_text(encoding="utf-8").strip()
+
+
+def _emphasised(text: str) -> str:
+    """Set the numbers of the sentence apart."""
+    number = r"\d+(?:\.\d+)? instead of \d+ epochs|[\d.]+× fewer|(?<=from )[\d.]+ to [\d.]+|[+\N{MINUS SIGN}][\d.]+ %"
+    return re.sub(number, lambda found: f"<b>{found[0]}</b>", escape(text, quote=False))
+
+
+def _section(name: str, heading: str, html: str) -> str:
+    return f'<section aria-labelledby="{name}-title"><h2 id="{name}-title">{heading}</h2>{html}</section>'
+
+
+def _errors(results: Results, trained: Sequence[float]) -> str:
+    if not results.records:
+        return ""
+    return _section(
+        "errors",
+        "Errors on the test subjects",
+        sections.table2(results.records, trained) + sections.other_qualities(results.records),
+    )
+
+
+def _curves(results: Results, curves: Sequence[Curve], classes: Mapping[str, str]) -> str:
+    if not curves:
+        return ""
+    saved = savings(results)
+    standalone = next((curve for curve in curves if curve.training == STANDALONE), None)
+    legend = "".join(
+        f'<li class="{classes[curve.training]}"><i class="swatch"></i>{escape(_legend(curve.training))} '
+        f'<b data-curve="{i}"></b></li>'
+        for i, curve in enumerate(curves)
+    )
+    n_seeds = max(len(curve.of_seed) for curve in curves)
+    over = f"mean over {n_seeds} seeds, band from the lowest to the highest" if n_seeds > 1 else "one seed"
+    text = (
+        f'<p class="prose">NMSE of the training images, relative to that of their initial reconstructions, {over}. '
+        "The epoch axis is logarithmic: a saving factor is a distance on it. The dashed line is standalone’s last "
+        "error.</p>"
+    )
+    pictures = "".join(curves_svg(curves, saved, classes, size, name) for name, size in SIZES.items())
+    plot = (
+        f'<div id="curves" tabindex="0" role="group" aria-label="Learning curves; arrow keys step epochs">'
+        f'<ul class="legend"><li class="epoch">epoch <b id="epoch">–</b></li>{legend}</ul>{pictures}</div>'
+    )
+    table = sections.savings_table(saved, standalone, classes)
+    return _section("curves", "Learning curves", text + plot + table + _figure3(results))
+
+
+def _legend(training: str) -> str:
+    return short(training) if is_transfer(training) and short(training) != "TL" else title(training)
+
+
+def _figure3(results: Results) -> str:
+    file = results.path / FIGURE3
+    if not file.exists():
+        return ""
+    try:
+        picture = sections.data_uri(file.read_bytes(), "image/svg+xml")
+    except OSError as error:
+        raise CsmriError(f"{file}: cannot read the picture: {error.strerror}; `csmri figures` draws it") from error
+    image = f'<img class="figure" src="{picture}" alt="Learning curves as csmri figures draws them">'
+    return details("Figure 3 as csmri figures draws it", image)
+
+
+def _run(results: Results, study: Study | None, config: Config | None) -> str:
+    html = sections.facts(results, study, config) + sections.runs_table(results)
+    return _section("run", "What was run", html) if html else ""

@@ -1,0 +1,238 @@
+"""The parts of the page that are words and tables: table 2, epochs saved, what was run."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from csmri.config import Config, Study, read_config
+from csmri.core.files import read_json
+from csmri.core.names import INITIAL, PRETRAIN, ZERO_FILLED, pretraining_epochs
+from csmri.data.records import Record, mean_over_subjects
+from csmri.data.runs import CONFIG, RECORD
+from csmri.results.folder import EVALUATION, Results, run_folder
+from csmri.results.report.findings import QUALITY, Comparison, Curve, column, finite, percent, thousandths, times
+from csmri.results.report.fragments import definitions, details, nested, table
+from csmri.results.report.naming import colours, ordered, short, title
+from csmri.results.tables.savings import Saving
+
+QUALITIES = {
+    "nmse": ("NMSE × 10³, whole image", 1e3, 2),
+    "psnr_heart": ("PSNR in dB, heart box", 1.0, 2),
+    "ssim_heart": ("SSIM, heart box", 1.0, 4),
+    "psnr": ("PSNR in dB, whole image", 1.0, 2),
+    "ssim": ("SSIM, whole image", 1.0, 4),
+}
+
+
+def key_figures(saving: Saving | None, comparison: Comparison | None) -> str:
+    """The two or three numbers to remember, each with what it means."""
+    items = []
+    if saving and saving.factor and saving.factor > 1:
+        items.append((f"{times(saving.factor)}×", "good", "fewer epochs to standalone’s last training error"))
+    elif saving:
+        items.append(("no", "bad", "epochs saved on the way to standalone’s last training error"))
+    if comparison and comparison.transfer:
+        where = f"R\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{comparison.acceleration:g}"
+        for other, name in ((comparison.standalone, "standalone"), (comparison.initial, "the initial reconstruction")):
+            if other:
+                change = percent(comparison.transfer, other)
+                tone = {"\N{MINUS SIGN}": "good", "+": "bad"}.get(change[0], "")
+                items.append((change, tone, f"test NMSE against {name}, {where}"))
+    cells = "".join(f'<div><dt>{text}</dt><dd class="{tone}">{number}</dd></div>' for number, tone, text in items)
+    return f'<dl class="key">{cells}</dl>' if cells else ""
+
+
+def table2(records: Sequence[Record], trained: Sequence[float]) -> str:
+    """Table 2 of the paper: NMSE in the heart box, mean and spread over subjects, change against IR, best marked."""
+    means = mean_over_subjects(finite(records, QUALITY), QUALITY)
+    methods = [name for name in ordered(record.method for record in records) if name != ZERO_FILLED]
+    accelerations = sorted({record.acceleration for record in records})
+    classes = colours(methods)
+    head = ["<span>Method</span>"]
+    for acceleration in accelerations:
+        note = "" if not trained else "trained on" if acceleration in trained else "not trained on"
+        head.append(f"R = {acceleration:g}<small>{note}</small>")
+    rows = []
+    for method in methods:
+        name = f'<i class="swatch {classes[method]}"></i>{_name(method)}'
+        cells = [_cell(means, methods, method, acceleration, classes[method]) for acceleration in accelerations]
+        rows.append([name, *cells])
+    n_subjects = len({record.subject for record in records})
+    caption = (
+        f"NMSE × 10³ in the heart box, mean ± standard deviation over {_count(n_subjects, 'subject')}; bars start at "
+        "zero, the lowest of a column is filled"
+    )
+    return table(head, rows, caption=caption, name="errors")
+
+
+def _name(method: str) -> str:
+    abbreviation = short(method)
+    return escape(method) if abbreviation == method else f"<abbr>{escape(abbreviation)}</abbr> {escape(title(method))}"
+
+
+def _cell(
+    means: Mapping[tuple[str, float], tuple[float, float]],
+    methods: Sequence[str],
+    method: str,
+    acceleration: float,
+    colour: str,
+) -> str:
+    if (method, acceleration) not in means:
+        return "–"
+    mean, spread = means[method, acceleration]
+    column = {name: means[name, acceleration][0] for name in methods if (name, acceleration) in means}
+    share = 100 * mean / max(column.values()) if max(column.values()) else 0
+    best = " best" if len(column) > 1 and mean == min(column.values()) else ""
+    mark = '<span class="hidden"> (lowest)</span>' if best else ""
+    change = ""
+    if method != INITIAL and INITIAL in column:
+        text = percent(mean, column[INITIAL])
+        tone = {"\N{MINUS SIGN}": "good", "+": "bad"}.get(text[0], "")
+        change = f'<small class="{tone}">{text} to IR</small>'
+    return (
+        f'<span class="value{best}">{1e3 * mean:.2f}<small> ± {1e3 * spread:.2f}</small>{mark}</span>'
+        f'<span class="bar {colour}{best}"><i style="width:{share:.1f}%"></i></span>{change}'
+    )
+
+
+def other_qualities(records: Sequence[Record]) -> str:
+    """The same for the whole image, PSNR and SSIM, zero-filling included, folded."""
+    methods = ordered(record.method for record in records)
+    accelerations = sorted({record.acceleration for record in records})
+    tables = []
+    for quality, (caption, factor, digits) in QUALITIES.items():
+        means = mean_over_subjects(finite(records, quality), quality)
+        if not means:
+            continue
+        rows = []
+        for method in methods:
+            values = [means.get((method, acceleration)) for acceleration in accelerations]
+            cells = [
+                f"{factor * v[0]:.{digits}f}<small> ± {factor * v[1]:.{digits}f}</small>" if v else "–" for v in values
+            ]
+            rows.append([_name(method), *cells])
+        tables.append(table(["Method", *(f"R = {a:g}" for a in accelerations)], rows, caption=caption))
+    return details("Whole image, PSNR, SSIM, and zero-filling", "".join(tables)) if tables else ""
+
+
+def savings_table(savings: Sequence[Saving], standalone: Curve | None, classes: Mapping[str, str]) -> str:
+    """Epochs that each transfer needed, over all seeds and seed by seed."""
+    if not savings or standalone is None:
+        return ""
+    first = savings[0]
+    rows = [
+        [
+            f'<i class="swatch {classes[standalone.training]}"></i>{_name(standalone.training)}',
+            "–",
+            str(first.standalone_epochs),
+            "1×",
+            "–",
+            f"{first.goal:.3f}",
+            "–",
+        ]
+    ]
+    for saving in savings:
+        seeds = [str(race.reached or "not") for race in saving.races]
+        epochs = pretraining_epochs(saving.training)
+        rows.append(
+            [
+                f'<i class="swatch {classes[saving.training]}"></i>{_name(saving.training)}',
+                "–" if epochs is None else str(epochs),
+                str(saving.reached) if saving.reached else f"not in {saving.epochs}",
+                f"<b>{times(saving.factor)}×</b>" if saving.factor else "–",
+                ", ".join(seeds) or "–",
+                f"{saving.final:.3f}",
+                percent(saving.final, saving.goal),
+            ]
+        )
+    head = ["Training", "Pretraining", "Epochs to SL’s end", "Fewer", "Seed by seed", "Final error", "Against SL"]
+    caption = (
+        "Epochs until the training error is down to standalone’s last of the same seed, median over seeds; "
+        "error: NMSE relative to the initial reconstruction’s"
+    )
+    return table(head, rows, caption=caption, name="savings")
+
+
+def facts(results: Results, study: Study | None, config: Config | None) -> str:
+    """What was run, in a list, and every field of the study folded under it."""
+    shared = study or config
+    seeds = sorted({seed for _, seed in results.logs})
+    items = []
+    if shared:
+        items.append(("Network", f"U-net, {shared.base_channels} channels at the top, depth {shared.depth}"))
+        sampling = f"{shared.mask_law} mask, width {shared.mask_width:g} of the lines"
+        items.append(("Sampling", escape(f"{sampling}, {_count(shared.mask_centre_lines, 'centre line')} always kept")))
+        items.append(("Trained on", f"R = {', '.join(f'{a:g}' for a in shared.accelerations)}, mixed"))
+        optimizer = f"{shared.optimizer}, learning rate {shared.learning_rate:g}, {shared.schedule}, batches of "
+        items.append(("Optimizer", escape(f"{optimizer}{shared.batch_size}")))
+    for training in dict.fromkeys(name for name, _ in results.logs):
+        epochs = sorted({len(log) for (name, _), log in results.logs.items() if name == training})
+        items.append((_plain(training), f"{' or '.join(map(str, epochs))} epochs"))
+    if seeds:
+        items.append(("Seeds", ", ".join(map(str, seeds))))
+    subjects = list(dict.fromkeys(record.subject for record in results.records))
+    if subjects:
+        items.append((f"Tested on {_count(len(subjects), 'subject')}", escape(", ".join(subjects))))
+        items.append(("Records", f"{len(results.records):,}, one a frame, acceleration, method and seed"))
+    fields = (
+        definitions((name, nested(value)) for name, value in shared.model_dump(mode="json").items()) if shared else ""
+    )
+    kind = "study" if study else "training"
+    return definitions(items) + (details(f"Every field of the {kind}", fields) if fields else "")
+
+
+def _plain(training: str) -> str:
+    epochs = pretraining_epochs(training)
+    return "Pretraining" if training == PRETRAIN else title(training) + (f" from {epochs}" if epochs else "")
+
+
+def runs_table(results: Results) -> str:
+    """Time, size and revision of every training, folded."""
+    rows = []
+    for (training, seed), log in results.logs.items():
+        record = read_json(run_folder(results.path, training, seed) / RECORD)
+        where = f"runs/seed_{seed}/{training}/log.csv"
+        seconds, errors = sum(column(log, "seconds", where).values()), column(log, "nmse", where)
+        parameters = record.get("parameters")
+        rows.append(
+            [
+                escape(training),
+                str(seed),
+                str(len(log)),
+                thousandths(errors[max(errors)]) if errors else "–",
+                f"{seconds / 60:.0f}" if seconds else "–",
+                f"{parameters:,}" if isinstance(parameters, int) else "–",
+                f"<code>{escape(str(record.get('git_revision') or '–')[:10])}</code>",
+            ]
+        )
+    head = ["Training", "Seed", "Epochs", "Final NMSE × 10³", "Minutes", "Parameters", "Revision"]
+    return details("Every training", table(head, rows, caption="Trainings in the order they ran")) if rows else ""
+
+
+def provenance(results: Results) -> str:
+    """What study.json and evaluation.json tell of versions, revision and stores, folded."""
+    parts = []
+    for name in ("study.json", EVALUATION):
+        if found := read_json(results.path / name):
+            parts.append(details(f"Provenance: {name}", nested(found)))
+    return "".join(parts)
+
+
+def training_config(results: Results) -> Config | None:
+    """Config of the first training that is not the pretraining, for folders without a study."""
+    for training, seed in results.logs:
+        path = run_folder(results.path, training, seed) / CONFIG
+        if training != PRETRAIN and path.exists():
+            return read_config(path)
+    return None
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Write a file as an address that holds it."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n or 'no'} {noun}{'s' * (n != 1)}"

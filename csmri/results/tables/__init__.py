@@ -1,0 +1,40 @@
+"""Records, logs and examples -> tables, the epochs that transfer learning saves, areas; text only, no picture."""
+
+from csmri.core.names import method_label, shown_methods
+from csmri.results.tables.areas import Areas, area_tables, measure_areas, read_areas, write_areas
+from csmri.results.tables.hyperparameters import table1
+from csmri.results.tables.overview import methods_tables
+from csmri.results.tables.quality import Comparison, compare, quality_tables, spread_over_seeds, table2
+from csmri.results.tables.savings import Race, Saving, savings, savings_table
+from csmri.results.tables.text import Table, latex, markdown, write_tables
+from csmri.results.tables.transfer import Ratios, Sweep, ratios, read_sweep, transfer_tables
+
+__all__ = [
+    "Areas",
+    "Comparison",
+    "Race",
+    "Ratios",
+    "Saving",
+    "Sweep",
+    "Table",
+    "area_tables",
+    "compare",
+    "latex",
+    "markdown",
+    "measure_areas",
+    "method_label",
+    "methods_tables",
+    "quality_tables",
+    "ratios",
+    "read_areas",
+    "read_sweep",
+    "savings",
+    "savings_table",
+    "shown_methods",
+    "spread_over_seeds",
+    "table1",
+    "table2",
+    "transfer_tables",
+    "write_areas",
+    "write_tables",
+]

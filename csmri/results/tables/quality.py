@@ -1,0 +1,198 @@
+"""Records -> the paper's table 2, its test of TL against SL, and the same for PSNR and SSIM."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtr
+
+from csmri.core.names import STANDALONE, method_label, transfers
+from csmri.data.records import UNTRAINED, Record, mean_over_subjects
+from csmri.results.tables.text import MISSING, Table, markdown
+
+Means = dict[tuple[str, float], tuple[float, float]]
+
+RANGE = "The range of PSNR and SSIM is the maximum of the slice's reference over all frames."
+NAMES = {
+    "nmse_heart": "NMSE × 10⁻³ in the heart box",
+    "nmse": "NMSE × 10⁻³ of the whole image",
+    "psnr_heart": "PSNR in dB in the heart box",
+    "psnr": "PSNR in dB of the whole image",
+    "ssim_heart": "SSIM in the heart box",
+    "ssim": "SSIM of the whole image",
+}
+MOST_SUBJECTS = 16
+"""Beyond, the exact sign-flip test would take too long: 2**n sums."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One method against another at one acceleration, paired over subjects; negative changes are less."""
+
+    acceleration: float
+    n_subjects: int
+    less_in: int
+    """Subjects in which the one has less than the other."""
+    change: float
+    """Of the mean, relative to the other."""
+    t_test: float
+    """Two-sided p of Student's paired t-test; NaN where it cannot be told (one subject, no spread)."""
+    sign_flip: float
+    """Two-sided p of the exact sign-flip permutation test, at least 2 / 2**n_subjects; NaN beyond 16 subjects."""
+
+
+def table2(records: Sequence[Record], quality: str = "nmse_heart") -> str:
+    """Form of the paper's table 2 in Markdown: methods by accelerations, mean +- spread over subjects, best in bold."""
+    return markdown(_rows(records, quality))
+
+
+def quality_tables(records: Sequence[Record]) -> list[Table]:
+    """Table 2 with the test of TL against SL, its spread over seeds, whole-image NMSE, PSNR and SSIM."""
+    subjects = sorted({record.subject for record in records})
+    over = f"± standard deviation over {len(subjects)} test subjects, each first averaged"
+    means = f"Mean {over if len(subjects) > 1 else 'of one test subject'} over slices, frames and seeds; best in bold."
+    rows, notes = _rows(records, "nmse_heart", head="method"), [means]
+    pair = standalone_and_transfer(record.method for record in records)
+    if pair:
+        comparisons = {one.acceleration: one for one in compare(records, *pair)}
+        columns = [comparisons.get(acceleration) for acceleration in accelerations_of(records)]
+        rows += [
+            ["TL against SL, %", *(f"{100 * c.change:+.1f}".replace("-", "−") if c else MISSING for c in columns)],
+            ["p, paired t-test", *(_p(c.t_test) if c else MISSING for c in columns)],
+            ["p, sign-flip test", *(_p(c.sign_flip) if c else MISSING for c in columns)],
+        ]
+        notes.append(_about_tests(pair, max((c.n_subjects for c in comparisons.values()), default=0)))
+    tables = [Table("nmse_heart", f"Table 2. {NAMES['nmse_heart']}", rows, notes)]
+    if seeds := _seeds_table(records):
+        tables.append(seeds)
+    for quality in ("nmse", "psnr_heart", "psnr", "ssim_heart", "ssim"):
+        if not all(math.isnan(getattr(record, quality)) for record in records):
+            notes = [means] if quality == "nmse" else [f"{means} {RANGE}"]
+            tables.append(Table(quality, NAMES[quality], _rows(records, quality, head="method"), notes))
+    return tables
+
+
+def standalone_and_transfer(methods: Iterable[str]) -> tuple[str, str] | None:
+    """SL and TL among the methods, TL being the transfer after the longest pretraining; None without both."""
+    names = set(methods)
+    found = transfers(names)
+    return (STANDALONE, found[-1]) if found and STANDALONE in names else None
+
+
+def compare(records: Sequence[Record], other: str, one: str, quality: str = "nmse_heart") -> list[Comparison]:
+    """Compare method `one` with `other` on the subjects that both have, at every acceleration that both have."""
+    by_subject = {
+        subject: mean_over_subjects([record for record in records if record.subject == subject], quality)
+        for subject in dict.fromkeys(record.subject for record in records)
+    }
+    comparisons = []
+    for acceleration in accelerations_of(records):
+        keys = (one, acceleration), (other, acceleration)
+        pairs = np.array([[m[key][0] for key in keys] for m in by_subject.values() if all(key in m for key in keys)])
+        if len(pairs):
+            first, second = pairs.T
+            change = first.mean() / second.mean() - 1
+            t_test, sign_flip = paired_t_test(first - second), sign_flip_test(first - second)
+            less_in = int(np.sum(first < second))
+            comparisons.append(Comparison(acceleration, len(pairs), less_in, float(change), t_test, sign_flip))
+    return comparisons
+
+
+def paired_t_test(differences: NDArray[np.float64]) -> float:
+    """Two-sided p of Student's t-test that the mean difference is zero; NaN for one or for equal differences."""
+    n = len(differences)
+    if n < 2 or np.ptp(differences) == 0:
+        return math.nan
+    t = differences.mean() / (differences.std(ddof=1) / math.sqrt(n))
+    return float(2 * stdtr(n - 1, -abs(t)))
+
+
+def sign_flip_test(differences: NDArray[np.float64]) -> float:
+    """Two-sided p of the exact permutation test over all signs of the differences; NaN beyond `MOST_SUBJECTS`.
+
+    No distribution is assumed. With n subjects no p is below 2 / 2**n: 0.125 for four.
+    """
+    n = len(differences)
+    if n > MOST_SUBJECTS:
+        return math.nan
+    sums = np.abs(np.array(list(itertools.product((1.0, -1.0), repeat=n))) @ differences)
+    observed = abs(differences.sum())
+    return float(np.mean(sums >= observed * (1 - 1e-12)))
+
+
+def spread_over_seeds(records: Sequence[Record], quality: str = "nmse_heart") -> dict[tuple[str, float], float]:
+    """Standard deviation over seeds of the mean over subjects; only for methods trained with several seeds."""
+    seeds = sorted({record.seed for record in records if record.seed != UNTRAINED})
+    means = [mean_over_subjects([record for record in records if record.seed == seed], quality) for seed in seeds]
+    values = {key: [m[key][0] for m in means if key in m] for key in dict.fromkeys(key for m in means for key in m)}
+    return {key: float(np.std(some, ddof=1)) for key, some in values.items() if len(some) > 1}
+
+
+def _seeds_table(records: Sequence[Record]) -> Table | None:
+    spread = spread_over_seeds(records)
+    if not spread:
+        return None
+    accelerations = accelerations_of(records)
+    rows = [_head("sd over seeds", accelerations)]
+    for method in dict.fromkeys(method for method, _ in spread):
+        cells = (f"{1e3 * spread[key]:.2f}" if (key := (method, a)) in spread else MISSING for a in accelerations)
+        rows.append([method_label(method), *cells])
+    n = len({record.seed for record in records if record.seed != UNTRAINED})
+    note = f"Standard deviation over {n} seeds of the mean over all test subjects."
+    return Table("seeds", f"Spread over seeds: {NAMES['nmse_heart']}", rows, [note])
+
+
+def _rows(records: Sequence[Record], quality: str, head: str = "") -> list[list[str]]:
+    means = mean_over_subjects(records, quality)
+    accelerations, n_subjects = accelerations_of(records), len({record.subject for record in records})
+    factor, digits = (1e3, 2) if quality.startswith("nmse") else (1.0, 2 if quality.startswith("psnr") else 4)
+    rows = [_head(head or (f"{quality} x 1e-3" if factor != 1 else quality), accelerations)]
+    best = {a: best_method(means, a, least=quality.startswith("nmse")) for a in accelerations}
+    for method in dict.fromkeys(record.method for record in records):
+        row = [method_label(method)]
+        for acceleration in accelerations:
+            mean, spread = means.get((method, acceleration), (math.nan, math.nan))
+            cell = MISSING if math.isnan(mean) else f"{factor * mean:.{digits}f}"
+            if n_subjects > 1 and not math.isnan(mean):
+                cell += f" ± {factor * spread:.{digits}f}"
+            row.append(f"**{cell}**" if best[acceleration] == method else cell)
+        rows.append(row)
+    return rows
+
+
+def best_method(means: Means, acceleration: float, *, least: bool) -> str | None:
+    """Method with the best mean; None where there is nothing to choose from."""
+    values = {name: mean for (name, a), (mean, _) in means.items() if a == acceleration and not math.isnan(mean)}
+    return (min if least else max)(values, key=values.__getitem__) if len(values) > 1 else None
+
+
+def _head(name: str, accelerations: Sequence[float]) -> list[str]:
+    return [name, *(f"R = {acceleration:g}" for acceleration in accelerations)]
+
+
+def accelerations_of(records: Iterable[Record]) -> list[float]:
+    """Accelerations that there are records of, from the lowest on."""
+    return sorted({record.acceleration for record in records})
+
+
+def _p(value: float) -> str:
+    return MISSING if math.isnan(value) else "<0.001" if value < 1e-3 else f"{value:.3f}"
+
+
+def _about_tests(pair: tuple[str, str], n: int) -> str:
+    text = (
+        f"TL is {method_label(pair[1])}, SL {method_label(pair[0])}. Tests are two-sided and paired over {n} subjects: "
+        "Student's t, which assumes normal differences, and the exact sign-flip permutation test, which assumes only "
+        "symmetric ones"
+    )
+    if n > MOST_SUBJECTS:
+        return f"{text} (left out beyond {MOST_SUBJECTS} subjects)."
+    smallest = f"{text} and cannot fall below p = {2 / 2**n:.3g} with {n}."
+    return (
+        f"{smallest} So few subjects cannot show a difference at the 5 % level by it." if 2 / 2**n > 0.05 else smallest
+    )

@@ -1,0 +1,6 @@
+"""Whole experiments from one config each, as plans of stages that can be stopped and continued at any point."""
+
+from csmri.run.paper import StudyRun
+from csmri.run.transfer import TransferRun
+
+__all__ = ["StudyRun", "TransferRun"]

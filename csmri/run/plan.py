@@ -1,0 +1,141 @@
+"""The plan of a study: its stages, what is done of them, and how long the rest will take on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from csmri.config import Config, Study
+from csmri.core.names import PRETRAIN, transfer_name
+from csmri.data.runs import LOG, read_log
+from csmri.data.store import Store
+from csmri.evaluation.metrics import frame_quality
+from csmri.results.folder import RECORDS
+from csmri.training import FINAL, MODELS, compiled_network, make_batches
+
+EVALUATE = "evaluate"
+DONE, RUNNING, LEFT = "done", "running", "left"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the plan: a training, or an evaluation of all trainings of a seed (`config` is None)."""
+
+    seed: int
+    name: str
+    config: Config | None
+    run: Path
+    """Folder of the training, or file of the evaluation's records."""
+    init: Path | None = None
+    images: int = 0
+    """Shown to the network an epoch; for the evaluation, altogether."""
+
+    def epochs_done(self) -> int:
+        """Epochs behind a training, by its log."""
+        return int(read_log(self.run / LOG)[-1]["epoch"]) if (self.run / LOG).exists() else 0
+
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return (self.run / MODELS / FINAL).exists() if self.config else self.run.exists()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long things take on this machine [s]."""
+
+    image: float
+    """One image through one step of training."""
+    quality: float
+    """Metrics of one image."""
+
+    def seconds_left(self, stage: Stage) -> float:
+        """Estimate the time that a stage still needs."""
+        if stage.is_done():
+            return 0.0
+        if stage.config is None:
+            # A forward pass is a third of a training step.
+            return stage.images * (self.image / 3 + self.quality)
+        return (stage.config.epochs - stage.epochs_done()) * stage.images * self.image
+
+    def corrected(self, stage: Stage, expected: float, took: float) -> Pace:
+        """Learn from how long a training took; one that had hardly anything left tells nothing."""
+        if stage.config is None or expected < 1:
+            return self
+        return replace(self, image=self.image * took / expected)
+
+
+def make_plan(study: Study, pretrain_store: Store, target_store: Store, work: Path) -> tuple[Stage, ...]:
+    """List the stages of a study in order; refuses trainings that do not fit the data."""
+    stages = []
+    n_tested = sum(entry.n_slices * entry.n_frames for entry in target_store.of_split("test"))
+    n_tested *= len(study.evaluation_accelerations) * (1 + len(study.pretrain_at))
+    configs = study.stages()
+    images = {
+        name: make_batches(pretrain_store if name == PRETRAIN else target_store, config).n_frames
+        for name, config in configs.items()
+    }
+    for seed in study.seeds:
+        folder = work / f"seed_{seed}"
+        own = seed in study.pretraining_seeds
+        saved = (folder if own else work / f"seed_{study.pretraining_seeds[0]}") / PRETRAIN / MODELS
+        inits = {transfer_name(epoch): saved / f"epoch_{epoch:03d}" for epoch in study.pretrain_at}
+        for name, config in configs.items():
+            if name == PRETRAIN and not own:
+                continue
+            seeded = config.model_copy(update={"seed": seed})
+            stages.append(Stage(seed, name, seeded, folder / name, inits.get(name), images[name]))
+        stages.append(Stage(seed, EVALUATE, None, folder / RECORDS, images=n_tested))
+    return tuple(stages)
+
+
+def measure_pace(target_store: Store, stages: Sequence[Stage]) -> Pace:
+    """Time a few steps, or read it from the log of a training that went before."""
+    entry = target_store.of_split("train")[0]
+    rng = np.random.default_rng(0)
+    images = rng.random((1, *entry.matrix), np.float32)
+    begun = time.monotonic()
+    frame_quality(images, images + np.float32(0.01), entry.heart_box)
+    quality = time.monotonic() - begun
+    for stage in stages:
+        if stage.config and stage.epochs_done():
+            epoch = np.median([float(row["seconds"]) for row in read_log(stage.run / LOG)])
+            return Pace(float(epoch) / stage.images, quality)
+    config = next(stage.config for stage in stages if stage.config and stage.config.train_split == "train")
+    network = compiled_network(config, 1)
+    batches = make_batches(target_store, config)
+    arguments = next(iter(batches.dataset))
+    seconds = []
+    for _ in range(4):
+        begun = time.monotonic()
+        network.train_on_batch(*arguments)
+        seconds.append(time.monotonic() - begun)
+    return Pace(min(seconds) * batches.n_batches / batches.n_frames, quality)
+
+
+def plan_text(title: str, stages: Sequence[Stage], pace: Pace) -> str:
+    """Tell every stage as done, running or left, and how long is left."""
+    left = [pace.seconds_left(stage) for stage in stages]
+    n_done = sum(stage.is_done() for stage in stages)
+    head = f"{title}: {n_done} of {len(stages)} stages done"
+    lines = [head + (f", about {duration(sum(left))} left" if sum(left) else "")]
+    for stage, seconds in zip(stages, left, strict=True):
+        epochs = stage.epochs_done() if stage.config else 0
+        state = DONE if stage.is_done() else RUNNING if epochs else LEFT
+        amount = f"{stage.images:,} images"
+        if stage.config:
+            amount = f"{epochs} of {stage.config.epochs} epochs" if epochs else f"{stage.config.epochs} epochs"
+        remaining = "" if state == DONE else f"about {duration(seconds)}"
+        lines.append(f"  {state:<8} seed {stage.seed:<3} {stage.name:<14} {amount:>18}  {remaining}".rstrip())
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people, in seconds, minutes or hours."""
+    minutes = round(seconds / 60)
+    if minutes == 0:
+        return f"{max(round(seconds), 1)} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,267 @@
+"""Evaluation: complete records, the same masks for all, and means over subjects."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from csmri.config import Config, Sampling
+from csmri.core.errors import CsmriError
+from csmri.data.records import (
+    QUALITIES,
+    UNTRAINED,
+    Record,
+    Timing,
+    mean_over_subjects,
+    read_records,
+    read_timings,
+    write_records,
+    write_timings,
+)
+from csmri.evaluation import evaluate as evaluation
+from csmri.evaluation.evaluate import common_law
+from csmri.kspace.consistency import combine
+from csmri.kspace.fourier import ifft_y
+from csmri.kspace.interpolation import interpolate_frames
+from csmri.reconstruction import Reconstructor, baseline_reconstructor
+from csmri.weights import SavedNetwork
+
+ACCELERATIONS = (2.0, 8.0)
+
+
+def make_network(name, factor=1, **fields):
+    def reconstruct(hybrid, mask):
+        return combine(ifft_y(interpolate_frames(hybrid, mask))).numpy() / factor
+
+    return Reconstructor(name, reconstruct, SavedNetwork(Path(name), Config(**fields), 1), 7)
+
+
+COPY, HALF = make_network("copy"), make_network("half", 2)
+
+
+def records_of(store, reconstructors=(COPY, HALF), **options):
+    return [record for some, _ in evaluation.evaluate(store, reconstructors, **options) for record in some]
+
+
+@pytest.fixture(scope="module")
+def visited():
+    return []
+
+
+@pytest.fixture(scope="module")
+def records(store, visited):
+    def keep(entry, index, acceleration, reference, methods):
+        visited.append((entry, index, acceleration, reference, methods))
+
+    return records_of(store, accelerations=ACCELERATIONS, visit=keep)
+
+
+def test_one_record_a_subject_slice_frame_acceleration_and_method(records):
+    n_images = 1 * 4 + 2 * 6  # slices x frames of the two subjects in the test split
+    assert len(records) == n_images * 2 * 4
+    keys = {(r.subject, r.slice, r.frame, r.acceleration, r.method) for r in records}
+    assert len(keys) == len(records)
+    assert {r.subject for r in records} == {"k_phantom_002", "k_phantom_003"}
+    assert {r.acceleration for r in records} == set(ACCELERATIONS)
+    assert {r.method for r in records} == {"zero-filled", "initial", "copy", "half"}
+    assert {(r.acceleration, r.achieved) for r in records} == {(2, 2), (8, 8)}
+
+
+def test_all_methods_meet_the_same_masks(records):
+    by_key = {(r.subject, r.slice, r.frame, r.acceleration, r.method): r for r in records}
+    for record in records:
+        if record.method == "initial":
+            copied = by_key[record.subject, record.slice, record.frame, record.acceleration, "copy"]
+            assert replace(copied, method="initial", seed=UNTRAINED) == record
+
+
+def test_same_again_and_whoever_takes_part(store, records):
+    alone = records_of(store, (HALF,), accelerations=(8.0,))
+    assert alone == [r for r in records if r.acceleration == 8 and r.method != "copy"]
+    other = records_of(store, (HALF,), accelerations=(8.0,), seed=1)
+    assert [r.nmse for r in other] != [r.nmse for r in alone]
+
+
+def test_quality_is_that_of_the_visited_images(store, records, visited):
+    assert len(visited) == (1 + 2) * 2
+    wanted = {}
+    for entry, index, acceleration, reference, methods in visited:
+        np.testing.assert_array_equal(reference, list(store.slices(entry))[index])
+        y, x, height, width = entry.heart_box
+        for method, images in methods.items():
+            for frame in range(entry.n_frames):
+                truth, image = reference[frame].astype(float), images[frame].astype(float)
+                heart = np.s_[y : y + height, x : x + width]
+                wanted[entry.subject, index, frame, acceleration, method] = (
+                    np.linalg.norm(image - truth) ** 2 / np.linalg.norm(truth) ** 2,
+                    np.linalg.norm((image - truth)[heart]) ** 2 / np.linalg.norm(truth[heart]) ** 2,
+                )
+    for r in records:
+        nmse, nmse_heart = wanted[r.subject, r.slice, r.frame, r.acceleration, r.method]
+        assert r.nmse == pytest.approx(nmse, rel=1e-9)
+        assert r.nmse_heart == pytest.approx(nmse_heart, rel=1e-9)
+
+
+def test_interpolation_beats_zero_filling(records):
+    means = mean_over_subjects(records, "nmse_heart")
+    for acceleration in ACCELERATIONS:
+        assert means["initial", acceleration][0] < 0.5 * means["zero-filled", acceleration][0]
+    assert means["initial", 2.0][0] < means["initial", 8.0][0]
+
+
+def test_every_cine_and_method_is_timed_and_no_first_call(store, monkeypatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def reconstruct(hybrid, mask):
+        now[0] += 3 if hybrid.shape in calls else 60  # the first of a size compiles
+        calls.append(hybrid.shape)
+        return np.abs(ifft_y(hybrid))
+
+    slow = Reconstructor("slow", reconstruct)
+    timings = [one for _, some in evaluation.evaluate(store, [slow], accelerations=ACCELERATIONS) for one in some]
+    cines = [("k_phantom_002", 0, 4), ("k_phantom_003", 0, 6), ("k_phantom_003", 1, 6)]
+    assert [(t.subject, t.slice, t.n_frames, t.acceleration, t.method) for t in timings] == [
+        (*cine, acceleration, method)
+        for cine in cines
+        for acceleration in ACCELERATIONS
+        for method in ("zero-filled", "initial", "slow")
+    ]
+    assert {(t.n_y, t.n_x) for t in timings} == {(32, 32)}
+    assert len(calls) == 3 * 2 + 2  # one more for each of the two sizes
+    assert {(t.method, t.seconds) for t in timings} == {("zero-filled", 0), ("initial", 0), ("slow", 3)}
+
+
+def test_baselines_take_part_like_networks(store):
+    baseline = baseline_reconstructor("view-sharing", cyclic=True)
+    some = records_of(store, (baseline, COPY), accelerations=(4.0,), split="validation")
+    assert [(r.method, r.seed) for r in some[::4]] == [
+        ("zero-filled", UNTRAINED),
+        ("initial", UNTRAINED),
+        ("view-sharing", UNTRAINED),
+        ("copy", 0),
+    ]
+    assert common_law([baseline, make_network("a", cyclic=False)]) == Sampling(cyclic=False)
+
+
+def test_real_network_takes_part(store, run):
+    from csmri.reconstruction import load_reconstructor
+
+    reconstructor = load_reconstructor(run / "models" / "final")
+    some = records_of(store, (reconstructor,), accelerations=(4.0,), split="validation")
+    assert [r.method for r in some[::4]] == ["zero-filled", "initial", "standalone"]
+    assert all(np.isfinite(r.nmse) for r in some)
+    assert some[4].nmse != some[8].nmse
+
+
+@pytest.mark.parametrize(
+    ("reconstructors", "options", "message"),
+    [
+        ((COPY, COPY), {}, "have one name .*NAME=PATH"),
+        ((make_network("initial"),), {}, "have one name"),
+        ((make_network("zero-filled"),), {}, "have one name"),
+        ((COPY, make_network("other", cyclic=False)), {}, "trained with different sampling.*--mask-law"),
+        ((), {"accelerations": (2.0, 33.0)}, "acceleration 33 is impossible"),
+        ((), {"accelerations": (0.9,)}, r"acceleration 0\.9 is impossible"),
+        ((), {"split": "nobody"}, "no subject in split 'nobody'"),
+    ],
+)
+def test_refused_before_any_work(store, reconstructors, options, message):
+    with pytest.raises(CsmriError, match=message):
+        evaluation.evaluate(store, reconstructors, **options)
+
+
+def test_law_is_the_one_of_the_networks():
+    assert common_law([]) == Sampling()
+    narrow = Sampling(mask_width=0.3, mask_centre_lines=4, cyclic=False)
+    trained = [make_network(name, **narrow.model_dump(), seed=i) for i, name in enumerate("ab")]
+    assert common_law(trained) == narrow
+
+
+def test_given_law_decides(store):
+    schlemper = records_of(store, (), law=Sampling(mask_law="schlemper"), accelerations=(3.0,))
+    gaussian = records_of(store, (), accelerations=(3.0,))
+    assert {r.achieved for r in schlemper} == {32 / 10}  # rounded down
+    assert {r.achieved for r in gaussian} == {32 / 11}  # rounded to the nearest
+
+
+# --- records and means
+
+
+def make_record(**fields):
+    quality = dict.fromkeys(QUALITIES, 0.5)
+    common = {"subject": "a", "slice": 0, "frame": 0, "acceleration": 4.0, "achieved": 4.0}
+    return Record(**{**common, "method": "initial", "seed": 0, **quality, **fields})
+
+
+def test_records_come_back_from_csv(records, tmp_path):
+    path = tmp_path / "records.csv"
+    write_records(records, path)
+    back = read_records(path)
+    assert len(back) == len(records)
+    for one, other in zip(records, back, strict=True):
+        for name in ("subject", "slice", "frame", "acceleration", "achieved", "method"):
+            assert getattr(one, name) == getattr(other, name)
+            assert type(getattr(one, name)) is type(getattr(other, name)) or name == "achieved"
+        for name in QUALITIES:
+            assert getattr(other, name) == pytest.approx(getattr(one, name), rel=5e-5)
+    write_records(back, tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == path.read_bytes()
+    assert path.read_text().splitlines()[0] == (
+        "subject,slice,frame,acceleration,achieved,method,seed,nmse,nmse_heart,psnr,psnr_heart,ssim,ssim_heart"
+    )
+
+
+def test_times_come_back_from_csv(tmp_path):
+    timings = [Timing("a", 1, 4.0, "temporal-tv", 25, 144, 162, 3.25), Timing("b, c", 0, 2.5, "initial", 4, 3, 2, 1e-3)]
+    write_timings(timings, tmp_path / "seconds.csv")
+    assert read_timings(tmp_path / "seconds.csv") == timings
+    head = "subject,slice,acceleration,method,n_frames,n_y,n_x,seconds"
+    assert (tmp_path / "seconds.csv").read_text().splitlines()[0] == head
+    with pytest.raises(CsmriError, match=r"seconds\.csv: not a table of records"):
+        read_records(tmp_path / "seconds.csv")
+
+
+def test_infinite_and_missing_values_come_back(tmp_path):
+    write_records([make_record(psnr=float("inf"), ssim_heart=float("nan"), subject='B, "C"')], tmp_path / "r.csv")
+    (back,) = read_records(tmp_path / "r.csv")
+    assert back.psnr == float("inf")
+    assert np.isnan(back.ssim_heart)
+    assert back.subject == 'B, "C"'
+
+
+@pytest.mark.parametrize(
+    "content", [b"a,b\n1,2\n", b"subject,slice\nx,0\n", b"\xff\xfe\x00", None], ids=["other", "part", "binary", "none"]
+)
+def test_what_is_no_table_of_records_is_refused(tmp_path, content):
+    path = tmp_path / "records.csv"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CsmriError, match=r"records\.csv: not a table of records"):
+        read_records(path)
+
+
+@pytest.fixture
+def unequal():
+    """Subject `a` has 1 frame with NMSE 0.1, `b` has 3 with 0.2, 0.3, 0.4: over frames 0.25, over subjects 0.2."""
+    values = [("a", 0, 0.1), ("b", 0, 0.2), ("b", 1, 0.3), ("b", 2, 0.4)]
+    return [make_record(subject=subject, frame=frame, nmse_heart=value) for subject, frame, value in values]
+
+
+def test_mean_is_over_subjects_not_over_frames(unequal):
+    mean, spread = mean_over_subjects(unequal, "nmse_heart")["initial", 4.0]
+    assert mean == pytest.approx((0.1 + 0.3) / 2)
+    assert spread == pytest.approx(np.sqrt(0.1**2 + 0.1**2))
+
+
+def test_single_subject_has_no_spread(unequal):
+    assert mean_over_subjects(unequal[1:], "nmse_heart")["initial", 4.0] == (pytest.approx(0.3), 0.0)
+
+
+def test_blank_frames_are_left_out_of_the_mean(unequal):
+    blank = make_record(subject="b", frame=3, nmse_heart=float("nan"))
+    assert mean_over_subjects([*unequal, blank], "nmse_heart") == mean_over_subjects(unequal, "nmse_heart")

@@ -1,0 +1,101 @@
+"""NMSE, PSNR and SSIM on images whose score follows on paper, and against scikit-image."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from skimage.metrics import peak_signal_noise_ratio
+
+from csmri.evaluation.metrics import nmse, psnr, ssim
+
+
+def draw_pair(seed=0):
+    reference, noise = np.random.default_rng(seed).random((2, 16, 20)).astype(np.float32)
+    return reference, reference + 0.1 * noise
+
+
+def test_nmse_known_values():
+    reference = np.array([[3.0, 4.0]])
+    assert nmse(reference, reference) == 0
+    assert nmse(reference, np.zeros((1, 2))) == 1
+    assert nmse(reference, 2 * reference) == 1
+    assert nmse(reference, [[3.0, 4.5]]) == pytest.approx(0.25 / 25)
+
+
+def test_nmse_puts_the_reference_below_the_line():
+    assert nmse([2.0], [1.0]) == 0.25
+    assert nmse([1.0], [2.0]) == 1.0
+
+
+def test_nmse_pools_all_pixels():
+    """The mean of two frames' scores is another number: (1 + 0) / 2."""
+    assert nmse([[1.0], [3.0]], [[0.0], [3.0]]) == pytest.approx(1 / 10)
+
+
+def test_nmse_ignores_the_unit():
+    reference, reconstructed = draw_pair()
+    assert nmse(4095 * reference, 4095 * reconstructed) == pytest.approx(nmse(reference, reconstructed), rel=1e-6)
+
+
+def test_nmse_of_a_black_reference_is_nan():
+    assert math.isnan(nmse(np.zeros((2, 2)), np.ones((2, 2))))
+
+
+def test_nmse_computes_in_double_precision():
+    """Squares of 16-bit scanner values overflow their own type, and float32 loses a small error in a large sum."""
+    reference = np.full((64, 64), 40_000, np.uint16)
+    reconstructed = reference.copy()
+    reconstructed[0, 0] -= 1
+    assert nmse(reference, reconstructed) == pytest.approx(1 / (4096 * 40_000**2), rel=1e-12)
+    assert nmse(reconstructed.astype(np.float32), reference) == pytest.approx(1 / (4096 * 40_000**2), rel=1e-4)
+
+
+def test_psnr_closed_form():
+    reference = np.zeros((4, 5))
+    assert psnr(reference, reference + 0.1, data_range=1) == pytest.approx(20)
+    assert psnr(reference, reference + 0.1, data_range=10) == pytest.approx(40)
+    assert psnr(reference, reference, data_range=1) == math.inf
+
+
+@pytest.mark.parametrize("data_range", [0.8, 1.0, 4095.0])
+def test_psnr_equals_scikit_image(data_range):
+    reference, reconstructed = draw_pair()
+    expected = peak_signal_noise_ratio(reference, reconstructed, data_range=data_range)
+    assert psnr(reference, reconstructed, data_range=data_range) == pytest.approx(expected, rel=1e-6)
+
+
+def test_ssim_of_equal_images_is_one_and_falls_with_noise():
+    reference, reconstructed = draw_pair()
+    assert ssim(reference, reference, data_range=1) == pytest.approx(1)
+    noisier = reference + 3 * (reconstructed - reference)
+    assert 0 < ssim(reference, noisier, data_range=1) < ssim(reference, reconstructed, data_range=1) < 1
+
+
+def test_ssim_of_constant_images_by_the_formula():
+    """Without variance only the luminance term is left: (2 a b + c) / (a^2 + b^2 + c), c = (0.01 data_range)^2."""
+    for data_range in (1.0, 5.0):
+        c = (0.01 * data_range) ** 2
+        score = ssim(np.full((9, 9), 0.2), np.full((9, 9), 0.6), data_range=data_range)
+        assert score == pytest.approx((2 * 0.2 * 0.6 + c) / (0.2**2 + 0.6**2 + c))
+
+
+def test_ssim_uses_a_window_of_seven():
+    """Means over a 7x7 window, centred wherever it fits; sample variances (n - 1), as scikit-image's default."""
+    a, b = (image.astype(np.float64)[:8, :9] for image in draw_pair(3))
+    c1, c2 = 0.01**2, 0.03**2
+    scores = []
+    for y in range(2):
+        for x in range(3):
+            p, q = a[y : y + 7, x : x + 7].ravel(), b[y : y + 7, x : x + 7].ravel()
+            (vp, cov), (_, vq) = np.cov(p, q)
+            luminance = (2 * p.mean() * q.mean() + c1) / (p.mean() ** 2 + q.mean() ** 2 + c1)
+            scores.append(luminance * (2 * cov + c2) / (vp + vq + c2))
+    assert ssim(a, b, data_range=1) == pytest.approx(np.mean(scores), rel=1e-9)
+
+
+@pytest.mark.parametrize("metric", [psnr, ssim])
+def test_data_range_is_required(metric):
+    with pytest.raises(TypeError, match="data_range"):
+        metric(*draw_pair())

@@ -1,0 +1,196 @@
+"""The scripts beside the results redraw what `csmri figures` drew, without the pixels of the data set."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from csmri.cli import main
+from csmri.cli.figures import draw_reconstructions, write_figure4_panels
+from csmri.data.records import Timing, write_timings
+from csmri.results.figures import read_panels
+from csmri.results.folder import read_results
+from csmri.results.tables import Areas, write_areas
+
+RESULTS = Path(__file__).parents[2] / "results"
+SCRIPTS = sorted([*RESULTS.glob("fig*_*.py"), *RESULTS.glob("table*_*.py"), RESULTS / "methods_table.py"])
+MADE = {
+    **{name: (".png", ".svg") for name in ("fig1_unet", "fig2_blocks", "fig3_learning_curves", "fig4_reconstructions")},
+    **{name: (".md", ".tex") for name in ("table1_hyperparameters", "table2_nmse", "methods")},
+}
+OF_SCRIPT = {"methods": "methods_table"}
+
+
+def files_of(folder):
+    return {path.name: path for name, suffixes in MADE.items() for path in folder.glob(f"{name}.*") if suffixes}
+
+
+RUNNER = """
+import runpy, sys
+folder, *scripts = sys.argv[1:]
+for script in scripts:
+    sys.argv = [script, folder]
+    runpy.run_path(script, run_name="__main__")
+"""
+
+
+def run(folder, *scripts):
+    """Run scripts, one after the other in a process of their own: importing TensorFlow and matplotlib takes seconds."""
+    return subprocess.run(
+        [sys.executable, "-c", RUNNER, folder, *scripts], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_there_is_a_small_script_a_figure():
+    assert [script.stem for script in SCRIPTS] == sorted(OF_SCRIPT.get(name, name) for name in MADE)
+    assert all(len(script.read_text().splitlines()) <= 25 for script in SCRIPTS)
+
+
+def time_methods(results):
+    """Add the times that `csmri evaluate` would have measured."""
+    records = {(r.subject, r.slice, r.acceleration, r.method) for r in read_results(results).records}
+    write_timings([Timing(*cine, 4, 32, 32, 0.5) for cine in sorted(records)], results / "seconds.csv")
+    (results / "evaluation.json").write_text(json.dumps({"parameters": {"standalone": 1000}}))
+
+
+def test_command_draws_all_and_scripts_draw_it_again(study_results, tmp_path):
+    time_methods(study_results)
+    result = CliRunner().invoke(main, ["figures", str(study_results), "--caption", "not used where a study has one"])
+    assert result.exit_code == 0, result.output
+    made = files_of(study_results)
+    assert set(made) == {f"{name}{suffix}" for name, suffixes in MADE.items() for suffix in suffixes}
+    for line in (*(f"{path}: written" for path in made.values()), "| p, sign-flip test", "| transfer 5 (TL5)"):
+        assert line in result.stdout
+    assert "Numerical phantoms of csmri" in (study_results / "fig4_panels.json").read_text()
+
+    clone = shutil.copytree(study_results, tmp_path / "clone")
+    (clone / "examples.npz").unlink()
+    for path in files_of(clone).values():
+        path.unlink()
+    done = run(clone, *SCRIPTS)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "transfer_5 as good as standalone at its end: 5×, epoch 2" in done.stdout
+    again = files_of(clone)
+    assert set(again) == set(made)
+    assert [name for name in made if again[name].read_bytes() != made[name].read_bytes()] == []
+
+
+def test_hand_made_results_have_what_their_records_give(study_results):
+    for name in ("study.toml", "examples.npz"):
+        (study_results / name).unlink()
+    shutil.rmtree(study_results / "runs")
+    result = CliRunner().invoke(main, ["figures", str(study_results)])
+    assert result.exit_code == 0, result.output
+    assert {name.partition(".")[0] for name in files_of(study_results)} == {"fig1_unet", "fig2_blocks", "table2_nmse"}
+    assert "saving" not in result.stdout
+
+
+def test_caption_of_hand_made_results_stays_with_the_panels(study_results):
+    (study_results / "study.toml").unlink()
+    write_figure4_panels(read_results(study_results), "mine")
+    (study_results / "examples.npz").unlink()
+    draw_reconstructions(read_results(study_results))
+    assert "<!-- mine -->" in (study_results / "fig4_reconstructions.svg").read_text()
+
+
+def test_command_shows_the_methods_it_is_told_to(study_results):
+    command = ["figures", str(study_results), "--show", "transfer_2", "--show", "initial"]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert read_panels(study_results)[0][0].methods == ("transfer_2", "initial")
+    result = CliRunner().invoke(main, [*command, "--show", "unet"])
+    assert (result.exit_code, "cannot show unet" in result.stderr) == (2, True)
+    (study_results / "examples.npz").unlink()
+    result = CliRunner().invoke(main, command)
+    assert (result.exit_code, "has no examples.npz" in result.stderr) == (2, True)
+
+
+def test_areas_are_drawn_again_without_the_data(tmp_path):
+    wave = np.cos(np.arange(6) * np.pi / 3)
+    curves = {"ground truth": 600 + 200 * wave, "mine": 600 + 150 * wave}
+    one = Areas("SCD0000301", 8, 8.0, 40.0 * np.arange(6), curves, {0: (900.0, 800.0), 3: (450.0, 400.0)})
+    write_areas([one], tmp_path / "area.csv")
+    done = run(tmp_path, RESULTS / "beyond" / "area.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "| mine " in done.stdout
+    names = ["area.csv", "area.md", "area.png", "area.svg", "area.tex"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    (tmp_path / "area.csv").unlink()
+    done = run(tmp_path, RESULTS / "beyond" / "area.py")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "area.csv: not the areas" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "missing", "message"),
+    [
+        ("fig3_learning_curves", "runs", "has no logs runs/seed_"),
+        ("fig4_reconstructions", "fig4_panels.json", "not the panels of figure 4"),
+        ("table1_hyperparameters", "study.toml", "has no study.toml"),
+        ("table2_nmse", "records.csv", "has no records.csv"),
+        ("methods_table", "seconds.csv", "lacks records.csv or seconds.csv"),
+    ],
+)
+def test_scripts_say_what_is_missing(study_results, script, missing, message):
+    path = study_results / missing
+    if path.exists():
+        (shutil.rmtree if path.is_dir() else Path.unlink)(path)
+    done = run(study_results, RESULTS / f"{script}.py")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{script}.py: {study_results}" in done.stderr
+    assert message in done.stderr
+
+
+def committed_studies():
+    """Results folders of the repository with a study in them; none outside a git checkout."""
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "results/*/study.toml"], cwd=RESULTS.parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [RESULTS.parent / Path(name).parent for name in listed.stdout.splitlines()]
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"), np.int16)
+
+
+def texts(path):
+    return [line for line in path.read_text().splitlines() if "<!-- " in line]
+
+
+def is_the_same(one, other):
+    """Tables to the byte; of pictures what does not depend on the versions of matplotlib and FreeType.
+
+    That is every text of a vector picture, and the pixels but for a few at the edges of letters and lines.
+    """
+    if one.suffix == ".png":
+        a, b = pixels(one), pixels(other)
+        return a.shape == b.shape and float(np.mean(np.abs(a - b) > 32)) < 5e-3
+    return texts(one) == texts(other) if one.suffix == ".svg" else one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("folder", committed_studies() or [None], ids=lambda path: path.name if path else "none")
+def test_committed_figures_are_those_of_their_records(folder, tmp_path):
+    if folder is None:
+        pytest.skip("no results/*/study.toml is committed")
+    copy = shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("examples.npz", "work"))
+    committed = files_of(folder)
+    scripts = [RESULTS / f"{OF_SCRIPT.get(name, name)}.py" for name in sorted({Path(name).stem for name in committed})]
+    for path in files_of(copy).values():
+        path.unlink()
+    done = run(copy, *scripts)
+    assert (done.returncode, done.stderr) == (0, "")
+    again = files_of(copy)
+    assert set(again) == set(committed)
+    assert [name for name in committed if not is_the_same(committed[name], again[name])] == []
