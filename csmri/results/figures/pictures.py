@@ -11,6 +11,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from csmri.core.errors import CsmriError
+from csmri.core.files import replacing
 
 UNDATED = {".png": ("Software",), ".svg": ("Date",), ".pdf": ("CreationDate", "Creator", "Producer")}
 """Suffixes of pictures, and what matplotlib would write into the file that changes."""
@@ -53,12 +54,10 @@ def new_figure(path: str | Path, **options: Any) -> Iterator[Figure]:
         matplotlib.rcParams.update(STYLE)
         figure = Figure(**options)
         yield figure
-        try:
-            # Without date, version and random names in it, the same records give the same file.
-            dpi = DPI if suffix == ".png" else VECTOR_DPI
-            figure.savefig(path, dpi=dpi, metadata=dict.fromkeys(UNDATED[suffix]))
-        except OSError as error:
-            raise CsmriError(f"{path}: cannot write the picture: {error.strerror}") from error
+        # Without date, version and random names in it, the same records give the same file.
+        dpi = DPI if suffix == ".png" else VECTOR_DPI
+        with replacing(path) as partial:
+            figure.savefig(partial, dpi=dpi, metadata=dict.fromkeys(UNDATED[suffix]))
 
 
 def caption_size(caption: str, width: float) -> float:
