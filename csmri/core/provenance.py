@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
@@ -54,3 +55,13 @@ def git_revision() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return answer.stdout.strip()
+
+
+def published_path(path: str | Path) -> str:
+    """A path as it may stand in what is published: below the current folder, else its last two parts."""
+    path = Path(path)
+    if not path.is_absolute():
+        return path.as_posix()
+    with contextlib.suppress(ValueError):
+        return path.relative_to(Path.cwd()).as_posix()
+    return "/".join(path.parts[-2:])

@@ -46,6 +46,11 @@ class Entry:
     provenance: str
     notes: tuple[str, ...]
 
+    @classmethod
+    def planned(cls, subject: str, split: str, n_slices: int, n_frames: int, matrix: tuple[int, int]) -> Entry:
+        """Entry of a subject that is still to be prepared: all that a plan needs to know of it."""
+        return cls(subject, split, "", "", n_slices, n_frames, matrix, 1.0, Box(0, 0, *matrix), None, "", ())
+
 
 @dataclass(frozen=True)
 class Store:
