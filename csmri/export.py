@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from csmri import scaling
 from csmri.config import Config, read_config
 from csmri.core.errors import CsmriError
-from csmri.core.files import check_outputs, make_folder
+from csmri.core.files import check_outputs
 from csmri.data.runs import CONFIG, RECORD
 from csmri.kspace.fourier import as_pair, fft_y
 from csmri.kspace.initial import initial_images
@@ -64,7 +64,6 @@ def export(run: str | Path, out: str | Path, *, precision: str = "") -> tuple[in
         config = config.model_copy(update={"precision": precision})
         trained, network = network, build_network(config)
         network.set_weights(trained.get_weights())
-    make_folder(out.parent)
     write_saved_model(network, out, config=config, epoch=n_epochs)
     deviation = parity(network, out, config=config)
     if not deviation <= PARITY[config.precision]:

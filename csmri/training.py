@@ -16,7 +16,7 @@ from keras import ops
 from csmri.cines import training_cines, validation_cines
 from csmri.config import BLENDED, Config, read_config, write_config
 from csmri.core.errors import CsmriError
-from csmri.core.files import make_folder
+from csmri.core.files import locked, make_folder, remove_partial, replacing, write_json
 from csmri.core.provenance import computes_bfloat16_in_software, git_revision, processor, versions
 from csmri.data.runs import CONFIG, LOG, RECORD
 from csmri.data.store import Store
@@ -84,6 +84,19 @@ def train(
     """
     run = Path(run)
     _refuse_impossible_transfer(config, init, source)
+    with locked(run):
+        return _train(config, store, run, init, source, report)
+
+
+def _train(
+    config: Config,
+    store: Store,
+    run: Path,
+    init: str | Path | None,
+    source: Store | None,
+    report: Callable[[str], None],
+) -> Path:
+    remove_partial(run)
     blend = (source or store) if config.transfer == BLENDED else None
     _refuse_other_run(run, config, store, init, blend)
     batches = make_batches(store, config, source=blend)
@@ -270,7 +283,7 @@ def _write_record(
         "keras_backend": keras.backend.backend(),
         "processor": processor(),
     }
-    (run / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(run / RECORD, record)
 
 
 class _EpochLog(keras.callbacks.Callback):
@@ -292,12 +305,10 @@ class _EpochLog(keras.callbacks.Callback):
         seconds = (datetime.now(UTC) - self._begun).total_seconds()
         values = {name: f"{value:.6g}" for name, value in (logs or {}).items()}
         self.rows.append({"epoch": epoch + 1, **values, "seconds": f"{seconds:.1f}"})
-        partial = self.path.with_suffix(".partial")
-        with partial.open("w", newline="") as file:
+        with replacing(self.path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(self.rows[-1]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
-        partial.replace(self.path)
 
 
 class _Keeper(keras.callbacks.Callback):
@@ -315,6 +326,5 @@ class _Keeper(keras.callbacks.Callback):
             write_saved_model(folded(self.model), models / f"epoch_{done:03d}", config=self.config, epoch=done)
         if done == self.config.epochs:
             write_saved_model(folded(self.model), models / FINAL, config=self.config, epoch=done)
-        partial = self.run / "checkpoint.partial.keras"
-        self.model.save(partial)
-        partial.replace(self.run / CHECKPOINT)
+        with replacing(self.run / CHECKPOINT) as partial:
+            self.model.save(partial)

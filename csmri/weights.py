@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectG
 from csmri import __version__, scaling
 from csmri.config import Config, make_config
 from csmri.core.errors import CsmriError
+from csmri.core.files import replacing_folder, write_json
 from csmri.kspace.fourier import as_pair
 from csmri.kspace.initial import initial_images
 from csmri.unet import build_unet
@@ -82,16 +82,10 @@ def write_saved_model(network: keras.Model, path: str | Path, *, config: Config,
     archive = keras.export.ExportArchive()
     serve, signature = (_unrolled if config.network == "unrolled" else _unet)(network, config)
     archive.add_endpoint("serving_default", serve, input_signature=signature)
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with replacing_folder(path) as partial:
         archive.write_out(str(partial), verbose=False)
         description = {"csmri": __version__, "epoch": epoch, "config": config.model_dump(mode="json")}
-        (partial / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_json(partial / DESCRIPTION, description)
 
 
 Serve = tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]

@@ -63,7 +63,7 @@ def prepare(sources: tuple[Path, ...], store: Path, split_file: Path, outline_pl
                 f"{split_file}: names {', '.join(missing)}, which {' '.join(map(str, sources))} does not hold; "
                 f"it holds {', '.join([*(s for s in split_of if s not in missing), *left_out])}"
             )
-    render_heart_boxes(views, store / "heart_boxes.png")
+        render_heart_boxes(views, writer.partial / "heart_boxes.png")
     if left_out:
         click.echo(f"not in {split_file}, left out: {', '.join(left_out)}")
     counts = [f"{list(split_of.values()).count(split)} {split}" for split in dict.fromkeys(split_of.values())]

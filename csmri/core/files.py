@@ -6,6 +6,7 @@ process that was killed cannot take it away; whoever writes to the same place ne
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -81,9 +82,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         If the place cannot be written to.
     """
     path = Path(path)
-    temporary = _temporary(path)
+    temporary = temporary_name(path)
+    _make_room(path)
     try:
-        _make_room(path)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -91,7 +92,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
@@ -105,10 +106,10 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         If the place cannot be written to.
     """
     path = Path(path)
-    temporary = _temporary(path)
+    temporary = temporary_name(path)
     old = temporary.with_name(f"{temporary.name}.old")
+    _make_room(path)
     try:
-        _make_room(path)
         temporary.mkdir()
         yield temporary
         if path.exists():
@@ -118,8 +119,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         raise _unwritable(path, error) from error
     finally:
         for left in (temporary, old):
-            with contextlib.suppress(OSError, ValueError):
-                shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -205,15 +205,22 @@ def remove_partial(folder: Path) -> None:
             _remove(left)
 
 
-def _temporary(path: Path) -> Path:
+def temporary_name(path: Path, process: int | None = None) -> Path:
+    """Name beside `path` under which a process, by default this one, writes it."""
     # The suffix stays at the end: writers that choose by suffix must see it. The name is short however long `path` is.
     suffix = "".join(path.suffixes[-2:])[-12:]
-    return path.with_name(f"{PARTIAL}{_HOST}-{os.getpid()}-{zlib.crc32(path.name.encode()):08x}{suffix}")
+    return path.with_name(f"{PARTIAL}{_HOST}-{process or os.getpid()}-{_crc(path)}{suffix}")
+
+
+def _crc(path: Path) -> str:
+    return f"{zlib.crc32(os.fsencode(path.name)):08x}"
 
 
 def _make_room(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f"{PARTIAL}{_HOST}-*-{zlib.crc32(path.name.encode()):08x}*"):
+    if "\0" in str(path):
+        raise CsmriError(f"{str(path)!r}: cannot be the name of a file; choose another")
+    make_folder(path.parent)
+    for left in path.parent.glob(f"{PARTIAL}{_HOST}-*-{_crc(path)}*"):
         if _is_abandoned(left):
             _remove(left)
 
@@ -295,6 +302,8 @@ def read_toml(path: str | Path, kind: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
+        if b"\0" in error.object and not error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise CsmriError(f"{path}: cannot read the {kind}: this is no text; expected a TOML file") from error
         raise CsmriError(f"{path}: the {kind} is not in UTF-8 ({error.reason}); save it as UTF-8") from error
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, tomllib.TOMLDecodeError):

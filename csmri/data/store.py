@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from csmri import __version__
 from csmri.config import Split
 from csmri.core.errors import CsmriError
-from csmri.core.files import read_toml
+from csmri.core.files import locked, read_toml, replacing_folder, write_json
 from csmri.data.cine import Cine, Outlines
 from csmri.data.roi import Box, heart_box
 
@@ -101,20 +101,29 @@ def read_split(path: str | Path) -> dict[str, str]:
 class StoreWriter:
     """Context manager that collects subjects beside `path` and puts the store in place only when all went well."""
 
+    partial: Path
+    """Where the store lies while it is written; what else belongs to it may be put there."""
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._partial = self.path.with_name(self.path.name + ".partial")
         self._entries: list[Entry] = []
+        self._whole = self._written_whole()
 
     def __enter__(self) -> StoreWriter:
-        if self.path.exists():
-            raise CsmriError(f"{self.path}: exists already; remove it or choose another name for the store")
-        shutil.rmtree(self._partial, ignore_errors=True)
-        try:
-            self._partial.mkdir(parents=True)
-        except OSError as error:
-            raise CsmriError(f"{self.path}: cannot create the store: {error.strerror}") from error
-        return self
+        return self._whole.__enter__()
+
+    def __exit__(self, *raised: Any) -> bool | None:
+        return self._whole.__exit__(*raised)
+
+    @contextmanager
+    def _written_whole(self) -> Iterator[StoreWriter]:
+        with locked(self.path):
+            if self.path.exists():
+                raise CsmriError(f"{self.path}: exists already; remove it or choose another name for the store")
+            with replacing_folder(self.path) as self.partial:
+                yield self
+                manifest = {"format": FORMAT, "csmri": __version__, "entries": [asdict(one) for one in self._entries]}
+                write_json(self.partial / MANIFEST, manifest)
 
     def add(self, cine: Cine, split: str, outlines: Outlines | None = None) -> Entry:
         """Write one subject's shard; the heart box comes from outlines where there are some, else from motion."""
@@ -123,14 +132,14 @@ class StoreWriter:
         magnitude = cine.magnitude
         scale = float(magnitude.max())
         shard = self._shard(cine.subject)
-        with tf.io.TFRecordWriter(str(self._partial / shard)) as writer:
+        with tf.io.TFRecordWriter(str(self.partial / shard)) as writer:
             for index, images in enumerate(magnitude / np.float32(scale)):
                 writer.write(_serialise_slice(cine.subject, index, images))
         entry = Entry(
             subject=cine.subject,
             split=split,
             shard=shard,
-            sha256=_sha256(self._partial / shard),
+            sha256=_sha256(self.partial / shard),
             n_slices=cine.n_slices,
             n_frames=cine.n_frames,
             matrix=cine.matrix,
@@ -148,14 +157,6 @@ class StoreWriter:
         if re.fullmatch(r"\w[\w.-]{0,99}", subject, re.ASCII):
             return f"{subject}.tfrecord"
         return f"subject {len(self._entries)}.tfrecord"  # with a blank, which no name above has
-
-    def __exit__(self, error_type: type[BaseException] | None, *_: object) -> None:
-        if error_type is None:
-            manifest = {"format": FORMAT, "csmri": __version__, "entries": [asdict(entry) for entry in self._entries]}
-            (self._partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-            self._partial.rename(self.path)
-        else:
-            shutil.rmtree(self._partial, ignore_errors=True)
 
 
 def open_store(path: str | Path) -> Store:

@@ -85,7 +85,9 @@ def test_pictures_can_be_opened_and_are_not_empty(tmp_path):
 
 
 def test_no_figure_needs_tensorflow():
-    script = "import sys, csmri.results.figures, csmri.results.tables; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    script = (
+        "import sys, csmri.results.figures, csmri.results.tables; assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", script], check=True)
 
 

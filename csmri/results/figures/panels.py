@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from csmri.core.errors import CsmriError
+from csmri.core.files import replacing, write_text
 from csmri.core.names import shown_methods
 from csmri.data.roi import Box
 from csmri.evaluation.metrics import nmse
@@ -162,12 +163,13 @@ def write_panels(panels: Sequence[Panels], folder: Path, *, caption: str = "") -
         old.unlink()
     for one in panels:
         name = f"fig4_panels_R{one.acceleration:g}.png"
-        Image.fromarray(_sheet(one)).save(folder / name, optimize=True)
+        with replacing(folder / name) as partial:
+            Image.fromarray(_sheet(one)).save(partial, optimize=True)
         fields = {key: value for key, value in asdict(one).items() if key not in ("images", "profiles", "errors")}
         size = {"tile": one.images.shape[1:], "n_frames": one.profiles.shape[1]}
         described.append({"sheet": name, **fields, "box": one.box._asdict(), **size})
     text = json.dumps({"caption": caption, "rows": ["images", "profiles", "errors"], "panels": described}, indent=1)
-    (folder / SHEET).write_text(text + "\n", encoding="utf-8")
+    write_text(folder / SHEET, text + "\n")
     return [*(folder / str(one["sheet"]) for one in described), folder / SHEET]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from csmri.core.errors import CsmriError
+from csmri.core.files import write_text
 
 MISSING = "–"
 """A cell without a number."""
@@ -94,10 +94,7 @@ def write_tables(tables: Sequence[Table], stem: Path) -> tuple[Path, Path]:
         stem.with_suffix(".tex"): f"% Needs \\usepackage{{{packages}}}.\n" + "\n\n".join(map(latex, tables)),
     }
     for path, text in texts.items():
-        try:
-            path.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise CsmriError(f"{path}: cannot write the table: {error.strerror}") from error
+        write_text(path, text + "\n")
     markdown_path, latex_path = texts
     return markdown_path, latex_path
 
