@@ -23,7 +23,14 @@ from csmri.data.store import Store
 from csmri.losses import CineError, ImageMean, TargetError
 from csmri.pipeline import Batches, training_batches, validation_batches
 from csmri.ways import folded, paced, prepare, trained_parameters
-from csmri.weights import build_network, describe_saved_model, load_weights, saved_model_sha256, write_saved_model
+from csmri.weights import (
+    build_network,
+    describe_saved_model,
+    has_weights,
+    load_weights,
+    saved_model_sha256,
+    write_saved_model,
+)
 
 CHECKPOINT, MODELS, FINAL = "checkpoint.keras", "models", "final"
 
@@ -107,8 +114,8 @@ def _train(
     n_parameters, n_trained = folded(network).count_params(), trained_parameters(network)
     some = f" ({n_trained:,} of them trained)" if config.transfer != "all" else ""
     report(
-        f"{run}: {n_parameters:,} parameters{some}, {batches.n_frames:,} images an epoch "
-        f"in {batches.n_batches:,} batches, epochs {first_epoch + 1} to {config.epochs}"
+        f"{run}: {n_parameters:,} parameters{some}, {_size_of_an_epoch(batches, config)}, "
+        f"epochs {first_epoch + 1} to {config.epochs}; the first one also compiles the network and takes longer"
     )
     network.fit(
         make_batches(store, config, source=blend, first_epoch=first_epoch).dataset,
@@ -126,6 +133,12 @@ def _train(
         verbose=1 if sys.stdout.isatty() else 2,
     )
     return final
+
+
+def _size_of_an_epoch(batches: Batches, config: Config) -> str:
+    if config.network == "unrolled":  # a step takes one whole cine
+        return f"{batches.n_batches:,} cines ({batches.n_frames:,} images) an epoch"
+    return f"{batches.n_frames:,} images an epoch in {batches.n_batches:,} batches"
 
 
 def make_batches(store: Store, config: Config, *, source: Store | None = None, first_epoch: int = 0) -> Batches:
@@ -214,12 +227,16 @@ def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path 
     if record["store_sha256"] != store.sha256:
         raise CsmriError(f"{run}: holds a run on other data than {store.path}; choose another folder")
     # By content: the SavedModel may have moved since.
-    if record.get("init_sha256") != (saved_model_sha256(init) if init else None):
+    if not _started_from(init, record.get("init_sha256")):
         raise CsmriError(f"{run}: holds a run with --init {record['init']}, not {init}; choose another folder")
     if record.get("source_sha256") != (blend.sha256 if blend else None):
         raise CsmriError(
             f"{run}: holds a run with the source {record['source']}, not {blend and blend.path}; choose another folder"
         )
+
+
+def _started_from(init: str | Path | None, sha256: str | None) -> bool:
+    return sha256 is None if init is None else sha256 is not None and has_weights(init, sha256)
 
 
 def read_record(run: Path) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.progress import progress
 from csmri.cli.quiet import import_tensorflow
 from csmri.core.errors import CsmriError
+from csmri.core.files import check_outputs
 
 
 @click.command()
@@ -43,9 +45,10 @@ def prepare(sources: tuple[Path, ...], store: Path, split_file: Path, outline_pl
     outlines_of = _outlines_of(outline_places, split_of)
     views = []
     paths = [path for source in sources for path in find_cines(source)]
+    check_outputs([store], [*paths, split_file, *outlines_of.values()])
     missing, left_out = dict(split_of), []
-    with StoreWriter(store) as writer, click.progressbar(paths, label=f"preparing {store}") as progress:
-        for path in progress:
+    with StoreWriter(store) as writer, progress(paths, label=f"preparing {store}") as bar:
+        for path in bar:
             cine = read_cine(path)
             if cine.subject not in split_of:
                 left_out.append(cine.subject)

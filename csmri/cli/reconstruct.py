@@ -9,8 +9,11 @@ import click
 
 from csmri.cli.convergence import Watch
 from csmri.cli.methods import consistency_options, load_model
+from csmri.cli.options import SEED
+from csmri.cli.progress import progress
 from csmri.cli.quiet import import_tensorflow
 from csmri.core.errors import CsmriError
+from csmri.core.files import check_outputs
 from csmri.core.names import BASELINES
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ MOVING_PHASE = (
 @click.option("--method", type=click.Choice(BASELINES), help="Classical method, instead of a model.")
 @consistency_options
 @click.option("--acceleration", type=float, help="Simulate undersampling of a fully sampled INPUT by this factor.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the simulated mask.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the simulated mask.")
 @click.option(
     "--picture",
     type=click.Path(path_type=Path),
@@ -69,6 +72,7 @@ def reconstruct(
     check_suffix(output)
     if picture is not None:
         picture_suffix(picture)
+    check_outputs([output, picture], [source])
     import_tensorflow()
     from csmri.baselines import find_method
     from csmri.core.names import INITIAL, ZERO_FILLED
@@ -85,6 +89,7 @@ def reconstruct(
         network = load_model(model, consistency=consistency, consistency_weight=consistency_weight)
         check_names([network])
         assert network.saved
+        check_outputs([output, picture], [network.saved.path])
         if isinstance(record, KSpace) and network.saved.config.network == "unrolled":
             click.echo(MOVING_PHASE, err=True)
         chosen, beside, law = network.name, [network], common_law([network])
@@ -98,7 +103,7 @@ def reconstruct(
         slices = measured_slices(record, law=law, reconstructors=beside)
     else:
         slices = simulate_slices(record, acceleration, seed=seed, law=law, reconstructors=beside)
-    with click.progressbar(slices, length=record.n_slices, label=watch.label) as watch.bar:
+    with progress(slices, length=record.n_slices, label=watch.label) as watch.bar:
         done = list(watch.bar)
     if watch.ends:
         click.echo(watch.summary(chosen, find_method(chosen).settings.tolerance))
@@ -161,7 +166,6 @@ def _draw(cine: Cine, done: list[SliceReconstruction], acceleration: float, box:
 
     middle = cine.n_slices // 2
     example = Example(cine.subject, middle, acceleration, cine.magnitude[middle], done[middle].methods, box)
-    path.parent.mkdir(parents=True, exist_ok=True)
     render_reconstructions([example], path, caption=caption)
     click.echo(f"{path}: drawn")
 

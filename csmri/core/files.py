@@ -14,9 +14,10 @@ import re
 import shutil
 import signal
 import socket
+import threading
 import tomllib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,13 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def ending_cleanly() -> Iterator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into `Stopped`, so that what is half-written is taken away on the way out."""
+    """Turn SIGINT, SIGTERM and SIGHUP into `Stopped`, so that what is half-written is taken away on the way out.
+
+    Only the main thread of a process hears of signals; in another one nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def stop(number: int, _: object) -> None:
         signal.signal(number, signal.SIG_IGN)  # asked twice, the cleaning still ends
@@ -139,6 +146,56 @@ def make_folder(path: str | Path) -> Path:
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
     return path
+
+
+def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse, before any work is done, to write where that cannot be or where it would spoil what is read.
+
+    Parameters
+    ----------
+    outputs : paths
+        Files or folders that are going to be written; None stands for none. Two of them may not be the same.
+    inputs : paths
+        Files and folders that are read. What lies inside such a folder counts as read, so that nothing is written
+        there.
+
+    Raises
+    ------
+    CsmriError
+        If an output is an input under this or another name (a symbolic or hard link), lies inside one or below a file,
+        or its folder may not be written to.
+    """
+    read = [Path(path) for path in inputs if path is not None]
+    written: list[Path] = []
+    for output in (Path(path) for path in outputs if path is not None):
+        try:
+            _check_place(output)
+            for path in read:
+                if _is_same(output, path):
+                    raise CsmriError(f"{output}: is what is read ({path}); choose another place for what is written")
+                if path.is_dir() and any(_is_same(above, path) for above in output.absolute().parents):
+                    raise CsmriError(f"{output}: lies inside {path}, which is read; choose a place outside of it")
+            for other in written:
+                if _is_same(output, other):
+                    raise CsmriError(f"{output}: is to be written twice; choose another name for one of both")
+        except (OSError, ValueError) as error:
+            raise _unwritable(output, error) from error
+        written.append(output)
+
+
+def _check_place(path: Path) -> None:
+    parent = next((above for above in path.absolute().parents if os.path.lexists(above)), Path())
+    if not parent.is_dir():
+        raise CsmriError(f"{path}: lies below {parent}, which is no folder; choose another place")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise CsmriError(f"{path}: the folder {parent} may not be written to; choose another place")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file or folder, which need not be there yet."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
 
 
 def remove_partial(folder: Path) -> None:

@@ -48,12 +48,27 @@ def computes_bfloat16_in_software() -> bool:
 
 
 def git_revision() -> str | None:
-    """Revision of the checkout that csmri runs from, `-dirty` if it was changed; None where it is installed."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    """Revision of the checkout that csmri runs from, `-dirty` if it was changed; None where it is installed.
+
+    A virtual environment often lies inside somebody's repository, of which csmri is no part.
+    """
+    file = Path(__file__).resolve()
+    package = file.parents[1]
     try:
-        answer = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        if Path(_git(package, "rev-parse", "--show-toplevel")).resolve() != package.parent:
+            return None
+        _git(package, "ls-files", "--error-unmatch", str(file))
+        return _git(package, "describe", "--always", "--dirty", "--abbrev=40")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    # Inside a hook git names its repository by variables, which would go before the folder.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    answer = subprocess.run(
+        ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
     return answer.stdout.strip()
 
 

@@ -17,6 +17,8 @@ from csmri.phantom.signal import Scanner, make_shading
 
 __all__ = ["make_labels", "make_subject", "subject_shape", "volume_curve"]
 
+MAX_SIZE, MAX_PIXELS = 2048, 2**28
+"""Largest matrix, and pixels of a cine: 1 GiB of float32, of which a machine needs two or three times as much."""
 BLOOD_LEVEL = 230.0  # signal of blood at the heart in the images, the usual size in scanner units
 
 
@@ -37,7 +39,7 @@ def make_subject(
         Number of the person; with `domain` and `seed` it decides everything about them.
     domain : "k" or "york"
         Healthy volunteers at 3 T, sharp and with little noise; or patients at 1.5 T, blurred and noisier.
-    size : int >= 32
+    size : int, 32 to MAX_SIZE
         Matrix (y, x) of the square images; the field of view stays the same.
     n_slices, n_frames : int or None
         None draws the number for the person: 12 slices and 16-24 frames (k), 5-10 slices and 20 frames (york).
@@ -146,6 +148,13 @@ def _checked(
     for name, value, least in (("size", size, 32), ("n_slices", n_slices, 1), ("n_frames", n_frames, 2)):
         if value < least:
             raise CsmriError(f"phantom: {name} must be at least {least}, got {value}")
+    if size > MAX_SIZE:
+        raise CsmriError(f"phantom: size must be at most {MAX_SIZE}, got {size}")
+    if n_slices * n_frames * size**2 > MAX_PIXELS:
+        raise CsmriError(
+            f"phantom: {n_slices} slices x {n_frames} frames x {size} x {size} are more than {MAX_PIXELS:,} pixels "
+            "(1 GiB); ask for fewer slices or frames or a smaller size"
+        )
     return anatomy, n_slices, n_frames
 
 
