@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from csmri.config import Comparison, write_config
+from csmri.config import Comparison, by_key, write_config
 from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN, ZERO_FILLED
 from csmri.core.provenance import git_revision, processor, versions
@@ -191,9 +191,10 @@ class PlanRun(ABC):
             if results.exists() and (results / RECORDS).exists():
                 raise CsmriError(f"{results}: holds results that are no study; choose another --out")
             return
-        before = self.read(results / self.file)
-        for name, value in study.model_dump().items():
-            held = getattr(before, name)
+        before, now = by_key(self.read(results / self.file)), by_key(study)
+        for name in now | before:
+            held: Any = before.get(name)
+            value: Any = now.get(name)
             if name == "seeds" and set(held) <= set(value) and value[0] == held[0]:
                 continue  # further seeds go on with the study
             if name not in self.cosmetic and held != value:

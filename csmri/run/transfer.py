@@ -89,7 +89,7 @@ def make_transfer_plan(study: TransferStudy, store: Store, work: Path, init: Pat
 
 def pretrained(study: TransferStudy, work: Path) -> Path:
     """SavedModel of the study's own pretraining."""
-    return work / f"seed_{study.seeds[0]}" / PRETRAIN / MODELS / f"epoch_{study.pretrain_epochs:03d}"
+    return work / f"seed_{study.seeds[0]}" / PRETRAIN / MODELS / f"epoch_{study.pretrain.epochs:03d}"
 
 
 def _checked_init(study: TransferStudy) -> Path:
