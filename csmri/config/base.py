@@ -68,9 +68,10 @@ def _one_line(error: ValidationError, kind: type[Frozen]) -> str:
     path = [str(part) for part in first["loc"]]
     model, place = kind, ""
     if path and (table := table_of(kind, path[0])):
-        if len(path) == 1:
+        if first["type"] == "model_type":
             return f"{path[0]} = {_shown(first['input'])}: expected a table [{path[0]}] of {_listed(table)}"
-        model, place, path = table, f"[{path[0]}] ", path[1:]
+        if len(path) > 1:
+            model, place, path = table, f"[{path[0]}] ", path[1:]
     if first["type"] == "extra_forbidden":
         allowed = f"allowed are {_listed(model)}"
         if model is kind:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from csmri.config.base import (
     EVALUATION_ACCELERATIONS,
@@ -80,6 +80,13 @@ class Study(Comparison):
     standalone: TargetTraining = TargetTraining()
     transfer: TargetTraining = TargetTraining()
     """The stages; a TOML file has its tables below all other fields, as here."""
+
+    @field_validator("pretrain", mode="before")
+    @classmethod
+    def _ends_with_pretrain_at(cls, table: Any) -> Any:
+        if isinstance(table, dict) and "epochs" in table:
+            raise ValueError("leave out epochs, the pretraining ends with the last of pretrain_at")
+        return table
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
