@@ -8,10 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from csmri.config import Comparison, write_config
+from csmri.config import Comparison, by_key, write_config
 from csmri.core.errors import CsmriError
 from csmri.core.files import locked, make_folder, read_json, remove_partial, write_json
 from csmri.core.names import INITIAL
@@ -212,10 +213,10 @@ class PlanRun(ABC):
         refuse_other_experiment(results, self.file)
         if not (results / self.file).exists():
             return
-        before = self.read(results / self.file)
-        for name, value in study.model_dump().items():
-            held = getattr(before, name)
-            held = held.model_dump() if hasattr(held, "model_dump") else held
+        before, now = by_key(self.read(results / self.file)), by_key(study)
+        for name in now | before:
+            held: Any = before.get(name)
+            value: Any = now.get(name)
             if name == "seeds" and set(held) <= set(value) and value[0] == held[0]:
                 continue  # further seeds go on with the study
             if name not in self.cosmetic and held != value:

@@ -21,8 +21,8 @@ FIELDS = {
     "depth": 2,
     "passes": 1,
     "pretrain_at": (1, 2),
-    "standalone_epochs": 2,
-    "transfer_epochs": 1,
+    "standalone": {"epochs": 2},
+    "transfer": {"epochs": 1},
     "evaluation_accelerations": (4.0, 8.0),
 }
 TRAININGS = ["pretrain", "standalone", "transfer_1", "transfer_2"]

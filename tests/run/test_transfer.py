@@ -23,7 +23,7 @@ from csmri.weights import write_saved_model
 
 FIELDS = {
     **{"seeds": (3,), "base_channels": 2, "depth": 2, "passes": 1, "accelerations": (4.0,)},
-    **{"pretrain_epochs": 1, "epochs": 2, "blend_steps": 1, "evaluation_accelerations": (4.0, 8.0)},
+    **{"pretrain": {"epochs": 1}, "epochs": 2, "blend_steps": 1, "evaluation_accelerations": (4.0, 8.0)},
     **{"ways": ("standalone", "all", "scale-shift", "blended"), "n_subjects": (1, 2), "n_subjects_of_ways": 2},
 }
 TRAININGS = ["pretrain", "standalone_1", "standalone_2", "all_1", "all_2", "scale-shift_2", "blended_2"]

@@ -68,8 +68,8 @@ def render_report(
 
 def _page(results: Results, given: Sequence[Example] | None, note: str, max_slices: int) -> str:
     study, examples = results.study, results.examples if given is None else given
-    config = None if study else sections.training_config(results)
-    trained = (study or config or Study()).accelerations if study or config else ()
+    config = study.stages()[STANDALONE] if study else sections.training_config(results)
+    trained = config.accelerations if config else ()
     curves = learning_curves(results)
     saved = savings(results)
     comparison = compare(results.records, trained)

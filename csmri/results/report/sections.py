@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from csmri.config import Config, Study, read_config
+from csmri.config import Config, Study, by_key, read_config
 from csmri.core.files import read_json
 from csmri.core.names import INITIAL, PRETRAIN, ZERO_FILLED, pretraining_epochs
 from csmri.data.records import Record, mean_over_subjects
@@ -156,17 +156,16 @@ def savings_table(savings: Sequence[Saving], standalone: Curve | None, classes: 
 
 
 def facts(results: Results, study: Study | None, config: Config | None) -> str:
-    """What was run, in a list, and every field of the study folded under it."""
-    shared = study or config
+    """What was run, in a list, and every field folded under it; `config` is of one training on the target."""
     seeds = sorted({seed for _, seed in results.logs})
     items = []
-    if shared:
-        items.append(("Network", f"U-net, {shared.base_channels} channels at the top, depth {shared.depth}"))
-        sampling = f"{shared.mask_law} mask, width {shared.mask_width:g} of the lines"
-        items.append(("Sampling", escape(f"{sampling}, {_count(shared.mask_centre_lines, 'centre line')} always kept")))
-        items.append(("Trained on", f"R = {', '.join(f'{a:g}' for a in shared.accelerations)}, mixed"))
-        optimizer = f"{shared.optimizer}, learning rate {shared.learning_rate:g}, {shared.schedule}, batches of "
-        items.append(("Optimizer", escape(f"{optimizer}{shared.batch_size}")))
+    if config:
+        items.append(("Network", f"U-net, {config.base_channels} channels at the top, depth {config.depth}"))
+        sampling = f"{config.mask_law} mask, width {config.mask_width:g} of the lines"
+        items.append(("Sampling", escape(f"{sampling}, {_count(config.mask_centre_lines, 'centre line')} always kept")))
+        items.append(("Trained on", f"R = {', '.join(f'{a:g}' for a in config.accelerations)}, mixed"))
+        optimizer = f"{config.optimizer}, learning rate {config.learning_rate:g}, {config.schedule}, batches of "
+        items.append(("Optimizer", escape(f"{optimizer}{config.batch_size}")))
     for training in dict.fromkeys(name for name, _ in results.logs):
         epochs = sorted({len(log) for (name, _), log in results.logs.items() if name == training})
         items.append((_plain(training), f"{' or '.join(map(str, epochs))} epochs"))
@@ -176,9 +175,8 @@ def facts(results: Results, study: Study | None, config: Config | None) -> str:
     if subjects:
         items.append((f"Tested on {_count(len(subjects), 'subject')}", escape(", ".join(subjects))))
         items.append(("Records", f"{len(results.records):,}, one a frame, acceleration, method and seed"))
-    fields = (
-        definitions((name, nested(value)) for name, value in shared.model_dump(mode="json").items()) if shared else ""
-    )
+    whole = study or config
+    fields = definitions((name, nested(value)) for name, value in by_key(whole).items()) if whole else ""
     kind = "study" if study else "training"
     return definitions(items) + (details(f"Every field of the {kind}", fields) if fields else "")
 
