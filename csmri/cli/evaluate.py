@@ -11,7 +11,6 @@ from csmri.cli.methods import baseline_names, consistency_options, load_model
 from csmri.cli.progress import progress
 from csmri.cli.quiet import import_tensorflow
 from csmri.config import EVALUATION_ACCELERATIONS
-from csmri.core.errors import CsmriError
 from csmri.core.names import BASELINES
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ if TYPE_CHECKING:
     "example_accelerations",
     type=float,
     multiple=True,
-    help="Accelerations at which images of the first subject are kept for pictures; by default 4 and 8, or the highest.",
+    help="Accelerations at which images of the first subject are kept for pictures; by default 4, 8 or the highest.",
 )
 @click.option(
     "--example-slices",

@@ -17,8 +17,8 @@ from csmri.core.errors import CsmriError
     "--only",
     multiple=True,
     metavar="NAME",
-    help="Draw only this: fig1 to fig4, table1, table2, methods, transfer, transfer_curves, area, sweep or report; give "
-    "several times.",
+    help="Draw only this: fig1 to fig4, table1, table2, methods, transfer, transfer_curves, area, sweep or report; "
+    "give several times.",
 )
 @click.option(
     "--format",

@@ -94,10 +94,8 @@ class Outcome:
 
     def records(self) -> list[Record]:
         """A record a frame."""
-        place = {name: value for name, value in asdict(self.item).items()}
-        return [
-            Record(**place, frame=frame, achieved=self.achieved, **one) for frame, one in enumerate(self.quality)
-        ]
+        place: dict[str, Any] = {**asdict(self.item), "achieved": self.achieved}
+        return [Record(**{**place, **one}, frame=frame) for frame, one in enumerate(self.quality)]
 
     def timing(self) -> Timing:
         """The time of the whole cine."""

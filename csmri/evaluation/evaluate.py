@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from csmri.config import EVALUATION_ACCELERATIONS, Sampling
+from csmri.config import EVALUATION_ACCELERATIONS, Acquisition, Sampling
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
+from csmri.core.seeds import subject_key
 from csmri.data.records import UNTRAINED, Item, Outcome
 from csmri.data.store import Entry, Store
 from csmri.evaluation.metrics import frame_quality
 from csmri.kspace.fourier import fft_y
+from csmri.kspace.phase import with_phase
 from csmri.kspace.sampling import check_acceleration, undersample
 from csmri.reconstruction import Images, Reconstructor, baseline_reconstructor, simulation_mask
 
@@ -49,7 +52,7 @@ def evaluate(
     Parameters
     ----------
     law : Sampling, optional
-        Defaults to the one that the networks were trained with.
+        Defaults to the one that the networks were trained with. An `Acquisition` also gives the images a phase.
     slices : collection of int
         Slices to take, of those that a subject has; all if empty.
     acquisition : str
@@ -126,6 +129,13 @@ def common_law(methods: Sequence[Reconstructor], **changes: Any) -> Sampling:
     return laws.pop()
 
 
+def _measurable(images: NDArray[Any], law: Sampling, seed: int) -> NDArray[Any]:
+    """Images with the phase that an acquisition gives them."""
+    if not isinstance(law, Acquisition) or not (law.phase_at_rest or law.phase_moving):
+        return images
+    return with_phase(np.abs(images), at_rest=law.phase_at_rest, moving=law.phase_moving, seed=seed)
+
+
 def _evaluated(
     store: Store,
     entries: Sequence[Entry],
@@ -143,7 +153,8 @@ def _evaluated(
             if (entry.subject, index) not in places:
                 continue
             n_frames, n_y, n_x = images.shape
-            hybrid, reference = fft_y(images), np.abs(images)
+            reference = np.abs(images)
+            hybrid = fft_y(_measurable(images, law, subject_key(entry.subject) + index))
             for acceleration in accelerations:
                 mask = simulation_mask(
                     law,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from csmri.config import Network, read_config, read_transfer_study
+from csmri.config import Network, read_config, read_sweep_config, read_transfer_study
 from csmri.core.errors import CsmriError
 from csmri.core.files import read_json, write_json
 from csmri.data.runs import CONFIG
@@ -24,6 +24,7 @@ from csmri.results.figures import (
     render_blocks,
     render_learning_curves,
     render_panels,
+    render_sweep,
     render_transfer,
     render_transfer_curves,
     render_unet,
@@ -36,6 +37,7 @@ from csmri.results.folder import (
     RUNS,
     SOURCE_RECORDS,
     STUDY,
+    SWEEP,
     TIMINGS,
     TRANSFER_STUDY,
     Results,
@@ -55,6 +57,8 @@ from csmri.results.tables import (
     read_sweep,
     savings,
     savings_table,
+    sweep_ratios,
+    sweep_tables,
     table1,
     transfer_tables,
     write_tables,
@@ -138,8 +142,9 @@ def is_drawn(results: Path) -> bool:
 def draw_all(results: Path) -> list[Drawn]:
     """Draw everything and the report, and note of what."""
     drawn = draw(results)
-    if not (results / TRANSFER_STUDY).exists():
-        drawn.append(PRODUCTS["report"].draw(read_results(results), Wish()))
+    found = read_results(results)
+    if not PRODUCTS["report"].lacks(found):
+        drawn.append(PRODUCTS["report"].draw(found, Wish()))
     files = [path.relative_to(results).as_posix() for one in drawn for path in one.paths]
     write_json(results / DRAWN, {"inputs": inputs_sha256(results), "files": files})
     return drawn
@@ -148,7 +153,7 @@ def draw_all(results: Path) -> list[Drawn]:
 def inputs_sha256(results: Path) -> str:
     """Identity of what figures and tables are made of: configs, records and logs."""
     digest = hashlib.sha256()
-    names = [STUDY, TRANSFER_STUDY, RECORDS, SOURCE_RECORDS, TIMINGS]
+    names = [STUDY, TRANSFER_STUDY, SWEEP, RECORDS, SOURCE_RECORDS, TIMINGS]
     paths = [*(table_path(results, name) for name in names), *sorted((results / RUNS).rglob("*.*"))]
     for path in paths:
         if path.is_file():
@@ -234,12 +239,18 @@ def _sweep(results: Results) -> tuple[Sweep, str]:
     return read_sweep(results.path), read_transfer_study(results.path / TRANSFER_STUDY).caption
 
 
+def _swept(results: Results, wish: Wish) -> Drawn:
+    tables = _tables(sweep_tables(results.records, results.timings), results.path / "sweep.md")
+    caption = read_sweep_config(results.path / SWEEP).caption or wish.caption
+    ratios = sweep_ratios(results.records)
+    pictures = _pictures(results.path, "sweep", wish, lambda path: render_sweep(ratios, path, caption=caption))
+    return Drawn([*tables.paths, *pictures.paths], tables.lines)
+
+
 def _area(results: Results, wish: Wish) -> Drawn:
     areas = read_areas(results.path / AREAS)
     tables = _tables(area_tables(areas), results.path / "area.md")
-    pictures = _pictures(
-        results.path, "area", wish, lambda path: render_area(areas, path, caption=wish.caption)
-    )
+    pictures = _pictures(results.path, "area", wish, lambda path: render_area(areas, path, caption=wish.caption))
     return Drawn([*tables.paths, *pictures.paths], tables.lines)
 
 
@@ -282,6 +293,8 @@ def _only_areas(folder: Path, names: Sequence[str]) -> bool:
 def _of_paper(results: Results) -> str:
     if (results.path / TRANSFER_STUDY).exists():
         return f"holds {TRANSFER_STUDY}, whose figures are transfer and transfer_curves"
+    if (results.path / SWEEP).exists():
+        return f"holds {SWEEP}, whose figure is sweep"
     return ""
 
 
@@ -319,6 +332,12 @@ def _needs_transfer(results: Results) -> str:
     return f"has no {TRANSFER_STUDY}; the figure is of a study that `csmri transfer` made"
 
 
+def _needs_sweep(results: Results) -> str:
+    if (results.path / SWEEP).exists() and results.records:
+        return ""
+    return f"has no {SWEEP} with records; the figure is of a sweep that `csmri sweep` made"
+
+
 def _needs_areas(results: Results) -> str:
     if (results.path / AREAS).exists():
         return ""
@@ -335,6 +354,7 @@ PRODUCTS = {
     "methods": Product(_methods, _needs_times),
     "transfer": Product(_transfer, _needs_transfer),
     "transfer_curves": Product(_transfer_curves, _needs_transfer),
+    "sweep": Product(_swept, _needs_sweep),
     "area": Product(_area, _needs_areas),
     "report": Product(_report, _of_paper, by_itself=False),
 }

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -139,7 +139,7 @@ class Journal:
         return self.folder / PARTS / f"{zlib.crc32(repr(item.as_kept).encode()):08x}.npz"
 
     def _keep_images(self, evaluated: Evaluated) -> None:
-        arrays = {"reference": evaluated.reference, "images": evaluated.images}
+        arrays: dict[str, Any] = {"reference": evaluated.reference, "images": evaluated.images}
         arrays["heart_box"] = np.array(evaluated.entry.heart_box)
         with replacing(self._part(evaluated.outcome.item)) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)

@@ -15,13 +15,13 @@ from csmri.evaluation.evaluate import spread_slices
 from csmri.phantom import make_subject, subject_shape
 from csmri.results.folder import RECORDS, STUDY
 from csmri.run.plan import EVALUATE, PHANTOMS, Stage, measure_pace, n_images, plan_text
-from csmri.run.runner import PlanRun, open_named
+from csmri.run.runner import ComparisonRun, open_named
 from csmri.training import FINAL, MODELS, make_batches
 
 N_EXAMPLE_SLICES = 3
 
 
-class StudyRun(PlanRun):
+class StudyRun(ComparisonRun):
     """The paper's study bound to its stores and folders; everything that can be refused is refused on making it.
 
     Where it names no stores, the first stage makes phantoms in `work`.

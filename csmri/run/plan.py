@@ -117,7 +117,7 @@ def plan_text(title: str, stages: Sequence[Stage], pace: Pace) -> str:
         amount = f"{stage.images:,} images" if stage.images else ""
         if stage.config:
             amount = f"{epochs} of {stage.config.epochs} epochs" if epochs else f"{stage.config.epochs} epochs"
-        remaining = "" if state == DONE else f"about {duration(seconds)}"
+        remaining = "" if state == DONE or not seconds else f"about {duration(seconds)}"
         seed = "" if stage.seed is None else f"seed {stage.seed}"
         lines.append(f"  {state:<8} {seed:<8} {stage.name:<15} {amount:>18}  {remaining}".rstrip())
     return "\n".join(lines)

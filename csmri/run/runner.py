@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from csmri.config import Comparison, by_key, write_config
+from csmri.config import Comparison, Sweep, by_key, write_config
 from csmri.core.errors import CsmriError
 from csmri.core.files import locked, make_folder, read_json, remove_partial, write_json
 from csmri.core.names import INITIAL
@@ -25,10 +25,12 @@ from csmri.results.draw import draw_all, is_drawn
 from csmri.results.folder import keep_run, refuse_other_experiment, table_path
 from csmri.results.journal import Journal
 from csmri.run.evaluation import EvaluationRun
-from csmri.run.plan import DRAW, PHANTOMS, Stage, duration, measure_pace, plan_text
+from csmri.run.plan import DRAW, PHANTOMS, Pace, Stage, duration, measure_pace, plan_text
 from csmri.training import train
 
 PROVENANCE, WORK = "study.json", "work"
+REPORT_SECONDS = 10.0
+"""Between two lines of a long evaluation."""
 
 
 class PlanRun(ABC):
@@ -36,7 +38,7 @@ class PlanRun(ABC):
 
     Parameters
     ----------
-    study : Comparison
+    study : Comparison or Sweep
     results : path
         Folder for records, logs and pictures; made if need be. May hold a part of the same study.
     work : path, optional
@@ -57,14 +59,14 @@ class PlanRun(ABC):
     stages: tuple[Stage, ...]
 
     def __init__(
-        self, study: Comparison, results: str | Path, work: str | Path | None, *, report: Callable[[str], None]
+        self, study: Comparison | Sweep, results: str | Path, work: str | Path | None, *, report: Callable[[str], None]
     ) -> None:
         self.study, self.results, self.report = study, Path(results), report
         self.work = Path(work) if work else self.results / WORK
         self._refuse_other_study()
 
     @abstractmethod
-    def read(self, path: Path) -> Comparison:
+    def read(self, path: Path) -> Comparison | Sweep:
         """Read the study that a results folder holds."""
 
     @abstractmethod
@@ -96,7 +98,7 @@ class PlanRun(ABC):
             # What a plan needs from the data is known before; how fast a training is, only with them.
             for stage in [stage for stage in self.stages if stage.name == PHANTOMS and not stage.is_done()]:
                 self.do(stage)
-            pace = measure_pace(self._target(), self.stages)
+            pace = self.pace()
             self.report(plan_text(str(self.results), self.stages, pace))
             for stage in self.stages:
                 if stage.is_done():
@@ -113,7 +115,11 @@ class PlanRun(ABC):
 
     def plan(self) -> str:
         """Tell what there is to do and how long it will take; writes nothing."""
-        return plan_text(str(self.results), self.stages, measure_pace(self._target(), self.stages))
+        return plan_text(str(self.results), self.stages, self.pace())
+
+    @abstractmethod
+    def pace(self) -> Pace:
+        """How long things take on this machine."""
 
     def store_of(self, stage: Stage) -> Store:
         """Store that a training learns from."""
@@ -123,55 +129,18 @@ class PlanRun(ABC):
         """The last stage of every plan: figures, tables and report of what the folder holds then."""
         return Stage(DRAW, is_finished=lambda: is_drawn(self.results))
 
-    def evaluation(
-        self, name: str, seed: int, seeds: Mapping[str, int], *, split: str = "test", records: str, images: int
-    ) -> Stage:
-        """Stage that tests trained networks, by name with the seeds of their trainings, on a split of the target."""
-        items = self._items(seeds, split)
-
-        def is_finished() -> bool:
-            return {item.as_kept for item in items} <= _items_in(table_path(self.results, records))
-
-        return Stage(name, seed, images=images, is_finished=is_finished)
-
-    def evaluate(
-        self,
-        models: Mapping[str, Path],
-        *,
-        split: str = "test",
-        records: str,
-        is_example: Callable[[Item], bool] = lambda item: False,
-    ) -> None:
-        """Evaluate SavedModels, by name, on a split of the target's store, and keep every item when it is done."""
-        networks = [load_reconstructor(model, name=name) for name, model in models.items()]
-        law = common_law(networks)
-        journal = Journal(self.results, records=records, timings="")
-        run = EvaluationRun(
-            journal,
-            self._target(),
-            # Zero-filling is no method of the paper's table.
-            [baseline_reconstructor(INITIAL, cyclic=law.cyclic), *networks],
-            split=split,
-            law=law,
-            accelerations=self.study.evaluation_accelerations,
-            seed=self.study.evaluation_seed,
-            is_example=is_example,
-        )
+    def follow(self, run: EvaluationRun) -> None:
+        """Do what is left of an evaluation, and tell now and then where it is."""
         told = time.monotonic()
         for number, item in enumerate(run.do(), len(run.items) - len(run.left) + 1):
-            if time.monotonic() - told > 10:
+            if time.monotonic() - told > REPORT_SECONDS:
                 told = time.monotonic()
                 self.report(f"{self.results}: {number} of {len(run.items)} items, {item.subject} slice {item.slice}")
-        journal.finish(run.items)
 
     # --- results
 
     def _target(self) -> Store:
         return list(self.stores().values())[-1]
-
-    def _items(self, seeds: Mapping[str, int], split: str) -> list[Item]:
-        entries = self._target().of_split(split)
-        return plan_items(entries, {INITIAL: UNTRAINED, **seeds}, self.study.evaluation_accelerations)
 
     def _do(self, stage: Stage) -> None:
         if stage.config:
@@ -223,6 +192,56 @@ class PlanRun(ABC):
                 raise CsmriError(
                     f"{results}: holds a study with {name} = {held!r}, not {value!r}; choose another --out"
                 )
+
+
+class ComparisonRun(PlanRun):
+    """What the studies of trainings share: networks are tested seed by seed, beside the initial reconstruction."""
+
+    study: Comparison
+
+    def pace(self) -> Pace:
+        return measure_pace(self._target(), self.stages)
+
+    def evaluation(
+        self, name: str, seed: int, seeds: Mapping[str, int], *, split: str = "test", records: str, images: int
+    ) -> Stage:
+        """Stage that tests trained networks, by name with the seeds of their trainings, on a split of the target."""
+        items = self._items(seeds, split)
+
+        def is_finished() -> bool:
+            return {item.as_kept for item in items} <= _items_in(table_path(self.results, records))
+
+        return Stage(name, seed, images=images, is_finished=is_finished)
+
+    def evaluate(
+        self,
+        models: Mapping[str, Path],
+        *,
+        split: str = "test",
+        records: str,
+        is_example: Callable[[Item], bool] = lambda item: False,
+    ) -> None:
+        """Evaluate SavedModels, by name, on a split of the target's store, and keep every item when it is done."""
+        networks = [load_reconstructor(model, name=name) for name, model in models.items()]
+        law = common_law(networks)
+        journal = Journal(self.results, records=records, timings="")
+        run = EvaluationRun(
+            journal,
+            self._target(),
+            # Zero-filling is no method of the paper's table.
+            [baseline_reconstructor(INITIAL, cyclic=law.cyclic), *networks],
+            split=split,
+            law=law,
+            accelerations=self.study.evaluation_accelerations,
+            seed=self.study.evaluation_seed,
+            is_example=is_example,
+        )
+        self.follow(run)
+        journal.finish(run.items)
+
+    def _items(self, seeds: Mapping[str, int], split: str) -> list[Item]:
+        entries = self._target().of_split(split)
+        return plan_items(entries, {INITIAL: UNTRAINED, **seeds}, self.study.evaluation_accelerations)
 
 
 def _items_in(table: Path) -> frozenset[Item]:

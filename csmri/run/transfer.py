@@ -12,7 +12,7 @@ from csmri.core.names import PRETRAIN, STANDALONE, split_way
 from csmri.data.store import Entry, Store
 from csmri.results.folder import RECORDS, SOURCE_RECORDS, TRANSFER_STUDY
 from csmri.run.plan import Stage, n_images
-from csmri.run.runner import PlanRun, open_named
+from csmri.run.runner import ComparisonRun, open_named
 from csmri.training import FINAL, MODELS, make_batches
 from csmri.weights import describe_saved_model, saved_model_folder
 
@@ -21,7 +21,7 @@ TESTS = {ON_TARGET: ("test", RECORDS), ON_SOURCE: ("validation", SOURCE_RECORDS)
 """Evaluation -> split of the store that it tests on, and table of its records."""
 
 
-class TransferRun(PlanRun):
+class TransferRun(ComparisonRun):
     """A study of ways to transfer bound to its store and folders; all that can be refused is refused on making it.
 
     Raises

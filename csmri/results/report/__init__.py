@@ -18,7 +18,7 @@ from csmri.results.folder import Example, Results
 from csmri.results.report import sections
 from csmri.results.report.curves import SIZES, curves_data, curves_svg
 from csmri.results.report.findings import Curve, compare, learning_curves, sentence
-from csmri.results.report.fragments import details, embedded_json
+from csmri.results.report.fragments import embedded_json
 from csmri.results.report.naming import colours, short, title
 from csmri.results.report.sprites import player_data
 from csmri.results.report.stage import missing_html, player_html
