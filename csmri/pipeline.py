@@ -225,8 +225,14 @@ def drawn_mask(images: tf.Tensor, item: dict[str, tf.Tensor], epoch: tf.Tensor, 
     if not config.both_laws:
         return drawn(config)
     chosen = tf.random.stateless_uniform([], item_seed(Draw.LAW, item, epoch, config), alg="philox") < 0.5
-    gaussian, schlemper = (config.model_copy(update={"mask_law": law}) for law in ("gaussian", "schlemper"))
+    gaussian, schlemper = _laws(config)
     return tf.cond(chosen, lambda: drawn(gaussian), lambda: drawn(schlemper))
+
+
+def _laws(config: Config) -> list[Config]:
+    """The config once for every law that masks are drawn by."""
+    names = ("gaussian", "schlemper") if config.both_laws else (config.mask_law,)
+    return [config.model_copy(update={"mask_law": name}) for name in names]
 
 
 def padded_matrix(matrix: Sequence[int], depth: int, *, square: bool) -> tuple[int, int]:
@@ -347,8 +353,9 @@ def _refuse_other_sizes(target: Sequence[tuple[int, int]], source: Sequence[tupl
 def check_sizes(config: Config, entries: Sequence[Entry]) -> None:
     """Refuse accelerations and crops that the smallest subject is too small for."""
     n_ky = min(min(entry.matrix) if config.augment else entry.matrix[0] for entry in entries)
-    for acceleration in config.accelerations:
-        check_acceleration(acceleration, n_ky)
+    for law in _laws(config):
+        for acceleration in config.accelerations:
+            check_acceleration(acceleration, n_ky, law)
     n_x = min(min(entry.matrix) if config.augment else entry.matrix[1] for entry in entries)
     if config.crop_columns > n_x:
         raise CsmriError(
