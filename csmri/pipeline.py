@@ -137,9 +137,13 @@ def training_items(
     origin = source or store
     sources = origin.of_split(PRETRAIN) if config.transfer == BLENDED else ()
 
+    # Items of target and source are blended, so that they must be of one kind.
+    as_complex = any(entry.complex for entry in (*entries, *sources))
+
     def shuffled(of: Store, subjects: Sequence[Entry], epoch: tf.Tensor) -> tf.data.Dataset:
         seed = order_seed(config.seed, Draw.SLICE_ORDER, epoch)
-        return slice_items(of, subjects, config).shuffle(SLICE_BUFFER, seed=seed, reshuffle_each_iteration=False)
+        items = slice_items(of, subjects, config, as_complex=as_complex)
+        return items.shuffle(SLICE_BUFFER, seed=seed, reshuffle_each_iteration=False)
 
     def items(epoch: tf.Tensor) -> tf.data.Dataset:
         target = shuffled(store, entries, epoch)
@@ -174,7 +178,7 @@ def training_example(
     mask = drawn_mask(images, item, epoch, config)
     initial = simulate_initial(images, mask, cyclic=config.cyclic)
     peak = scaling.frame_peak(initial)
-    target = scaling.normalise_error(images - initial, peak)
+    target = scaling.normalise_error(magnitude(images) - initial, peak)
 
     padding = [[0, 0], *_padding(images, config.depth, square=config.augment)]
     if config.crop_columns:
@@ -193,7 +197,7 @@ def item_seed(purpose: Draw, item: dict[str, tf.Tensor], epoch: tf.Tensor, confi
 
 
 def augmented(item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -> tf.Tensor:
-    """Cine (frame, y, x) of an item, augmented if the config says so."""
+    """Cine (frame, y, x) of an item, magnitude or complex, augmented if the config says so."""
     if not config.augment:
         return item["images"]
     return augment(item["images"], item_seed(Draw.AUGMENTATION, item, epoch, config))
@@ -205,6 +209,11 @@ def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     images = tf.cond(flip_x, lambda: tf.reverse(images, [2]), lambda: images)
     images = tf.cond(flip_y, lambda: tf.reverse(images, [1]), lambda: images)
     return tf.cond(rotate, lambda: tf.reverse(tf.linalg.matrix_transpose(images), [1]), lambda: images)
+
+
+def magnitude(images: tf.Tensor) -> tf.Tensor:
+    """What a network is to give for the images of an item: the magnitude of complex ones, others as they are."""
+    return tf.abs(images) if images.dtype.is_complex else images
 
 
 def random_columns(images: tf.Tensor, item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -> tf.Tensor:
@@ -258,8 +267,15 @@ def _padding(images: tf.Tensor, depth: int, *, square: bool) -> list[list[tf.Ten
     return [[0, padded[0] - matrix[0]], [0, padded[1] - matrix[1]]]
 
 
-def slice_items(store: Store, entries: Sequence[Entry], config: Config) -> tf.data.Dataset:
-    """Every (slice, acceleration, pass) of these subjects, one element each."""
+def slice_items(
+    store: Store, entries: Sequence[Entry], config: Config, *, as_complex: bool | None = None
+) -> tf.data.Dataset:
+    """Every (slice, acceleration, pass) of these subjects, one element each.
+
+    Images are complex where `as_complex` says so, by default where those of any of the subjects are, else magnitudes.
+    """
+    if as_complex is None:
+        as_complex = any(entry.complex for entry in entries)
     indices, values = zip(*enumerate(config.accelerations), strict=True)
     keys = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
@@ -270,7 +286,7 @@ def slice_items(store: Store, entries: Sequence[Entry], config: Config) -> tf.da
     )
 
     def variants(record: tf.Tensor) -> tf.data.Dataset:
-        features = parse_slice(record)
+        features = parse_slice(record, as_complex=as_complex)
         key = keys.lookup(features["subject"])
         passes = tf.data.Dataset.range(config.passes)
         accelerations = tf.data.Dataset.from_tensor_slices(
