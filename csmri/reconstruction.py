@@ -178,7 +178,7 @@ def simulation_mask(
     law: Sampling, *, seed: int, subject: str, slice_index: int, n_frames: int, n_ky: int, acceleration: float
 ) -> NDArray[np.bool_]:
     """Mask (frame, ky) for testing: depends on nothing but the arguments, so that all methods meet the same one."""
-    check_acceleration(acceleration, n_ky)
+    check_acceleration(acceleration, n_ky, law)
     derived = derive_seed(seed, subject_key(subject), slice_index, round(acceleration * 1000))
     return make_mask(derived, n_frames, n_ky, acceleration, law).numpy()
 

@@ -59,5 +59,9 @@ def main() -> None:
     """Compressed-sensing cardiac cine MRI with a residual U-net and transfer learning."""
 
 
-for _command in (phantom, inspect, prepare, study, transfer, sweep, train, reconstruct, evaluate, export, figures, report):
+_IN_ORDER_OF_WORK = (
+    *(phantom, inspect, prepare, study, transfer, sweep),
+    *(train, reconstruct, evaluate, export, figures, report),
+)
+for _command in _IN_ORDER_OF_WORK:
     main.add_command(_command)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csmri.cli.methods import baseline_names, consistency_options, load_model
+from csmri.cli.methods import baseline_names, consistency_options, load_model, notes_on
 from csmri.cli.progress import progress
 from csmri.cli.quiet import import_tensorflow
 from csmri.config import EVALUATION_ACCELERATIONS
@@ -122,6 +122,8 @@ def evaluate(
     def is_example(item: Item) -> bool:
         return item.subject == entries[0].subject and item.slice in slices and item.acceleration in kept_at
 
+    for note in notes_on(networks, has_phase=any(entry.complex for entry in entries)):
+        click.echo(f"note: {note}", err=True)
     description = describe_evaluation(opened, compared, split=split, law=law, seed=seed)
     with locked(out):
         begin_evaluation(out, description)

@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -164,22 +164,62 @@ def _read_rows(kind: type[Row], path: str | Path, what: str) -> list[Row]:
         raise CsmriError(f"{path}: not a table of {what} from `csmri evaluate` ({error})") from error
 
 
+def with_quality(records: Iterable[Record], quality: str) -> tuple[list[Record], str]:
+    """Choose the records that count for a quality, and say how many images do not.
+
+    An image without content, whose reference is zero in the frame or, for the `_heart` qualities, in the heart box of
+    it, has no quality by any method: `metrics.frame_quality` gives NaN, and only then an NMSE of NaN. It counts for
+    none of the qualities of that region, also where an older csmri gave it a PSNR.
+
+    Returns
+    -------
+    list of Record
+        What averages are taken over.
+    str
+        A note for below a table, empty where nothing is left out.
+    """
+    region = quality.removeprefix(quality.partition("_")[0])
+    counted, images, blank, small = [], set(), set(), set()
+    for record in records:
+        image = record.subject, record.slice, record.frame
+        images.add(image)
+        if np.isnan(getattr(record, f"nmse{region}")):
+            blank.add(image)
+        elif np.isnan(getattr(record, quality)):
+            small.add(image)
+        else:
+            counted.append(record)
+    of = f"of {len(images):,} images"
+    notes = [f"{len(blank):,} {of} without content {_are(blank)} left out."] if blank else []
+    notes += [f"{len(small):,} {of}, too small for the window of SSIM, {_are(small)} left out."] if small else []
+    return counted, " ".join(notes)
+
+
 def mean_over_subjects(records: Iterable[Record], quality: str) -> dict[tuple[str, float], tuple[float, float]]:
-    """Average within each subject, then over subjects; blank frames have no NMSE and do not count.
+    """Average within each subject, then over subjects: the one rule of averaging.
+
+    Only what `with_quality` lets count does: a subject of nothing but images without content drops out.
 
     Returns
     -------
     dict
-        (method, acceleration) -> mean and standard deviation over subjects (0 for a single one).
+        (method, acceleration) -> mean and standard deviation over subjects (0 for a single one, NaN where a mean is
+        not finite).
     """
     of_subject: defaultdict[tuple[str, float, str], list[float]] = defaultdict(list)
-    for record in records:
+    for record in with_quality(records, quality)[0]:
         of_subject[record.method, record.acceleration, record.subject].append(getattr(record, quality))
     means: defaultdict[tuple[str, float], list[float]] = defaultdict(list)
     for (method, acceleration, _), values in of_subject.items():
-        counted = [value for value in values if not np.isnan(value)]
-        means[method, acceleration].append(float(np.mean(counted)) if counted else float("nan"))
-    return {
-        key: (float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0)
-        for key, values in means.items()
-    }
+        means[method, acceleration].append(float(np.mean(values)))
+    return {key: (float(np.mean(values)), _spread(values)) for key, values in means.items()}
+
+
+def _spread(values: list[float]) -> float:
+    if not np.isfinite(values).all():
+        return float("nan")
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+def _are(things: Collection[object]) -> str:
+    return "is" if len(things) == 1 else "are"

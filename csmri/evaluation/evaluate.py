@@ -70,7 +70,7 @@ def evaluate(
     entries = store.of_split(split)
     for entry in entries:
         for acceleration in accelerations:
-            check_acceleration(acceleration, entry.matrix[0])
+            check_acceleration(acceleration, entry.matrix[0], law)
     items = plan_items(entries, seeds_of(methods), accelerations, slices=slices, acquisition=acquisition)
     left = {item for item in items if item.as_kept not in skip}
     return _evaluated(store, entries, methods, law, accelerations, seed, acquisition, left)

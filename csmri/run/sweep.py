@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from csmri.config import Acquisition, Config, Sweep, Variants, make_config, read_config, read_sweep_config
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
-from csmri.data.records import UNTRAINED, Item, item_of, read_records
+from csmri.data.records import UNTRAINED, item_of, read_records
 from csmri.data.store import Entry, Store
 from csmri.evaluation.evaluate import plan_items, with_direct
 from csmri.kspace.sampling import check_acceleration
@@ -62,7 +62,8 @@ class SweepRun(PlanRun):
         self.entries = self.store.of_split(sweep.split)
         for entry in self.entries:
             for acceleration in sweep.accelerations:
-                check_acceleration(acceleration, entry.matrix[0])
+                for acquisition in sweep.acquisitions.values():
+                    check_acceleration(acceleration, entry.matrix[0], acquisition)
         self._trained = {name: self._training(name, *variant) for name, variant in sweep.variants().items()}
         self._seeds = {ZERO_FILLED: UNTRAINED, INITIAL: UNTRAINED}
         self._seeds |= {name: self._seed(name, method) for name, (method, _) in sweep.variants().items()}
@@ -120,7 +121,7 @@ class SweepRun(PlanRun):
         done = set(map(item_of, read_records(path))) if path.exists() else set()
         return {item.as_kept for item in self.items} <= done
 
-    def _training(self, name: str, method: Variants, own: dict[str, object]) -> _Trained | None:
+    def _training(self, name: str, method: Variants, own: Mapping[str, object]) -> _Trained | None:
         path = method.train or method.untrained
         if not path:
             if not method.model:

@@ -23,6 +23,7 @@ __all__ = [
     "render_learning_curves",
     "render_panels",
     "render_reconstructions",
+    "render_sweep",
     "render_transfer",
     "render_transfer_curves",
     "render_unet",

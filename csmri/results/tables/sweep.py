@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.records import Record, Timing, mean_over_subjects
 from csmri.results.tables.overview import median_seconds
-from csmri.results.tables.quality import accelerations_of, achieved_heads
+from csmri.results.tables.quality import about_heads, acceleration_head, accelerations_of, left_out
 from csmri.results.tables.text import MISSING, Table
 
 
@@ -52,10 +52,8 @@ def sweep_tables(records: Sequence[Record], timings: Sequence[Timing]) -> list[T
     for ratios in sweep_ratios(records):
         own = [record for record in records if record.acquisition == ratios.acquisition]
         seconds = median_seconds([timing for timing in timings if timing.acquisition == ratios.acquisition])
-        rows = [["method", *achieved_heads(own), "mean", "seconds"]]
-        columns = [
-            {method: ratio[a] for method, ratio in ratios.of_method.items()} for a in ratios.accelerations
-        ]
+        rows = [["method", *(acceleration_head(own, a) for a in ratios.accelerations), "mean", "seconds"]]
+        columns = [{method: ratio[a] for method, ratio in ratios.of_method.items()} for a in ratios.accelerations]
         columns.append({method: ratios.mean(method) for method in ratios.of_method})
         for method in ratios.of_method:
             cells = [_cell(column[method], column) for column in columns]
@@ -66,7 +64,8 @@ def sweep_tables(records: Sequence[Record], timings: Sequence[Timing]) -> list[T
             "geometric mean over accelerations; seconds are medians over slices."
         )
         title = f"{ratios.acquisition}: error left of the initial reconstruction's"
-        tables.append(Table(f"sweep_{ratios.acquisition}", title, rows, [note]))
+        notes = [" ".join([note, *about_heads(own)]), *left_out(own, "nmse_heart")]
+        tables.append(Table(f"sweep_{ratios.acquisition}", title, rows, notes))
     return tables
 
 
