@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,6 +78,19 @@ def figures(
     for drawn in draw(results, only, Wish(caption, show, tuple(dict.fromkeys(formats)))):
         for line in (*drawn.lines, *(f"{path}: written" for path in drawn.paths)):
             click.echo(line)
+
+
+def redraw(name: str, script: str) -> None:
+    """Draw one figure or table for a script: of the folder given to it, or else of `acdc` beside it."""
+    import_tensorflow()
+    from csmri.results.draw import draw
+
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(script).parent / "acdc"
+    try:
+        for drawn in draw(folder, [name]):
+            print(*drawn.lines, *(f"{path}: written" for path in drawn.paths), sep="\n")
+    except CsmriError as error:
+        sys.exit(f"{Path(script).name}: {error}")
 
 
 def _measure_areas(results: Path, cine: Path, outlines: Path) -> None:

@@ -1,12 +1,11 @@
 """Every figure and table of a results folder by its name: what it needs, how it is made, and what was drawn last.
 
-The command line, a study's last stage and the scripts beside the results all draw through here.
+The command line, a study's last stage and, by way of the command line, the scripts in results/ all draw through here.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -117,16 +116,6 @@ def draw(results: Path, names: Sequence[str] = (), wish: Wish | None = None) -> 
             raise CsmriError(f"{results}: {lacking}")
     chosen = names or [name for name, one in PRODUCTS.items() if one.by_itself and not one.lacks(found)]
     return [PRODUCTS[name].draw(found, wish) for name in chosen]
-
-
-def redraw(name: str, script: str) -> None:
-    """Draw one figure or table for a script: of the folder given to it, or else of `acdc` beside it."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(script).parent / "acdc"
-    try:
-        for drawn in draw(folder, [name]):
-            print(*drawn.lines, *(f"{path}: written" for path in drawn.paths), sep="\n")
-    except CsmriError as error:
-        sys.exit(f"{Path(script).name}: {error}")
 
 
 # --- what was drawn last

@@ -168,3 +168,30 @@ def test_json_is_read_or_refused(tmp_path):
         path.write_text(text)
         with pytest.raises(CsmriError, match=str(path)):
             files.read_json(path)
+
+
+@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
+def test_tables_come_back(tmp_path, name):
+    rows = [{"a": "1", "b": 'x, "y"\nz'}, {"a": "é", "b": ""}]
+    for path in (tmp_path / name, tmp_path / f"other-{name}"):
+        files.write_csv(path, ("a", "b"), (tuple(row.values()) for row in rows))
+        assert files.read_csv(path) == rows
+    # Neither date nor name is in it.
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"other-{name}").read_bytes()
+    assert (tmp_path / name).read_bytes().startswith(b"\x1f\x8b") == name.endswith(".gz")
+
+
+@pytest.mark.parametrize("harm", [slice(0, -9), slice(0, 20), "body", "text"])
+def test_a_damaged_table_is_an_error_that_the_caller_can_tell(tmp_path, harm):
+    path = tmp_path / "table.csv.gz"
+    files.write_csv(path, ("a",), [(str(i),) for i in range(1000)])
+    content = bytearray(path.read_bytes())
+    if isinstance(harm, slice):
+        content = content[harm]
+    elif harm == "body":
+        content[12:40] = bytes(28)
+    else:
+        content = b"\xff\xfe"
+    path.write_bytes(content)
+    with pytest.raises((OSError, EOFError, ValueError)):
+        files.read_csv(path)

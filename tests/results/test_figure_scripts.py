@@ -14,23 +14,34 @@ from click.testing import CliRunner
 from PIL import Image
 
 from csmri.cli import main
-from csmri.cli.figures import draw_reconstructions, write_figure4_panels
 from csmri.data.records import Timing, write_timings
+from csmri.results.draw import Wish, draw
 from csmri.results.figures import read_panels
 from csmri.results.folder import read_results
 from csmri.results.tables import Areas, write_areas
 
-RESULTS = Path(__file__).parents[2] / "results"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results"
 SCRIPTS = sorted([*RESULTS.glob("fig*_*.py"), *RESULTS.glob("table*_*.py"), RESULTS / "methods_table.py"])
 MADE = {
-    **{name: (".png", ".svg") for name in ("fig1_unet", "fig2_blocks", "fig3_learning_curves", "fig4_reconstructions")},
+    **{name: (".png",) for name in ("fig1_unet", "fig2_blocks", "fig3_learning_curves", "fig4_reconstructions")},
     **{name: (".md", ".tex") for name in ("table1_hyperparameters", "table2_nmse", "methods")},
 }
+PRODUCTS = {**{name.partition("_")[0]: name for name in MADE}, "area": "area"}
+PRODUCTS |= {"transfer": "transfer", "transfer_curves": "transfer_curves"}
 OF_SCRIPT = {"methods": "methods_table"}
+SUNNYBROOK = "Data: Sunnybrook Cardiac Data, Radau et al., The MIDAS Journal 2009, hdl 10380/3070 (CC0)"
+CAPTIONS = {
+    "results/beyond": "Data: ACDC (CC BY-NC-SA 4.0); Sunnybrook Cardiac Data (CC0)",
+    "results/beyond/sunnybrook": SUNNYBROOK,
+    "results/pretrained": SUNNYBROOK,
+}
+"""As in run.sh; other folders keep their caption with study or panels."""
 
 
-def files_of(folder):
-    return {path.name: path for name, suffixes in MADE.items() for path in folder.glob(f"{name}.*") if suffixes}
+def files_of(folder, names=tuple(MADE)):
+    found = [path for name in names for path in folder.glob(f"{name}.*")]
+    return {path.name: path for path in found if path.suffix in (".png", ".svg", ".pdf", ".md", ".tex")}
 
 
 RUNNER = """
@@ -57,7 +68,7 @@ def test_there_is_a_small_script_a_figure():
 def time_methods(results):
     """Add the times that `csmri evaluate` would have measured."""
     records = {(r.subject, r.slice, r.acceleration, r.method) for r in read_results(results).records}
-    write_timings([Timing(*cine, 4, 32, 32, 0.5) for cine in sorted(records)], results / "seconds.csv")
+    write_timings([Timing(*cine, 4, 32, 32, 0.5) for cine in sorted(records)], results / "seconds.csv.gz")
     (results / "evaluation.json").write_text(json.dumps({"parameters": {"standalone": 1000}}))
 
 
@@ -95,9 +106,9 @@ def test_hand_made_results_have_what_their_records_give(study_results):
 
 def test_caption_of_hand_made_results_stays_with_the_panels(study_results):
     (study_results / "study.toml").unlink()
-    write_figure4_panels(read_results(study_results), "mine")
+    draw(study_results, ["fig4"], Wish(caption="mine"))
     (study_results / "examples.npz").unlink()
-    draw_reconstructions(read_results(study_results))
+    draw(study_results, ["fig4"], Wish(formats=("svg",)))
     assert "<!-- mine -->" in (study_results / "fig4_reconstructions.svg").read_text()
 
 
@@ -112,30 +123,31 @@ def test_command_shows_the_methods_it_is_told_to(study_results):
     assert (result.exit_code, "has no examples.npz" in result.stderr) == (2, True)
 
 
-def test_areas_are_drawn_again_without_the_data(tmp_path):
+@pytest.mark.parametrize("name", ["area.csv.gz", "area.csv"])
+def test_areas_are_drawn_again_without_the_data(tmp_path, name):
     wave = np.cos(np.arange(6) * np.pi / 3)
     curves = {"ground truth": 600 + 200 * wave, "mine": 600 + 150 * wave}
     one = Areas("SCD0000301", 8, 8.0, 40.0 * np.arange(6), curves, {0: (900.0, 800.0), 3: (450.0, 400.0)})
-    write_areas([one], tmp_path / "area.csv")
-    done = run(tmp_path, RESULTS / "beyond" / "area.py")
-    assert (done.returncode, done.stderr) == (0, "")
+    write_areas([one], tmp_path / name)
+    command = ["figures", str(tmp_path), "--only", "area"]
+    done = CliRunner().invoke(main, command)
+    assert (done.exit_code, done.stderr) == (0, "")
     assert "| mine " in done.stdout
-    names = ["area.csv", "area.md", "area.png", "area.svg", "area.tex"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
-    (tmp_path / "area.csv").unlink()
-    done = run(tmp_path, RESULTS / "beyond" / "area.py")
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "area.csv: not the areas" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "area.md", "area.png", "area.tex"])
+    (tmp_path / name).unlink()
+    done = CliRunner().invoke(main, command)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "has no area.csv.gz; `csmri figures --only area --cine CINE --outlines OUTLINES` measures" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("script", "missing", "message"),
     [
         ("fig3_learning_curves", "runs", "has no logs runs/seed_"),
-        ("fig4_reconstructions", "fig4_panels.json", "not the panels of figure 4"),
+        ("fig4_reconstructions", "examples.npz", "has neither examples.npz nor fig4_panels.json"),
         ("table1_hyperparameters", "study.toml", "has no study.toml"),
-        ("table2_nmse", "records.csv", "has no records.csv"),
-        ("methods_table", "seconds.csv", "lacks records.csv or seconds.csv"),
+        ("table2_nmse", "records.csv", "has no records.csv.gz"),
+        ("methods_table", "seconds.csv.gz", "lacks records.csv.gz or seconds.csv.gz"),
     ],
 )
 def test_scripts_say_what_is_missing(study_results, script, missing, message):
@@ -149,15 +161,36 @@ def test_scripts_say_what_is_missing(study_results, script, missing, message):
     assert message in done.stderr
 
 
-def committed_studies():
-    """Results folders of the repository with a study in them; none outside a git checkout."""
+def committed(*patterns):
+    """Paths of the repository that are committed; none outside a git checkout."""
     try:
-        listed = subprocess.run(
-            ["git", "ls-files", "results/*/study.toml"], cwd=RESULTS.parent, capture_output=True, text=True, check=True
-        )
+        command = ["git", "ls-files", "-z", *patterns]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return []
-    return [RESULTS.parent / Path(name).parent for name in listed.stdout.splitlines()]
+    return [Path(name) for name in listed.stdout.split("\0") if name and (ROOT / name).exists()]
+
+
+def committed_results():
+    """Folders with figures or tables that can be drawn again."""
+    return sorted(
+        {
+            path.parent.as_posix()
+            for path in committed("results")
+            if path.suffix == ".png" and path.stem in PRODUCTS.values()
+        }
+    )
+
+
+def is_the_same(one, other):
+    """Tables to the byte; of pictures what does not depend on the versions of matplotlib, FreeType and Pillow.
+
+    That is the pixels but for a few at the edges of letters and lines.
+    """
+    if one.suffix != ".png":
+        return one.read_bytes() == other.read_bytes()
+    a, b = pixels(one), pixels(other)
+    return a.shape == b.shape and float(np.mean(np.abs(a - b) > 32)) < 5e-3
 
 
 def pixels(path):
@@ -165,32 +198,31 @@ def pixels(path):
         return np.asarray(picture.convert("RGB"), np.int16)
 
 
-def texts(path):
-    return [line for line in path.read_text().splitlines() if "<!-- " in line]
-
-
-def is_the_same(one, other):
-    """Tables to the byte; of pictures what does not depend on the versions of matplotlib and FreeType.
-
-    That is every text of a vector picture, and the pixels but for a few at the edges of letters and lines.
-    """
-    if one.suffix == ".png":
-        a, b = pixels(one), pixels(other)
-        return a.shape == b.shape and float(np.mean(np.abs(a - b) > 32)) < 5e-3
-    return texts(one) == texts(other) if one.suffix == ".svg" else one.read_bytes() == other.read_bytes()
-
-
-@pytest.mark.parametrize("folder", committed_studies() or [None], ids=lambda path: path.name if path else "none")
+@pytest.mark.parametrize("folder", committed_results() or [""])
 def test_committed_figures_are_those_of_their_records(folder, tmp_path):
-    if folder is None:
-        pytest.skip("no results/*/study.toml is committed")
-    copy = shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("examples.npz", "work"))
-    committed = files_of(folder)
-    scripts = [RESULTS / f"{OF_SCRIPT.get(name, name)}.py" for name in sorted({Path(name).stem for name in committed})]
-    for path in files_of(copy).values():
-        path.unlink()
-    done = run(copy, *scripts)
-    assert (done.returncode, done.stderr) == (0, "")
-    again = files_of(copy)
-    assert set(again) == set(committed)
-    assert [name for name in committed if not is_the_same(committed[name], again[name])] == []
+    """In a fresh clone: without the images of the data set."""
+    if not folder:
+        pytest.skip("no results are committed")
+    kept = [path for path in committed(folder) if path.name != "report.html"]
+    copy = tmp_path / "copy"
+    for path in kept:
+        place = copy / path.relative_to(folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, place)
+    before = {name: shutil.move(path, tmp_path / name) for name, path in files_of(copy, PRODUCTS.values()).items()}
+    names = [name for name, stem in PRODUCTS.items() if any(file.startswith(f"{stem}.") for file in before)]
+    draw(copy, names, Wish(CAPTIONS.get(folder, "")))
+    again = files_of(copy, PRODUCTS.values())
+    assert set(again) == set(before)
+    assert [name for name in before if not is_the_same(before[name], again[name])] == []
+
+
+def test_committed_results_are_small():
+    """Tables are compressed, and what can be drawn again in another format is not kept."""
+    files = committed("results")
+    if not files:
+        pytest.skip("no results are committed")
+    assert sum((ROOT / path).stat().st_size for path in files) < 12e6
+    plain = {"records.csv", "source_records.csv", "seconds.csv", "area.csv"}
+    assert [path for path in files if path.suffix in (".svg", ".pdf", ".npz") or path.name in plain] == []
+    assert {path for path in files if path.suffix == ".py"} == {path.relative_to(ROOT) for path in SCRIPTS}

@@ -103,23 +103,23 @@ def with_palette(picture: Image.Image) -> Image.Image:
     palette = colours if len(colours) <= 256 else _palette(pixels, colours, places)
     # The squared distance but for the square of the colour itself, which does not matter.
     distances = (palette**2).sum(axis=1) - 2 * colours @ palette.T
+    distances[np.ix_(_is_grey(colours), ~_is_grey(palette))] = np.iinfo(np.int32).max
     reduced = Image.fromarray(distances.argmin(axis=1).astype(np.uint8)[places])
     reduced.putpalette(palette.astype(np.uint8).tobytes())
     return reduced
 
 
-def _palette(
-    pixels: NDArray[np.uint8], colours: NDArray[np.int32], places: NDArray[np.intp]
-) -> NDArray[np.int32]:
-    """Colours (colour, RGB) that stand for those (colour, RGB) of the pixels (y, x, RGB); `places` (y, x) tells which."""
-    is_grey = (colours == colours[:, :1]).all(axis=1)
+def _palette(pixels: NDArray[np.uint8], colours: NDArray[np.int32], places: NDArray[np.intp]) -> NDArray[np.int32]:
+    """Colours that stand for those (colour, RGB) of the pixels (y, x, RGB); `places` (y, x) tells which has which."""
     greys = np.round(np.linspace(0, 255, GREYS)).astype(np.int32)[:, np.newaxis].repeat(3, axis=1)
-    if is_grey.all():
-        return greys
-    # Pillow reduces images: this one has one row, of the pixels with a colour.
-    row = Image.fromarray(pixels[~is_grey[places]][np.newaxis])
+    # Pillow reduces images: this one has one row, of the pixels with a colour. There are some, for greys are 256 at most.
+    row = Image.fromarray(pixels[~_is_grey(colours)[places]][np.newaxis])
     kept = row.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).convert("RGB")
     return np.concatenate([greys, np.unique(np.asarray(kept).reshape(-1, 3), axis=0).astype(np.int32)])
+
+
+def _is_grey(colours: NDArray[np.int32]) -> NDArray[np.bool_]:
+    return (colours == colours[:, :1]).all(axis=1)
 
 
 def legend_label(text: str) -> str:
