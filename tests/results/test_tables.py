@@ -208,6 +208,16 @@ def test_table_1_has_the_fields_of_the_study(tmp_path):
     assert rows["part of an image"] == ["32 columns at random"] * 2
 
 
+def test_table_1_tells_standalone_and_transfer_apart_where_they_differ(tmp_path):
+    study = Study(standalone={"epochs": 40}, transfer={"epochs": 30, "learning_rate": 1e-4, "augment": False})
+    (table,) = table1(study, tmp_path)
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["epochs"] == ["50", "SL 40, TL 30"]
+    assert rows["learning rate"] == ["0.001", "SL 0.001, TL 0.0001"]
+    assert rows["augmentation"] == ["none", "SL flips, 90° rotation, TL none"]
+    assert rows["batch size"] == ["8 images"] * 2
+
+
 def test_what_was_tried_stands_below_with_the_chosen_in_bold(tmp_path):
     (tmp_path / "tuning.csv").write_text(TUNING)
     table = table1(Study(), tmp_path)[1]

@@ -128,6 +128,8 @@ def test_further_seeds_go_on_with_the_study(study, results, tmp_path):
     [
         ({"batch_size": 3}, "holds a study with batch_size = 8, not 3; choose another --out"),
         ({"pretrain_at": (1,)}, r"holds a study with pretrain_at = \(1, 2\), not \(1,\)"),
+        ({"standalone": {"epochs": 3}}, r"holds a study with \[standalone\] epochs = 2, not 3; choose another --out"),
+        ({"pretrain": {"passes": 2}}, r"holds a study with \[pretrain\] passes = 1, not 2"),
         ({"seeds": (4, 3)}, r"holds a study with seeds = \(3,\), not \(4, 3\)"),
         ({"example_subject": "k_phantom_000"}, "'k_phantom_000' is no test subject; those are"),
     ],

@@ -160,6 +160,21 @@ def test_same_results_give_the_same_bytes(study_folder, page, tmp_path):
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
 
 
+def test_what_was_run_is_the_standalone_training_and_every_field_by_its_name(study_folder, tmp_path):
+    study = Study(learning_rate=0.5, standalone={"accelerations": [3.0], "learning_rate": 0.25})
+    html = render(replace(read_results(study_folder), study=study), tmp_path)
+    for term, text in {
+        "Trained on": "R = 3, mixed",
+        "Optimizer": "adam, learning rate 0.25, constant, batches of 8",
+        "learning_rate": "0.5",
+        "[pretrain] learning_rate": "0.001",
+        "[standalone] accelerations": "3.0",
+        "[transfer] epochs": "100",
+    }.items():
+        assert f"<dt>{term}</dt><dd>{text}</dd>" in html
+    assert "<dt>[transfer] accelerations</dt>" not in html
+
+
 def test_names_cannot_become_markup(study_folder, images, tmp_path):
     results = read_results(study_folder)
     records = [replace(record, subject=EVIL, method=EVIL) for record in results.records]
