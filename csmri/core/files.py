@@ -90,7 +90,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if not _is_about(error, temporary):
+        if not _is_about(error, temporary, path):
             raise
         raise _unwritable(path, error) from error
     finally:
@@ -118,7 +118,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
             path.rename(old)
         temporary.rename(path)
     except OSError as error:
-        if not _is_about(error, temporary):
+        if not _is_about(error, temporary, path):
             raise
         raise _unwritable(path, error) from error
     finally:
@@ -260,11 +260,12 @@ def _remove(left: Path) -> None:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
-def _is_about(error: OSError, temporary: Path) -> bool:
+def _is_about(error: OSError, temporary: Path, path: Path) -> bool:
     """Whether an error is of what is being written, not of another file that was read or written meanwhile."""
     if error.filename is None:
         return not isinstance(error, BrokenPipeError)
-    return os.fsdecode(error.filename).startswith(str(temporary)) if isinstance(error.filename, str | bytes) else True
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""
+    return not name or name == str(path) or name.startswith(str(temporary))
 
 
 def _unwritable(path: Path, error: Exception) -> CsmriError:

@@ -38,15 +38,15 @@ REFUSED = {
     # paths that no system has
     "inspect-nul": ("inspect a{nul}b", "NUL"),
     "inspect-long": ("inspect {w}/{long}", "too long"),
-    "phantom-nul": ("phantom a{nul}b --domain k --subjects 1", r"a\x00b"),
+    "phantom-nul": ("phantom a{nul}b --domain k --subjects 1", "NUL"),
     "phantom-long": ("phantom {o}/{long} --domain k --subjects 1 --size 32 --slices 1 --frames 2", "too long"),
     "prepare-nul-source": ("prepare a{nul}b {o}/store --split {w}/split.toml", "NUL"),
-    "prepare-nul-store": ("prepare {w}/cine.npz {o}/a{nul}b --split {w}/split.toml", r"a\x00b"),
+    "prepare-nul-store": ("prepare {w}/cine.npz {o}/a{nul}b --split {w}/split.toml", "NUL"),
     "prepare-nul-split": ("prepare {w}/cine.npz {o}/store --split a{nul}b", "NUL"),
     "prepare-long-store": ("prepare {w}/cine.npz {o}/{long} --split {w}/split.toml", "too long"),
     "prepare-long-outlines": (
         "prepare {w}/cine.npz {o}/store --split {w}/split.toml --outlines k_phantom_002={w}/{long}",
-        f"{LONG}: no such file",
+        f"{LONG}: File name too long",
     ),
     "train-nul-config": ("train a{nul}b --store {w}/store --out {o}/run", "NUL"),
     "train-nul-store": ("train {w}/good.toml --store a{nul}b --out {o}/run", "NUL"),
@@ -56,7 +56,7 @@ REFUSED = {
     "reconstruct-nul-source": ("reconstruct a{nul}b {o}/out.npz --method initial --acceleration 4", "NUL"),
     "reconstruct-nul-output": (
         "reconstruct {w}/cine.npz {o}/a{nul}b.npz --method initial --acceleration 4",
-        r"a\x00b.npz: cannot be",
+        "NUL",
     ),
     "reconstruct-long-output": (
         "reconstruct {w}/cine.npz {o}/{long}.npz --method initial --acceleration 4",
@@ -71,7 +71,7 @@ REFUSED = {
     "figures-nul": ("figures a{nul}b", "NUL"),
     "figures-long": ("figures {w}/{long}", "too long"),
     "report-long": ("report {w}/{long}", "too long"),
-    "report-nul-out": ("report {w}/results --out a{nul}b.html", r"a\x00b.html: cannot be"),
+    "report-nul-out": ("report {w}/results --out a{nul}b.html", "NUL"),
     "study-nul": ("study a{nul}b --out {o}/study", "NUL"),
     "study-long-out": ("study {w}/study.toml --out {o}/{long}", "too long"),
     "transfer-long": ("transfer {w}/{long} --out {o}/study", "too long"),
@@ -250,14 +250,11 @@ def test_refused_in_one_line(world, tmp_path, case):
 
 
 FINE = {
-    "seed-at-its-bound": (
-        "phantom {o}/p --domain k --subjects 1 --size 32 --slices 1 --frames 2 --seed 2147483647",
-        "",
-    ),
+    "seed-at-its-bound": (f"{PHANTOM} --size 32 --slices 1 --frames 2 --seed {2**31 - 1}", "1 subjects"),
     "name-that-is-no-text": (RECONSTRUCT.replace("out.npz", "a\udcffb.npz"), r"a\udcffb.npz: written"),
     "picture-in-a-new-folder": (f"{RECONSTRUCT} --picture {{o}}/new/$\\foo$.png --caption $\\foo$|", "drawn"),
     "many-examples": (
-        "evaluate $\\foo$|={w}/model {w}/store --out {o}/$x --acceleration 4 --example-slices 999999999",
+        "evaluate $\\foo$|={w}/model {w}/store --out {o}/$x --acceleration 4 --example-slices 99",
         r"| $\foo$\|",
     ),
     "dollars-in-figures": ("figures {w}/dollars", "fig4_reconstructions.svg: written"),
@@ -367,14 +364,14 @@ def test_click_ends_as_ever():
 
 
 def test_output_that_the_terminal_cannot_show(tmp_path):
-    """Standard output in ASCII, as of a script with a poor locale: letters are written out, nothing breaks."""
+    """Standard output in Latin-1, as of an old locale: letters are written out, nothing breaks."""
     program = "from csmri.cli import main; main()"
-    line = ["inspect", str(tmp_path / "é.npz")]
-    write(tmp_path / "é.npz", Cine(np.ones((1, 2, 32, 32), np.float32), "é"))
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    line = ["inspect", str(tmp_path / "Å心.npz")]
+    write(tmp_path / "Å心.npz", Cine(np.ones((1, 2, 32, 32), np.float32), "Å心"))
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
     done = subprocess.run([sys.executable, "-c", program, *line], env=environment, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert rb"\xe9" in done.stdout
+    assert b"\xc5\\u5fc3\n" in done.stdout
 
 
 def test_a_seed_is_bounded_as_in_a_config():
