@@ -43,6 +43,8 @@ def picture_suffix(path: str | Path) -> str:
     suffix = Path(path).suffix.lower()
     if suffix not in UNDATED:
         raise CsmriError(f"{path}: cannot tell the format of the picture; end the name in {', '.join(UNDATED)}")
+    if Path(path).is_dir():
+        raise CsmriError(f"{path}: is a folder; give the name of a file to write")
     return suffix
 
 
