@@ -40,7 +40,7 @@ epochs = 2
 SPLIT = 'pretrain = ["york_phantom_000"]\ntest = ["k_phantom_000", "k_phantom_001"]\n'
 COMMANDS = {
     "store": "prepare cines out --split split.toml",
-    "evaluation": "evaluate net=store_unet store --out out --method view-sharing --method temporal-tv --method kt-focuss",
+    "evaluation": "evaluate net=store_unet store --out out --method temporal-tv --method kt-focuss",
     "study": "study study.toml --out out",
 }
 TIMED = {"seconds.csv.gz", "log.csv", "run.json", "checkpoint.keras", "saved_model.pb", "fingerprint.pb"}

@@ -112,7 +112,7 @@ def test_train_reports_and_keeps_its_start(folder, printed):
     assert "all 26 variables loaded, after 1 epochs of pretraining" in printed["transfer"]
     assert "finished already, nothing to do" in printed["again"]
     record = json.loads((folder / "transfer" / "run.json").read_text())
-    assert record["init"] == f"{folder}/pretrain/models/final"
+    assert record["init"] == "models/final"
     with (folder / "transfer" / "log.csv").open(newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
 

@@ -41,7 +41,7 @@ class Comparison:
     less_in: int
     """Subjects in which the one has less than the other."""
     change: float
-    """Of the mean, relative to the other."""
+    """Of the mean, relative to the other; NaN, as the tests, where an error is not finite."""
     t_test: float
     """Two-sided p of Student's paired t-test; NaN where it cannot be told (one subject, no spread)."""
     sign_flip: float
@@ -64,7 +64,7 @@ def quality_tables(records: Sequence[Record]) -> list[Table]:
         comparisons = {one.acceleration: one for one in compare(records, *pair)}
         columns = [comparisons.get(acceleration) for acceleration in accelerations_of(records)]
         rows += [
-            ["TL against SL, %", *(f"{100 * c.change:+.1f}".replace("-", "−") if c else MISSING for c in columns)],
+            ["TL against SL, %", *(_percent(c.change) if c else MISSING for c in columns)],
             ["p, paired t-test", *(_p(c.t_test) if c else MISSING for c in columns)],
             ["p, sign-flip test", *(_p(c.sign_flip) if c else MISSING for c in columns)],
         ]
@@ -118,8 +118,10 @@ def compare(records: Sequence[Record], other: str, one: str, quality: str = "nms
         pairs = np.array([[m[key][0] for key in keys] for m in by_subject.values() if all(key in m for key in keys)])
         if len(pairs):
             first, second = pairs.T
-            change = first.mean() / second.mean() - 1
-            t_test, sign_flip = paired_t_test(first - second), sign_flip_test(first - second)
+            change = t_test = sign_flip = math.nan
+            if np.isfinite(pairs).all():
+                change = first.mean() / second.mean() - 1
+                t_test, sign_flip = paired_t_test(first - second), sign_flip_test(first - second)
             less_in = int(np.sum(first < second))
             comparisons.append(Comparison(acceleration, len(pairs), less_in, float(change), t_test, sign_flip))
     return comparisons
@@ -224,6 +226,10 @@ def about_heads(records: Sequence[Record]) -> list[str]:
 def accelerations_of(records: Iterable[Record]) -> list[float]:
     """Accelerations that there are records of, from the lowest on."""
     return sorted({record.acceleration for record in records})
+
+
+def _percent(change: float) -> str:
+    return MISSING if math.isnan(change) else f"{100 * change:+.1f}".replace("-", "−")
 
 
 def _p(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from csmri.cli.report import report
 from csmri.config import Study
 from csmri.core.errors import CsmriError
+from csmri.data.records import QUALITIES
 from csmri.evaluation.metrics import nmse
 from csmri.results.folder import Results, read_results
 from csmri.results.report import render_report
@@ -124,6 +126,44 @@ def test_blank_images_are_shown_blank(images, value):
     data = player_data([replace(images[0], reference=blank)], max_slices=1)
     assert set(data["slices"][0]["accelerations"][0]["nmse"]["initial"]) == {None}
     embedded_json(data)
+
+
+def test_one_blank_frame_leaves_the_others_as_they_are(images):
+    reference = images[0].reference.copy()
+    reference[2] = 0
+    data = player_data([replace(images[0], reference=reference)], max_slices=1)
+    shown = data["slices"][0]["accelerations"][0]["nmse"]["initial"]
+    assert [value is None for value in shown] == [False, False, True, False, False, False]
+    embedded_json(data)
+
+
+def test_images_without_content_and_achieved_accelerations_are_told(study_folder, tmp_path):
+    results = read_results(study_folder)
+    nothing = dict.fromkeys(QUALITIES, float("nan"))
+    last = results.records[-1].subject
+    records = [
+        replace(r, **nothing) if (r.slice, r.frame) == (0, 2) or r.subject == last else r for r in results.records
+    ]
+    records = [replace(r, achieved=1.1 * r.acceleration) for r in records]
+    html = render(replace(results, records=records), tmp_path)
+    assert not re.search(r"\bnan\b|\binf\b|∞", html.partition("<script")[0])
+    tables = re.findall(r"<table.*?</table>", html, re.DOTALL)
+    told = [table for table in tables if "15 of 48 images without content are left out" in table]
+    assert len(told) == 6 and all("R = 8 (8.80)" in table for table in told)
+    assert "standard deviation over 3 subjects" in told[0]
+    found = compare(records)
+    assert found.n_subjects == 3
+    kept = [r for r in results.records if (r.slice, r.frame) != (0, 2) and r.subject != last]
+    assert found == compare(kept)
+
+
+def test_an_error_without_end_is_shown_as_such(study_folder, tmp_path):
+    results = read_results(study_folder)
+    spoilt = {"nmse": math.inf, "nmse_heart": math.inf, "psnr": -math.inf, "psnr_heart": -math.inf}
+    records = [replace(r, **spoilt) if r.method == "transfer_50" and not r.frame else r for r in results.records]
+    html = render(replace(results, records=records), tmp_path)
+    row = re.search(r"<abbr>TL 50</abbr>.*?</tr>", html, re.DOTALL)[0]
+    assert ">inf<" in row and "nan" not in row
 
 
 def test_images_that_do_not_fit_are_refused(images):
