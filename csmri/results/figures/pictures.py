@@ -14,6 +14,8 @@ from csmri.core.errors import CsmriError
 
 UNDATED = {".png": ("Software",), ".svg": ("Date",), ".pdf": ("CreationDate", "Creator", "Producer")}
 """Suffixes of pictures, and what matplotlib would write into the file that changes."""
+ANIMATED = ".gif"
+"""Suffix of a picture that moves."""
 
 WIDTH = 7.16
 """Of a page with two columns, in inches."""
@@ -36,21 +38,29 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def picture_suffix(path: str | Path) -> str:
-    """Tell the format of a picture from its name, before any work is done."""
+def picture_suffix(path: str | Path, *, animated: bool = False) -> str:
+    """Tell the format of a picture from its name, before any work is done; `animated`: it may be one that moves."""
     suffix = Path(path).suffix.lower()
-    if suffix not in UNDATED:
-        raise CsmriError(f"{path}: cannot tell the format of the picture; end the name in {', '.join(UNDATED)}")
+    allowed = [*UNDATED, *([ANIMATED] if animated else [])]
+    if suffix not in allowed:
+        raise CsmriError(f"{path}: cannot tell the format of the picture; end the name in {', '.join(allowed)}")
     return suffix
+
+
+@contextmanager
+def own_style(changes: dict[Any, Any] | None = None) -> Iterator[None]:
+    """Draw in csmri's style, with `changes` to it; no setting of the user reaches the block."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({**STYLE, **(changes or {})})
+        yield
 
 
 @contextmanager
 def new_figure(path: str | Path, **options: Any) -> Iterator[Figure]:
     """Give an empty figure to draw on, and save it when the block ends; no setting of the user reaches it."""
     suffix = picture_suffix(path)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
+    with own_style():
         figure = Figure(**options)
         yield figure
         try:
