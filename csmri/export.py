@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from csmri import scaling
 from csmri.config import Config, read_config
 from csmri.core.errors import CsmriError
+from csmri.core.files import check_outputs
 from csmri.data.runs import CONFIG, RECORD
 from csmri.kspace.fourier import as_pair, fft_y
 from csmri.kspace.initial import initial_images
@@ -53,6 +54,7 @@ def export(run: str | Path, out: str | Path, *, precision: str = "") -> tuple[in
         raise CsmriError(f"{run}: no epoch was finished yet ({CHECKPOINT} is missing)")
     if out.exists():
         raise CsmriError(f"{out}: exists already; remove it or choose another name")
+    check_outputs([out])
     config = read_config(run / CONFIG)
     network = load_checkpoint(run)
     # Not the rows of the log: a run killed between log and checkpoint has one row more.
@@ -62,7 +64,6 @@ def export(run: str | Path, out: str | Path, *, precision: str = "") -> tuple[in
         config = config.model_copy(update={"precision": precision})
         trained, network = network, build_network(config)
         network.set_weights(trained.get_weights())
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_saved_model(network, out, config=config, epoch=n_epochs)
     deviation = parity(network, out, config=config)
     if not deviation <= PARITY[config.precision]:

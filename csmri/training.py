@@ -16,13 +16,21 @@ from keras import ops
 from csmri.cines import training_cines, validation_cines
 from csmri.config import BLENDED, Config, read_config, write_config
 from csmri.core.errors import CsmriError
-from csmri.core.provenance import computes_bfloat16_in_software, git_revision, processor, versions
+from csmri.core.files import locked, make_folder, remove_partial, replacing, write_json
+from csmri.core.provenance import computes_bfloat16_in_software, git_revision, processor, published_path, versions
 from csmri.data.runs import CONFIG, LOG, RECORD
 from csmri.data.store import Store
 from csmri.losses import CineError, ImageMean, TargetError
 from csmri.pipeline import Batches, training_batches, validation_batches
 from csmri.ways import folded, paced, prepare, trained_parameters
-from csmri.weights import build_network, describe_saved_model, load_weights, saved_model_sha256, write_saved_model
+from csmri.weights import (
+    build_network,
+    describe_saved_model,
+    has_weights,
+    load_weights,
+    saved_model_sha256,
+    write_saved_model,
+)
 
 CHECKPOINT, MODELS, FINAL = "checkpoint.keras", "models", "final"
 
@@ -76,6 +84,19 @@ def train(
     """
     run = Path(run)
     _refuse_impossible_transfer(config, init, source)
+    with locked(run):
+        return _train(config, store, run, init, source, report)
+
+
+def _train(
+    config: Config,
+    store: Store,
+    run: Path,
+    init: str | Path | None,
+    source: Store | None,
+    report: Callable[[str], None],
+) -> Path:
+    remove_partial(run)
     blend = (source or store) if config.transfer == BLENDED else None
     _refuse_other_run(run, config, store, init, blend)
     batches = make_batches(store, config, source=blend)
@@ -93,8 +114,8 @@ def train(
     n_parameters, n_trained = folded(network).count_params(), trained_parameters(network)
     some = f" ({n_trained:,} of them trained)" if config.transfer != "all" else ""
     report(
-        f"{run}: {n_parameters:,} parameters{some}, {batches.n_frames:,} images an epoch "
-        f"in {batches.n_batches:,} batches, epochs {first_epoch + 1} to {config.epochs}"
+        f"{run}: {n_parameters:,} parameters{some}, {_size_of_an_epoch(batches, config)}, "
+        f"epochs {first_epoch + 1} to {config.epochs}; the first one also compiles the network and takes longer"
     )
     network.fit(
         make_batches(store, config, source=blend, first_epoch=first_epoch).dataset,
@@ -112,6 +133,12 @@ def train(
         verbose=1 if sys.stdout.isatty() else 2,
     )
     return final
+
+
+def _size_of_an_epoch(batches: Batches, config: Config) -> str:
+    if config.network == "unrolled":  # a step takes one whole cine
+        return f"{batches.n_batches:,} cines ({batches.n_frames:,} images) an epoch"
+    return f"{batches.n_frames:,} images an epoch in {batches.n_batches:,} batches"
 
 
 def make_batches(store: Store, config: Config, *, source: Store | None = None, first_epoch: int = 0) -> Batches:
@@ -200,12 +227,16 @@ def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path 
     if record["store_sha256"] != store.sha256:
         raise CsmriError(f"{run}: holds a run on other data than {store.path}; choose another folder")
     # By content: the SavedModel may have moved since.
-    if record.get("init_sha256") != (saved_model_sha256(init) if init else None):
+    if not _started_from(init, record.get("init_sha256")):
         raise CsmriError(f"{run}: holds a run with --init {record['init']}, not {init}; choose another folder")
     if record.get("source_sha256") != (blend.sha256 if blend else None):
         raise CsmriError(
             f"{run}: holds a run with the source {record['source']}, not {blend and blend.path}; choose another folder"
         )
+
+
+def _started_from(init: str | Path | None, sha256: str | None) -> bool:
+    return sha256 is None if init is None else sha256 is not None and has_weights(init, sha256)
 
 
 def read_record(run: Path) -> dict[str, Any]:
@@ -232,19 +263,16 @@ def _write_record(
 ) -> None:
     if (run / RECORD).exists():
         return
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CsmriError(f"{run}: cannot create the run folder: {error.strerror}") from error
+    make_folder(run)
     write_config(config, run / CONFIG)
     record = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": config.seed,
-        "store": str(store.path),
+        "store": published_path(store.path),
         "store_sha256": store.sha256,
-        "init": str(init) if init else None,
+        "init": published_path(init) if init else None,
         "init_sha256": saved_model_sha256(init) if init else None,
-        "source": str(blend.path) if blend else None,
+        "source": published_path(blend.path) if blend else None,
         "source_sha256": blend.sha256 if blend else None,
         "parameters": folded(network).count_params(),
         "trained_parameters": trained_parameters(network),
@@ -255,7 +283,7 @@ def _write_record(
         "keras_backend": keras.backend.backend(),
         "processor": processor(),
     }
-    (run / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(run / RECORD, record)
 
 
 class _EpochLog(keras.callbacks.Callback):
@@ -277,12 +305,10 @@ class _EpochLog(keras.callbacks.Callback):
         seconds = (datetime.now(UTC) - self._begun).total_seconds()
         values = {name: f"{value:.6g}" for name, value in (logs or {}).items()}
         self.rows.append({"epoch": epoch + 1, **values, "seconds": f"{seconds:.1f}"})
-        partial = self.path.with_suffix(".partial")
-        with partial.open("w", newline="") as file:
+        with replacing(self.path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(self.rows[-1]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.rows)
-        partial.replace(self.path)
 
 
 class _Keeper(keras.callbacks.Callback):
@@ -300,6 +326,5 @@ class _Keeper(keras.callbacks.Callback):
             write_saved_model(folded(self.model), models / f"epoch_{done:03d}", config=self.config, epoch=done)
         if done == self.config.epochs:
             write_saved_model(folded(self.model), models / FINAL, config=self.config, epoch=done)
-        partial = self.run / "checkpoint.partial.keras"
-        self.model.save(partial)
-        partial.replace(self.run / CHECKPOINT)
+        with replacing(self.run / CHECKPOINT) as partial:
+            self.model.save(partial)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,11 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 from csmri import __version__, scaling
 from csmri.config import Config, make_config
 from csmri.core.errors import CsmriError
+from csmri.core.files import replacing_folder, write_json
 from csmri.kspace.fourier import as_pair
 from csmri.kspace.initial import initial_images
 from csmri.unet import build_unet
@@ -79,16 +82,10 @@ def write_saved_model(network: keras.Model, path: str | Path, *, config: Config,
     archive = keras.export.ExportArchive()
     serve, signature = (_unrolled if config.network == "unrolled" else _unet)(network, config)
     archive.add_endpoint("serving_default", serve, input_signature=signature)
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with replacing_folder(path) as partial:
         archive.write_out(str(partial), verbose=False)
         description = {"csmri": __version__, "epoch": epoch, "config": config.model_dump(mode="json")}
-        (partial / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        write_json(partial / DESCRIPTION, description)
 
 
 Serve = tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]
@@ -150,8 +147,25 @@ def saved_model_name(folder: Path) -> str:
 
 
 def saved_model_sha256(path: str | Path) -> str:
-    """Digest of the weights in a SavedModel: the same weights have the same, wherever they lie."""
-    path = describe_saved_model(path).path
+    """Digest of the weights in a SavedModel by their names: the same weights have the same, however they are stored.
+
+    The order of the variables in the files is another in a training that was stopped and went on.
+    """
+    digest = hashlib.sha256()
+    for name, variable in sorted(saved_variables(describe_saved_model(path).path).items()):
+        values = variable.numpy()
+        digest.update(f"{name} {values.dtype} {values.shape}\n".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def has_weights(path: str | Path, sha256: str) -> bool:
+    """Whether a SavedModel has the weights of this digest, which records of csmri 0.1 hold as that of the files."""
+    folder = describe_saved_model(path).path
+    return sha256 in (_sha256_of_files(folder), saved_model_sha256(folder))
+
+
+def _sha256_of_files(path: Path) -> str:
     digest = hashlib.sha256()
     for shard in sorted((path / "variables").glob("variables.data-*")):
         digest.update(shard.read_bytes())
@@ -176,12 +190,37 @@ def load_saved_model(path: str | Path) -> Any:
     try:
         return tf.saved_model.load(str(saved_model_folder(path)))
     except (OSError, ValueError, tf.errors.OpError) as error:
-        raise CsmriError(f"{path}: the SavedModel cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise CsmriError(f"{path}: the SavedModel cannot be loaded: {_first_line(error)}") from error
 
 
-def saved_variables(path: str | Path) -> dict[str, tf.Variable]:
-    """Read the variables of a SavedModel by their names in Keras, as `encoder0_conv0/kernel`."""
-    return variables_of(load_saved_model(path))
+def saved_variables(path: str | Path) -> dict[str, tf.Tensor]:
+    """Read the variables of a SavedModel by their names in Keras, as `encoder0_conv0/kernel`.
+
+    Nothing else is read: the graph in the SavedModel, which may be a stranger's, is not.
+
+    Raises
+    ------
+    CsmriError
+        If they are missing or damaged.
+    """
+    folder = saved_model_folder(path)
+    graph = TrackableObjectGraph()
+    try:
+        reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+        # The keys of the files only number the variables; their names stand in the description of the objects.
+        graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+        return {
+            saved.full_name: tf.constant(reader.get_tensor(saved.checkpoint_key))
+            for node in graph.nodes
+            for saved in node.attributes
+            if saved.full_name
+        }
+    except (OSError, ValueError, RuntimeError, DecodeError, tf.errors.OpError) as error:
+        raise CsmriError(f"{path}: the SavedModel cannot be loaded: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def variables_of(loaded: Any) -> dict[str, tf.Variable]:

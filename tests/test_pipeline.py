@@ -398,6 +398,12 @@ def test_impossible_acceleration_is_refused(mixed_store):
         training_batches(mixed_store, wide)
 
 
+@pytest.mark.parametrize("fields", [{"mask_law": "schlemper"}, {"both_laws": True}, {"mask_centre_lines": 5}])
+def test_mask_that_is_the_same_in_every_frame_is_refused(mixed_store, fields):
+    with pytest.raises(CsmriError, match="acceleration 4 leaves 5 of 20 lines .* the same in every frame"):
+        training_batches(mixed_store, CONFIG.model_copy(update=fields))
+
+
 # --- a window of frames
 
 

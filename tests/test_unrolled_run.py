@@ -25,6 +25,7 @@ CONFIG = Config(
     cascades=1,
     batch_size=1,
     both_laws=True,
+    accelerations=(2.0, 3.0),  # of 32 lines, Schlemper's law has none to draw from 4 on
     images_per_epoch=3,
     crop_columns=20,
     loss="relative",

@@ -5,12 +5,14 @@ Command functions import what they call when they are called: TensorFlow costs s
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
 import click
 
 from csmri import __version__
+from csmri.cli.endings import tell
 from csmri.cli.evaluate import evaluate
 from csmri.cli.export import export
 from csmri.cli.figures import figures
@@ -20,20 +22,32 @@ from csmri.cli.prepare import prepare
 from csmri.cli.reconstruct import reconstruct
 from csmri.cli.report import report
 from csmri.cli.study import study
+from csmri.cli.sweep import sweep
 from csmri.cli.train import train
 from csmri.cli.transfer import transfer
-from csmri.core.errors import CsmriError
+from csmri.core.files import ending_cleanly
+
+RESUMING = ("study", "transfer", "sweep", "train", "evaluate")
+"""Commands that, stopped and given again, go on where they were."""
 
 
 class _Commands(click.Group):
-    """Prints what a person can mend in one line, without a traceback, and exits with 2."""
+    """Ends every command cleanly: by a signal nothing half-written is left, and no error shows a traceback."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        # A file name need not be text, and a terminal need not know every letter: neither may end a command.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
-        except CsmriError as error:
-            click.echo(f"csmri: {error}", err=True)
-            sys.exit(2)
+            with ending_cleanly():
+                return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError, SystemExit):
+            raise  # click's own, and what it ends quietly: that nobody reads any more
+        except (Exception, KeyboardInterrupt) as error:
+            sys.exit(tell(error, resumes=ctx.invoked_subcommand in RESUMING))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)  # in the order of work, not of the alphabet
@@ -45,5 +59,9 @@ def main() -> None:
     """Compressed-sensing cardiac cine MRI with a residual U-net and transfer learning."""
 
 
-for _command in (phantom, inspect, prepare, study, transfer, train, reconstruct, evaluate, export, figures, report):
+_IN_ORDER_OF_WORK = (
+    *(phantom, inspect, prepare, study, transfer, sweep),
+    *(train, reconstruct, evaluate, export, figures, report),
+)
+for _command in _IN_ORDER_OF_WORK:
     main.add_command(_command)

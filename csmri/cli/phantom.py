@@ -6,6 +6,12 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.options import SEED
+from csmri.cli.progress import progress
+from csmri.core.files import check_outputs
+
+MOST_SUBJECTS = 1_000_000
+
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path))
@@ -15,8 +21,14 @@ import click
     required=True,
     help="Quality: patients at 1.5 T (york) or volunteers at 3 T (k).",
 )
-@click.option("--subjects", type=click.IntRange(1), required=True, help="How many subjects.")
-@click.option("--first", type=click.IntRange(0), default=0, show_default=True, help="Number of the first subject.")
+@click.option("--subjects", type=click.IntRange(1, MOST_SUBJECTS), required=True, help="How many subjects.")
+@click.option(
+    "--first",
+    type=click.IntRange(0, MOST_SUBJECTS),
+    default=0,
+    show_default=True,
+    help="Number of the first subject.",
+)
 @click.option(
     "--size",
     type=click.IntRange(32),
@@ -26,7 +38,7 @@ import click
 )
 @click.option("--slices", type=click.IntRange(1), help="Slices; by default drawn per subject.")
 @click.option("--frames", type=click.IntRange(2), help="Frames; by default drawn per subject.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Another seed, another population.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Another seed, another population.")
 def phantom(
     out: Path, domain: str, subjects: int, first: int, size: int, slices: int | None, frames: int | None, seed: int
 ) -> None:
@@ -34,7 +46,8 @@ def phantom(
     from csmri.formats import write
     from csmri.phantom import make_subject
 
-    with click.progressbar(range(first, first + subjects), label=f"{domain} phantoms") as numbers:
+    check_outputs([out / f"{domain}_phantom_{first:03d}.npz"])
+    with progress(range(first, first + subjects), label=f"{domain} phantoms") as numbers:
         for number in numbers:
             cine = make_subject(number, domain=domain, size=size, n_slices=slices, n_frames=frames, seed=seed)
             write(out / f"{cine.subject}.npz", cine)

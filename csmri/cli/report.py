@@ -6,6 +6,11 @@ from pathlib import Path
 
 import click
 
+from csmri.core.errors import CsmriError
+from csmri.core.files import check_outputs
+
+PAGES = (".html", ".htm")
+
 
 @click.command()
 @click.argument("results", type=click.Path(path_type=Path))
@@ -21,9 +26,13 @@ def report(results: Path, examples: Path | None, out: Path | None, note: str, sl
     from csmri.results.folder import read_examples, read_results
     from csmri.results.report import REPORT, render_report
 
-    found = read_results(results)
-    given = None if examples is None else read_examples(examples)
     path = out or results / REPORT
+    if path.suffix.lower() not in PAGES:
+        raise CsmriError(f"{path}: the report is a page of HTML; end the name in {' or '.join(PAGES)}")
+    found = read_results(results)
+    read = [file for file in results.rglob("*") if file.is_file() and file.suffix.lower() not in PAGES]
+    check_outputs([path], [examples, *read])
+    given = None if examples is None else read_examples(examples)
     render_report(found, path, examples=given, note=note, max_slices=slices)
     images = "" if given or found.examples else ", without images: there is no examples.npz"
     click.echo(f"{path}: written, {path.stat().st_size / 1e6:.1f} MB{images}; open it in a browser")

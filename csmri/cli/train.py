@@ -8,6 +8,7 @@ import click
 
 from csmri.cli.quiet import import_tensorflow
 from csmri.config import read_config
+from csmri.core.files import check_outputs
 
 
 @click.command()
@@ -16,7 +17,13 @@ from csmri.config import read_config
 @click.option(
     "--out", "run", required=True, type=click.Path(path_type=Path), help="Run folder; a run that was stopped goes on."
 )
-@click.option("--init", type=click.Path(path_type=Path), help="SavedModel to start from: transfer learning.")
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="Network to start from, transfer learning: SavedModel folder, or `pretrained` (a U-net) or "
+    "`pretrained-unrolled`, which csmri ships.",
+)
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
@@ -25,6 +32,7 @@ from csmri.config import read_config
 def train(config: Path, store: Path, run: Path, init: Path | None, source: Path | None) -> None:
     """Train the network that the TOML file CONFIG describes."""
     experiment = read_config(config)
+    check_outputs([run], [store, init, source])
 
     import_tensorflow()
     from csmri import training

@@ -6,6 +6,7 @@ process that was killed cannot take it away; whoever writes to the same place ne
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -13,9 +14,10 @@ import re
 import shutil
 import signal
 import socket
+import threading
 import tomllib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,13 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def ending_cleanly() -> Iterator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into `Stopped`, so that what is half-written is taken away on the way out."""
+    """Turn SIGINT, SIGTERM and SIGHUP into `Stopped`, so that what is half-written is taken away on the way out.
+
+    Only the main thread of a process hears of signals; in another one nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def stop(number: int, _: object) -> None:
         signal.signal(number, signal.SIG_IGN)  # asked twice, the cleaning still ends
@@ -74,9 +82,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         If the place cannot be written to.
     """
     path = Path(path)
-    temporary = _temporary(path)
+    temporary = temporary_name(path)
+    _make_room(path)
     try:
-        _make_room(path)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -84,7 +92,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
@@ -98,10 +106,10 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         If the place cannot be written to.
     """
     path = Path(path)
-    temporary = _temporary(path)
+    temporary = temporary_name(path)
     old = temporary.with_name(f"{temporary.name}.old")
+    _make_room(path)
     try:
-        _make_room(path)
         temporary.mkdir()
         yield temporary
         if path.exists():
@@ -111,8 +119,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         raise _unwritable(path, error) from error
     finally:
         for left in (temporary, old):
-            with contextlib.suppress(OSError, ValueError):
-                shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -141,6 +148,56 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
+def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse, before any work is done, to write where that cannot be or where it would spoil what is read.
+
+    Parameters
+    ----------
+    outputs : paths
+        Files or folders that are going to be written; None stands for none. Two of them may not be the same.
+    inputs : paths
+        Files and folders that are read. What lies inside such a folder counts as read, so that nothing is written
+        there.
+
+    Raises
+    ------
+    CsmriError
+        If an output is an input under this or another name (a symbolic or hard link), lies inside one or below a file,
+        or its folder may not be written to.
+    """
+    read = [Path(path) for path in inputs if path is not None]
+    written: list[Path] = []
+    for output in (Path(path) for path in outputs if path is not None):
+        try:
+            _check_place(output)
+            for path in read:
+                if _is_same(output, path):
+                    raise CsmriError(f"{output}: is what is read ({path}); choose another place for what is written")
+                if path.is_dir() and any(_is_same(above, path) for above in output.absolute().parents):
+                    raise CsmriError(f"{output}: lies inside {path}, which is read; choose a place outside of it")
+            for other in written:
+                if _is_same(output, other):
+                    raise CsmriError(f"{output}: is to be written twice; choose another name for one of both")
+        except (OSError, ValueError) as error:
+            raise _unwritable(output, error) from error
+        written.append(output)
+
+
+def _check_place(path: Path) -> None:
+    parent = next((above for above in path.absolute().parents if os.path.lexists(above)), Path())
+    if not parent.is_dir():
+        raise CsmriError(f"{path}: lies below {parent}, which is no folder; choose another place")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise CsmriError(f"{path}: the folder {parent} may not be written to; choose another place")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file or folder, which need not be there yet."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
 def remove_partial(folder: Path) -> None:
     """Take away, in a folder and below it, what processes that were killed left half-written."""
     for left in list(folder.rglob(f"{PARTIAL}*")):
@@ -148,15 +205,22 @@ def remove_partial(folder: Path) -> None:
             _remove(left)
 
 
-def _temporary(path: Path) -> Path:
+def temporary_name(path: Path, process: int | None = None) -> Path:
+    """Name beside `path` under which a process, by default this one, writes it."""
     # The suffix stays at the end: writers that choose by suffix must see it. The name is short however long `path` is.
     suffix = "".join(path.suffixes[-2:])[-12:]
-    return path.with_name(f"{PARTIAL}{_HOST}-{os.getpid()}-{zlib.crc32(path.name.encode()):08x}{suffix}")
+    return path.with_name(f"{PARTIAL}{_HOST}-{process or os.getpid()}-{_crc(path)}{suffix}")
+
+
+def _crc(path: Path) -> str:
+    return f"{zlib.crc32(os.fsencode(path.name)):08x}"
 
 
 def _make_room(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f"{PARTIAL}{_HOST}-*-{zlib.crc32(path.name.encode()):08x}*"):
+    if "\0" in str(path):
+        raise CsmriError(f"{str(path)!r}: cannot be the name of a file; choose another")
+    make_folder(path.parent)
+    for left in path.parent.glob(f"{PARTIAL}{_HOST}-*-{_crc(path)}*"):
         if _is_abandoned(left):
             _remove(left)
 
@@ -238,6 +302,8 @@ def read_toml(path: str | Path, kind: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
+        if b"\0" in error.object and not error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise CsmriError(f"{path}: cannot read the {kind}: this is no text; expected a TOML file") from error
         raise CsmriError(f"{path}: the {kind} is not in UTF-8 ({error.reason}); save it as UTF-8") from error
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, tomllib.TOMLDecodeError):

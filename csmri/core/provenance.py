@@ -7,7 +7,7 @@ import platform
 import re
 import subprocess
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import tensorflow as tf
@@ -46,11 +46,50 @@ def computes_bfloat16_in_software() -> bool:
     return bool(vectors) and "avx512f" not in vectors and not tf.config.list_physical_devices("GPU")
 
 
+def published_path(path: str | Path) -> str:
+    """Name a file or folder in what may be published: as seen from the current folder, else by its last two parts.
+
+    An absolute path tells about a machine and its owner, and nothing of the result.
+    """
+    if PureWindowsPath(path).drive:  # also in what was written on another system
+        absolute: PurePath = PureWindowsPath(path)
+    else:
+        absolute = Path(os.path.abspath(path))
+        if absolute.is_relative_to(Path.cwd()):
+            return absolute.relative_to(Path.cwd()).as_posix()
+    return PurePosixPath(*absolute.parts[1:][-2:]).as_posix()
+
+
+def without_absolute_paths(text: str) -> str:
+    """Shorten every absolute path in a text as `published_path` does.
+
+    Names may hold blanks and brackets: a path is taken to go on to the last slash before a quotation mark or the end of
+    the line, and from there to a bracket, comma or semicolon. Of whatever follows it only the end can be lost.
+    """
+    absolute = r"""(?<![\w.~:/…)\]-])(?:[A-Za-z]:[\\/]|/)(?:[^"'<>\n]*[\\/])?[^"'<>()\[\]{},;\n]*[^"'<>()\[\]{},;\s]"""
+    return re.sub(absolute, lambda found: published_path(found[0]), text)
+
+
 def git_revision() -> str | None:
-    """Revision of the checkout that csmri runs from, `-dirty` if it was changed; None where it is installed."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    """Revision of the checkout that csmri runs from, `-dirty` if it was changed; None where it is installed.
+
+    A virtual environment often lies inside somebody's repository, of which csmri is no part.
+    """
+    file = Path(__file__).resolve()
+    package = file.parents[1]
     try:
-        answer = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+        if Path(_git(package, "rev-parse", "--show-toplevel")).resolve() != package.parent:
+            return None
+        _git(package, "ls-files", "--error-unmatch", str(file))
+        return _git(package, "describe", "--always", "--dirty", "--abbrev=40")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    # Inside a hook git names its repository by variables, which would go before the folder.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    answer = subprocess.run(
+        ["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=True
+    )
     return answer.stdout.strip()

@@ -15,8 +15,10 @@ from csmri.phantom.heart import Textures, make_field, render_heart
 from csmri.phantom.motion import Beat, Shape, make_beats, make_shape, volume_curve
 from csmri.phantom.signal import Scanner, make_shading
 
-__all__ = ["make_labels", "make_subject", "volume_curve"]
+__all__ = ["make_labels", "make_subject", "subject_shape", "volume_curve"]
 
+MAX_SIZE, MAX_PIXELS = 2048, 2**28
+"""Largest matrix, and pixels of a cine: 1 GiB of float32, of which a machine needs two or three times as much."""
 BLOOD_LEVEL = 230.0  # signal of blood at the heart in the images, the usual size in scanner units
 
 
@@ -37,7 +39,7 @@ def make_subject(
         Number of the person; with `domain` and `seed` it decides everything about them.
     domain : "k" or "york"
         Healthy volunteers at 3 T, sharp and with little noise; or patients at 1.5 T, blurred and noisier.
-    size : int >= 32
+    size : int, 32 to MAX_SIZE
         Matrix (y, x) of the square images; the field of view stays the same.
     n_slices, n_frames : int or None
         None draws the number for the person: 12 slices and 16-24 frames (k), 5-10 slices and 20 frames (york).
@@ -74,13 +76,25 @@ def make_subject(
     times = anatomy.trigger_delay_ms + np.arange(n_frames) * anatomy.rr_ms / n_frames
     return Cine(
         images=images,
-        subject=f"{domain}_phantom_{index:03d}",
+        subject=_name(index, domain),
         spacing_mm=(spacing, spacing),
         slice_spacing_mm=gap,
         frame_times_ms=times.astype(np.float32),
         provenance=f"csmri.phantom, domain {domain}, index {index}, seed {seed}",
         notes=(f"numerical phantom, no real person; pathology: {anatomy.pathology}",),
     )
+
+
+def subject_shape(
+    index: int, *, domain: str = "k", n_slices: int | None = None, n_frames: int | None = None, seed: int = 0
+) -> tuple[str, int, int]:
+    """Name, slices and frames of `make_subject` with the same arguments, without making it."""
+    _, n_slices, n_frames = _checked(index, domain, 32, n_slices, n_frames, seed)
+    return _name(index, domain), n_slices, n_frames
+
+
+def _name(index: int, domain: str) -> str:
+    return f"{domain}_phantom_{index:03d}"
 
 
 def make_labels(
@@ -134,6 +148,13 @@ def _checked(
     for name, value, least in (("size", size, 32), ("n_slices", n_slices, 1), ("n_frames", n_frames, 2)):
         if value < least:
             raise CsmriError(f"phantom: {name} must be at least {least}, got {value}")
+    if size > MAX_SIZE:
+        raise CsmriError(f"phantom: size must be at most {MAX_SIZE}, got {size}")
+    if n_slices * n_frames * size**2 > MAX_PIXELS:
+        raise CsmriError(
+            f"phantom: {n_slices} slices x {n_frames} frames x {size} x {size} are more than {MAX_PIXELS:,} pixels "
+            "(1 GiB); ask for fewer slices or frames or a smaller size"
+        )
     return anatomy, n_slices, n_frames
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from csmri.core.errors import CsmriError
+from csmri.core.files import temporary_name
 from csmri.data.cine import Cine, Outlines
 from csmri.data.roi import heart_box
 from csmri.data.store import StoreWriter, open_store, read_split
@@ -149,7 +150,7 @@ def test_nothing_is_left_after_an_error_in_the_middle(tmp_path, cines, error):
 
 
 def test_remains_of_a_killed_preparation_do_not_leak_in(tmp_path, cines):
-    remains = tmp_path / "store.partial"
+    remains = temporary_name(tmp_path / "store", process=999999999)
     remains.mkdir()
     (remains / "other.tfrecord").write_bytes(b"half")
     with StoreWriter(tmp_path / "store") as writer:
@@ -190,7 +191,7 @@ def test_split_file(tmp_path):
         ("train: [a]", "not a TOML file"),
         ("train = []", "names no subject"),
         ("", "names no subject"),
-        (b"\xff\xfe", "cannot read the split"),
+        (b"\xff\xfe", "the split is not in UTF-8 .*save it as UTF-8"),
         (None, "cannot read the split: No such file"),
     ],
 )

@@ -46,7 +46,7 @@ def panel(frames, column, row, side=beating.TILE):
 
 
 def film(example, show=(), caption=""):
-    with beating.own_style(beating.DARK):
+    with beating.own_style(**beating.DARK):
         return beating._Film(example, beating.shown_methods(example.methods, show), None, caption)
 
 
@@ -148,6 +148,21 @@ def test_heads_tell_names_and_errors_and_fit(methods, show, labels, caption):
         assert place.x0 >= 0 and place.y0 >= 0 and place.x1 <= width and place.y1 <= height, text.get_text()
     heads = drawn.figure.texts[1 + bool(caption) :]
     assert all(text.get_window_extent().width <= 100 * (beating.TILE + beating.GAP) for text in heads)
+
+
+def test_blank_frames_have_no_error():
+    example = make_example()
+    blank = example.reference.copy()
+    blank[1:3] = 0
+    heads = [text.get_text() for text in film(replace(example, reference=blank)).figure.texts]
+    box = example.heart_box
+    wanted = np.mean([nmse(box.crop(example.reference[i]), box.crop(example.methods["initial"][i])) for i in (0, 3)])
+    assert heads[heads.index("initial (IR)") + 1] == f"heart-box NMSE {1e3 * wanted:.2f} × 10⁻³"
+    assert film(replace(example, reference=0 * blank)).figure.texts[-1].get_text() == "heart-box NMSE –"
+
+
+def test_text_of_the_user_is_no_mathematics(tmp_path):
+    assert len(beat(tmp_path / "a.gif", make_example(subject="$a$ 心"), caption="$x_$ 心")) == 4
 
 
 def test_frames_are_counted():

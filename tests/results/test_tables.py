@@ -188,7 +188,9 @@ pretraining,adam,0.01,constant,8,10752,0.007,0.0065,0.006,100
 
 
 def test_table_1_has_the_fields_of_the_study(tmp_path):
-    study = Study(optimizer="sgd", learning_rate=0.5, pretrain_learning_rate=0.25, schedule="cosine", batch_size=16)
+    study = Study(
+        optimizer="sgd", learning_rate=0.5, pretrain={"learning_rate": 0.25}, schedule="cosine", batch_size=16
+    )
     (table,) = table1(study, tmp_path)
     rows = {row[0]: row[1:] for row in table.rows}
     assert rows["optimiser"] == ["SGD, Nesterov momentum 0.9"] * 2

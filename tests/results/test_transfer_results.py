@@ -16,7 +16,7 @@ from csmri.results.folder import run_folder
 from csmri.results.tables import ratios, read_sweep, transfer_tables
 
 STUDY = TransferStudy(
-    **{"seeds": (0, 1), "base_channels": 2, "depth": 2, "epochs": 10, "pretrain_epochs": 5, "blend_steps": 1},
+    **{"seeds": (0, 1), "base_channels": 2, "depth": 2, "epochs": 10, "pretrain": {"epochs": 5}, "blend_steps": 1},
     **{"ways": ("standalone", "all", "scale-shift", "blended"), "n_subjects": (1, 2), "caption": "Made up"},
 )
 TARGET = {"pretrain": 0.95, "standalone_1": 0.9, "standalone_2": 0.8, "all_1": 0.7, "all_2": 0.7} | {

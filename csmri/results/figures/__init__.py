@@ -7,6 +7,7 @@ from csmri.results.figures.curves import render_learning_curves
 from csmri.results.figures.panels import Panels, choose_examples, make_panels, read_panels, write_panels
 from csmri.results.figures.pictures import ANIMATED, picture_suffix
 from csmri.results.figures.reconstructions import render_panels, render_reconstructions
+from csmri.results.figures.sweep import render_sweep
 from csmri.results.figures.transfer import render_transfer, render_transfer_curves
 from csmri.results.figures.unet import Operation, describe_network, render_unet
 
@@ -25,6 +26,7 @@ __all__ = [
     "render_learning_curves",
     "render_panels",
     "render_reconstructions",
+    "render_sweep",
     "render_transfer",
     "render_transfer_curves",
     "render_unet",

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from csmri.core.names import GROUND_TRUTH, INITIAL, method_label, shown_methods
 from csmri.results.figures.curves import COLOURS, LINES
-from csmri.results.figures.pictures import BLACK, GREY, WIDTH, caption_size, new_figure
+from csmri.results.figures.pictures import BLACK, GREY, WIDTH, caption_size, legend_label, new_figure
 from csmri.results.tables.areas import Areas, sound_areas
 
 
@@ -65,7 +65,7 @@ def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 def _draw(above: Axes, below: Axes, one: Areas, looks: dict[str, dict[str, Any]]) -> None:
     for name, look in looks.items():
         if name in one.curves:
-            above.plot(one.times_ms, one.curves[name], label=method_label(name), **look)
+            above.plot(one.times_ms, one.curves[name], label=legend_label(method_label(name)), **look)
             below.plot(one.times_ms, one.curves[name] - one.reference, **look)
     points: dict[str, Any] = {"linestyle": "none", "color": BLACK, "ms": 5, "zorder": 4}
     times = one.times_ms[list(one.outlined)]

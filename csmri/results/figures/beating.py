@@ -23,6 +23,7 @@ from csmri.formats.gif import write_pages
 from csmri.results.figures.panels import error_scale, view_around, white_level
 from csmri.results.figures.pictures import ORANGE, caption_size, own_style
 from csmri.results.folder import Example
+from csmri.results.tables.text import MISSING
 
 DPI = 100
 TILE, GAP, MARGIN, TITLE, HEADS, CAPTION = 2.4, 0.1, 0.14, 0.34, 0.46, 0.28
@@ -67,7 +68,7 @@ def render_beating(
     caption : str
         Attribution of the data, at the foot.
     """
-    with own_style(DARK):
+    with own_style(**DARK):
         film = _Film(example, shown_methods(example.methods, show), spacing_mm, caption)
         write_pages(path, film.pages(), durations_ms, optimize=True)
 
@@ -101,7 +102,7 @@ class _Film:
         self._mark(self._panel(0, 0, example.reference, "gray", white))
         self._legend(self._axes(0, 1), percent)
         for column, (name, error) in enumerate(zip(methods, errors, strict=True), 1):
-            self._head(column, method_label(name), f"heart-box NMSE {1e3 * _heart_nmse(example, name):.2f} × 10⁻³")
+            self._head(column, method_label(name), f"heart-box NMSE {_heart_nmse(example, name)}")
             self._panel(column, 0, example.methods[name], "gray", white)
             self._panel(column, 1, error, ERRORS, percent)
 
@@ -173,9 +174,11 @@ def _box(corner: tuple[float, float], width: float, height: float, animated: boo
     )
 
 
-def _heart_nmse(example: Example, method: str) -> float:
+def _heart_nmse(example: Example, method: str) -> str:
+    """Mean over the frames, but for blank ones, which have none."""
     heart = (example.heart_box.crop(images) for images in (example.reference, example.methods[method]))
-    return float(np.mean([nmse(truth, image) for truth, image in zip(*heart, strict=True)]))
+    every = [nmse(truth, image) for truth, image in zip(*heart, strict=True) if truth.any()]
+    return f"{1e3 * np.mean(every):.2f} × 10⁻³" if every else MISSING
 
 
 def _palette() -> Pixels:

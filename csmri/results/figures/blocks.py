@@ -24,7 +24,7 @@ Draw = Callable[[Axes, float, float], None]
 
 def render_blocks(path: str | Path) -> None:
     """Draw figure 2; G ground truth, I initial reconstruction, X input, T target, E error image (equations 1 to 3)."""
-    with new_figure(path, figsize=(WIDTH, HEIGHT)) as figure:
+    with new_figure(path, math=True, figsize=(WIDTH, HEIGHT)) as figure:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, WIDTH), ylim=(0, HEIGHT), aspect="equal")
         axes.axis("off")

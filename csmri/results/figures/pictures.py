@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from csmri.core.errors import CsmriError
+from csmri.core.files import replacing
 
 UNDATED = {".png": ("Software",), ".svg": ("Date",), ".pdf": ("CreationDate", "Creator", "Producer")}
 """Suffixes of pictures, and what matplotlib would write into the file that changes."""
@@ -48,27 +50,43 @@ def picture_suffix(path: str | Path, *, animated: bool = False) -> str:
 
 
 @contextmanager
-def own_style(changes: dict[Any, Any] | None = None) -> Iterator[None]:
+def own_style(**changes: Any) -> Iterator[None]:
     """Draw in csmri's style, with `changes` to it; no setting of the user reaches the block."""
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**STYLE, **(changes or {})})
+        settings: dict[Any, Any] = {**STYLE, "text.parse_math": False, **changes}
+        matplotlib.rcParams.update(settings)
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
         yield
 
 
 @contextmanager
-def new_figure(path: str | Path, **options: Any) -> Iterator[Figure]:
-    """Give an empty figure to draw on, and save it when the block ends; no setting of the user reaches it."""
+def new_figure(path: str | Path, *, math: bool = False, **options: Any) -> Iterator[Figure]:
+    """Give an empty figure to draw on, and save it when the block ends; no setting of the user reaches it.
+
+    Parameters
+    ----------
+    path : path
+        Appears whole or not at all; missing folders are created.
+    math : bool
+        Whether text between dollar signs is mathematics: only in a figure without any text of the user.
+    options
+        Of the figure, such as its size.
+    """
     suffix = picture_suffix(path)
-    with own_style():
+    with own_style(**{"text.parse_math": math}):
         figure = Figure(**options)
         yield figure
-        try:
+        with replacing(path) as temporary:
             # Without date, version and random names in it, the same records give the same file.
             dpi = DPI if suffix == ".png" else VECTOR_DPI
-            figure.savefig(path, dpi=dpi, metadata=dict.fromkeys(UNDATED[suffix]))
-        except OSError as error:
-            raise CsmriError(f"{path}: cannot write the picture: {error.strerror}") from error
+            figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=dict.fromkeys(UNDATED[suffix]))
+
+
+def legend_label(text: str) -> str:
+    """Text of the user as a label in a legend, which leaves out those that start with an underscore."""
+    return f" {text}" if text.startswith("_") else text
 
 
 def caption_size(caption: str, width: float) -> float:

@@ -79,7 +79,7 @@ def render_unet(model: keras.Model, path: str | Path, *, size: int = 256) -> Non
     operations = describe_network(model, size)
     maps, width, height = _place(operations)
     width = max(width, LEAST_WIDTH)
-    with new_figure(path, figsize=(width, height)) as figure:
+    with new_figure(path, math=True, figsize=(width, height)) as figure:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set(xlim=(0, width), ylim=(-height, 0))
         axes.axis("off")

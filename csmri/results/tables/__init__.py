@@ -6,6 +6,7 @@ from csmri.results.tables.hyperparameters import table1
 from csmri.results.tables.overview import methods_tables
 from csmri.results.tables.quality import Comparison, compare, quality_tables, spread_over_seeds, table2
 from csmri.results.tables.savings import Race, Saving, savings, savings_table
+from csmri.results.tables.sweep import sweep_ratios, sweep_tables
 from csmri.results.tables.text import Table, latex, markdown, write_tables
 from csmri.results.tables.transfer import Ratios, Sweep, ratios, read_sweep, transfer_tables
 
@@ -32,6 +33,8 @@ __all__ = [
     "savings_table",
     "shown_methods",
     "spread_over_seeds",
+    "sweep_ratios",
+    "sweep_tables",
     "table1",
     "table2",
     "transfer_tables",

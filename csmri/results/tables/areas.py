@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
+from csmri.core.files import replacing
 from csmri.core.names import GROUND_TRUTH, method_label
 from csmri.data.area import Beat, Ventricle, blood_area, blood_in_outlines, find_ventricle, measure_beat
 from csmri.data.cine import Cine, Outlines
@@ -106,7 +107,7 @@ def _measure(example: Example, ventricle: Ventricle, pixel: float, times: NDArra
 
 def write_areas(areas: Sequence[Areas], path: Path) -> None:
     """Write one line a frame and curve, and two for every manual outline."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for one in areas:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from csmri.core.errors import CsmriError
+from csmri.core.files import write_text
 
 MISSING = "–"
 """A cell without a number."""
@@ -42,6 +42,7 @@ class Table:
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Align rows as a Markdown table; the first is the head, the first column text, the others numbers."""
+    rows = [[_markdown_cell(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
 
     def line(row: Sequence[str]) -> str:
@@ -52,6 +53,11 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
         "|" + "|".join("-" * (width + 2) if i == 0 else "-" * (width + 1) + ":" for i, width in enumerate(widths)) + "|"
     )
     return "\n".join([line(rows[0]), rule, *map(line, rows[1:])])
+
+
+def _markdown_cell(text: str) -> str:
+    """A cell that stays one: a pipe ends it, also one after backslashes, unless each of them has one of its own."""
+    return re.sub(r"(\\*)\|", lambda found: f"{found[1] * 2}\\|", " ".join(text.splitlines()))
 
 
 def latex(table: Table) -> str:
@@ -88,10 +94,7 @@ def write_tables(tables: Sequence[Table], stem: Path) -> tuple[Path, Path]:
         stem.with_suffix(".tex"): f"% Needs \\usepackage{{{packages}}}.\n" + "\n\n".join(map(latex, tables)),
     }
     for path, text in texts.items():
-        try:
-            path.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise CsmriError(f"{path}: cannot write the table: {error.strerror}") from error
+        write_text(path, text + "\n")
     markdown_path, latex_path = texts
     return markdown_path, latex_path
 

@@ -77,7 +77,10 @@ def _quality(name: str, where: str, records: Sequence[Record]) -> Table:
     # The first table is the one of NMSE in the heart box.
     table = quality_tables(records)[0]
     found = ratios(records)
-    last = [f"{fmean(found[method]):.3f}" if method in found else "1" for method in _methods(records)]
+    last = [
+        f"{fmean(found[method]):.3f}" if method in found else "1" if method == INITIAL else MISSING
+        for method in _methods(records)
+    ]
     rows = [[*row, cell] for row, cell in zip(table.rows, ["of initial", *last], strict=True)]
     note = "Last column: NMSE over that of the initial reconstruction, mean over accelerations and seeds."
     return Table(name, f"NMSE × 10⁻³ in the heart box {where}", rows, [*table.notes, note])
