@@ -24,6 +24,7 @@ from csmri.config import Sampling
 from csmri.data.records import read_records, read_timings
 from csmri.data.store import open_store
 from csmri.formats import read_cine, write
+from csmri.formats.gif import durations_ms
 from csmri.reconstruction import baseline_reconstructor, load_reconstructor, simulate_slices
 from csmri.results.tables import table2
 from csmri.weights import saved_model_sha256, saved_variables
@@ -50,7 +51,7 @@ STEPS = {
     "figures": "figures {f}/results --run {f}/pretrain --run {f}/transfer --caption made-up",
     "export": "export {f}/transfer {f}/exported",
     "npz": RECONSTRUCT.format("npz") + " --picture {f}/out/picture.png",
-    "nii": RECONSTRUCT.format("nii.gz"),
+    "nii": RECONSTRUCT.format("nii.gz") + " --picture {f}/out/beating.gif",
     "gif": RECONSTRUCT.format("gif"),
     "hard": RECONSTRUCT.format("hard.npz") + " --consistency hard",
     "at": RECONSTRUCT.format("at.npz").replace("exported", "exported@hard"),
@@ -231,7 +232,12 @@ def test_reconstruct_prints_quality_and_draws(folder, printed):
     ]
     with Image.open(folder / "out" / "picture.png") as picture:
         picture.verify()
+    with Image.open(folder / "out" / "beating.gif") as picture:
+        assert picture.n_frames == 4
+        assert picture.info["duration"] == durations_ms(read_cine(folder / "phantoms" / "k_phantom_001.npz"))[0]
+    assert f"{folder}/out/beating.gif: drawn\n" in printed["nii"]
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        "beating.gif",
         "new.at.npz",
         "new.focuss.npz",
         "new.gif",
