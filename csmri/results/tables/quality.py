@@ -28,6 +28,8 @@ NAMES = {
     "ssim_heart": "SSIM in the heart box",
     "ssim": "SSIM of the whole image",
 }
+SCALES = {"nmse": (1e3, 2), "psnr": (1.0, 2), "ssim": (1.0, 4)}
+"""Factor and digits of every quality in tables, figures and pages."""
 MOST_SUBJECTS = 16
 """Beyond, the exact sign-flip test would take too long: 2**n sums."""
 
@@ -175,19 +177,24 @@ def _seeds_table(records: Sequence[Record]) -> Table | None:
 def _rows(records: Sequence[Record], quality: str, head: str = "") -> list[list[str]]:
     means = mean_over_subjects(records, quality)
     accelerations, n_subjects = accelerations_of(records), n_counted_subjects(records, quality)
-    factor, digits = (1e3, 2) if quality.startswith("nmse") else (1.0, 2 if quality.startswith("psnr") else 4)
-    rows = [_head(head or (f"{quality} x 1e-3" if factor != 1 else quality), records)]
+    rows = [_head(head or (f"{quality} x 1e-3" if quality.startswith("nmse") else quality), records)]
     best = {a: best_method(means, a, least=quality.startswith("nmse")) for a in accelerations}
     for method in dict.fromkeys(record.method for record in records):
         row = [method_label(method)]
         for acceleration in accelerations:
             mean, spread = means.get((method, acceleration), (math.nan, math.nan))
-            cell = MISSING if math.isnan(mean) else f"{factor * mean:.{digits}f}"
+            cell = number(quality, mean)
             if n_subjects > 1 and not math.isnan(spread):
-                cell += f" ± {factor * spread:.{digits}f}"
+                cell += f" ± {number(quality, spread)}"
             row.append(f"**{cell}**" if best[acceleration] == method else cell)
         rows.append(row)
     return rows
+
+
+def number(quality: str, value: float) -> str:
+    """Write a quality, such as `nmse_heart`, as all tables do: NMSE x 1e3 and PSNR with two digits, SSIM with four."""
+    factor, digits = SCALES[quality.removesuffix("_heart")]
+    return MISSING if math.isnan(value) else f"{factor * value:.{digits}f}"
 
 
 def best_method(means: Means, acceleration: float, *, least: bool) -> str | None:
