@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from csmri.cli.report import report
 from csmri.config import Study
 from csmri.core.errors import CsmriError
+from csmri.core.names import short
 from csmri.data.records import QUALITIES
 from csmri.evaluation.metrics import nmse
 from csmri.results.folder import Results, read_results
@@ -24,7 +25,7 @@ from csmri.results.report import render_report
 from csmri.results.report.curves import ticks
 from csmri.results.report.findings import Comparison, compare, learning_curves, percent, sentence, thousandths
 from csmri.results.report.fragments import embedded_json, without_folders
-from csmri.results.report.naming import last_transfer, ordered, short
+from csmri.results.report.naming import last_transfer, ordered
 from csmri.results.report.sprites import CEILING, Sprite, decode, encode_error, encode_reference, player_data
 from csmri.results.tables.savings import Race, Saving
 
@@ -252,12 +253,6 @@ def test_what_is_missing_is_left_out(study_folder, tmp_path, missing):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     parsed = Parsed(render(read_results(folder), tmp_path))
     assert not parsed.wrong and not parsed.open
-
-
-def test_figure_three_is_inlined_as_a_picture(study_folder, tmp_path):
-    (tmp_path / "fig3_learning_curves.svg").write_text("<svg/>")
-    html = render(replace(read_results(study_folder), path=tmp_path), tmp_path)
-    assert f'src="data:image/svg+xml;base64,{base64.b64encode(b"<svg/>").decode()}"' in html
 
 
 def test_table_marks_the_best_and_tells_the_change(page):
