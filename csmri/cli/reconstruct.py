@@ -182,6 +182,7 @@ def _draw(cine: Cine, done: list[SliceReconstruction], acceleration: float, box:
 def _write(source: Cine | KSpace, slices: list[SliceReconstruction], output: Path, method: str) -> None:
     import numpy as np
 
+    from csmri.core.provenance import without_absolute_paths
     from csmri.data.cine import Cine
     from csmri.formats import write
 
@@ -194,7 +195,8 @@ def _write(source: Cine | KSpace, slices: list[SliceReconstruction], output: Pat
         slice_spacing_mm=source.slice_spacing_mm,
         frame_times_ms=source.frame_times_ms,
         affine=source.affine,
-        provenance=f"csmri reconstruction by {method} at acceleration {achieved:.3f} of {source.provenance}",
+        provenance=f"csmri reconstruction by {method} at acceleration {achieved:.3f} of "
+        + without_absolute_paths(source.provenance),
         notes=source.notes,
     )
     write(output, reconstructed)
