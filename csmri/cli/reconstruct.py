@@ -195,6 +195,7 @@ def _draw(
 def _write(source: Cine | KSpace, slices: list[SliceReconstruction], output: Path, method: str) -> None:
     import numpy as np
 
+    from csmri.core.provenance import without_absolute_paths
     from csmri.data.cine import Cine
     from csmri.formats import write
 
@@ -207,7 +208,8 @@ def _write(source: Cine | KSpace, slices: list[SliceReconstruction], output: Pat
         slice_spacing_mm=source.slice_spacing_mm,
         frame_times_ms=source.frame_times_ms,
         affine=source.affine,
-        provenance=f"csmri reconstruction by {method} at acceleration {achieved:.3f} of {source.provenance}",
+        provenance=f"csmri reconstruction by {method} at acceleration {achieved:.3f} of "
+        + without_absolute_paths(source.provenance),
         notes=source.notes,
     )
     write(output, reconstructed)

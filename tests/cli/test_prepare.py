@@ -14,7 +14,7 @@ from csmri.cli import main
 from csmri.data.cine import Cine
 from csmri.data.roi import heart_box
 from csmri.data.store import open_store
-from csmri.formats import write
+from csmri.formats import read_cine, write
 
 NAMES = ("Doe^Jane", "Roe^Richard", "Poe^Edgar")
 
@@ -176,6 +176,7 @@ def test_reconstruct_leaves_out_what_has_no_content_and_tells(tmp_path):
     write(tmp_path / "padded.npz", Cine(images, "a"))
     padded = run("reconstruct", tmp_path / "padded.npz", tmp_path / "out.npz", *line)
     assert cells(padded) == cells(whole)
+    assert str(tmp_path) not in read_cine(tmp_path / "out.npz").provenance
     assert "5 of 15 images without content are left out.\n" in padded and "left out" not in whole
     images[1, 2] = 0  # in the slice and, by far, the frame that would be drawn
     box = heart_box(images)
