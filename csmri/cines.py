@@ -18,6 +18,7 @@ from csmri.pipeline import (
     augmented,
     check_sizes,
     drawn_mask,
+    magnitude,
     random_columns,
     slice_items,
     training_items,
@@ -81,5 +82,5 @@ def cine_example(item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -
         images = random_columns(images, item, epoch, config)
     mask = drawn_mask(images, item, epoch, config)
     initial = as_pair(initial_images(fft_y(images), mask, cyclic=config.cyclic))
-    truth = tf.concat([images[..., tf.newaxis], initial], axis=-1)
+    truth = tf.concat([magnitude(images)[..., tf.newaxis], initial], axis=-1)
     return (initial[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]), truth[tf.newaxis]

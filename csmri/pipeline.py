@@ -137,9 +137,13 @@ def training_items(
     origin = source or store
     sources = origin.of_split(PRETRAIN) if config.transfer == BLENDED else ()
 
+    # Items of target and source are blended, so that they must be of one kind.
+    as_complex = any(entry.complex for entry in (*entries, *sources))
+
     def shuffled(of: Store, subjects: Sequence[Entry], epoch: tf.Tensor) -> tf.data.Dataset:
         seed = order_seed(config.seed, Draw.SLICE_ORDER, epoch)
-        return slice_items(of, subjects, config).shuffle(SLICE_BUFFER, seed=seed, reshuffle_each_iteration=False)
+        items = slice_items(of, subjects, config, as_complex=as_complex)
+        return items.shuffle(SLICE_BUFFER, seed=seed, reshuffle_each_iteration=False)
 
     def items(epoch: tf.Tensor) -> tf.data.Dataset:
         target = shuffled(store, entries, epoch)
@@ -174,7 +178,7 @@ def training_example(
     mask = drawn_mask(images, item, epoch, config)
     initial = simulate_initial(images, mask, cyclic=config.cyclic)
     peak = scaling.frame_peak(initial)
-    target = scaling.normalise_error(images - initial, peak)
+    target = scaling.normalise_error(magnitude(images) - initial, peak)
 
     padding = [[0, 0], *_padding(images, config.depth, square=config.augment)]
     if config.crop_columns:
@@ -193,7 +197,7 @@ def item_seed(purpose: Draw, item: dict[str, tf.Tensor], epoch: tf.Tensor, confi
 
 
 def augmented(item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -> tf.Tensor:
-    """Cine (frame, y, x) of an item, augmented if the config says so."""
+    """Cine (frame, y, x) of an item, magnitude or complex, augmented if the config says so."""
     if not config.augment:
         return item["images"]
     return augment(item["images"], item_seed(Draw.AUGMENTATION, item, epoch, config))
@@ -205,6 +209,11 @@ def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     images = tf.cond(flip_x, lambda: tf.reverse(images, [2]), lambda: images)
     images = tf.cond(flip_y, lambda: tf.reverse(images, [1]), lambda: images)
     return tf.cond(rotate, lambda: tf.reverse(tf.linalg.matrix_transpose(images), [1]), lambda: images)
+
+
+def magnitude(images: tf.Tensor) -> tf.Tensor:
+    """What a network is to give for the images of an item: the magnitude of complex ones, others as they are."""
+    return tf.abs(images) if images.dtype.is_complex else images
 
 
 def random_columns(images: tf.Tensor, item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -> tf.Tensor:
@@ -225,8 +234,14 @@ def drawn_mask(images: tf.Tensor, item: dict[str, tf.Tensor], epoch: tf.Tensor, 
     if not config.both_laws:
         return drawn(config)
     chosen = tf.random.stateless_uniform([], item_seed(Draw.LAW, item, epoch, config), alg="philox") < 0.5
-    gaussian, schlemper = (config.model_copy(update={"mask_law": law}) for law in ("gaussian", "schlemper"))
+    gaussian, schlemper = _laws(config)
     return tf.cond(chosen, lambda: drawn(gaussian), lambda: drawn(schlemper))
+
+
+def _laws(config: Config) -> list[Config]:
+    """The config once for every law that masks are drawn by."""
+    names = ("gaussian", "schlemper") if config.both_laws else (config.mask_law,)
+    return [config.model_copy(update={"mask_law": name}) for name in names]
 
 
 def padded_matrix(matrix: Sequence[int], depth: int, *, square: bool) -> tuple[int, int]:
@@ -252,8 +267,15 @@ def _padding(images: tf.Tensor, depth: int, *, square: bool) -> list[list[tf.Ten
     return [[0, padded[0] - matrix[0]], [0, padded[1] - matrix[1]]]
 
 
-def slice_items(store: Store, entries: Sequence[Entry], config: Config) -> tf.data.Dataset:
-    """Every (slice, acceleration, pass) of these subjects, one element each."""
+def slice_items(
+    store: Store, entries: Sequence[Entry], config: Config, *, as_complex: bool | None = None
+) -> tf.data.Dataset:
+    """Every (slice, acceleration, pass) of these subjects, one element each.
+
+    Images are complex where `as_complex` says so, by default where those of any of the subjects are, else magnitudes.
+    """
+    if as_complex is None:
+        as_complex = any(entry.complex for entry in entries)
     indices, values = zip(*enumerate(config.accelerations), strict=True)
     keys = tf.lookup.StaticHashTable(
         tf.lookup.KeyValueTensorInitializer(
@@ -264,7 +286,7 @@ def slice_items(store: Store, entries: Sequence[Entry], config: Config) -> tf.da
     )
 
     def variants(record: tf.Tensor) -> tf.data.Dataset:
-        features = parse_slice(record)
+        features = parse_slice(record, as_complex=as_complex)
         key = keys.lookup(features["subject"])
         passes = tf.data.Dataset.range(config.passes)
         accelerations = tf.data.Dataset.from_tensor_slices(
@@ -347,8 +369,9 @@ def _refuse_other_sizes(target: Sequence[tuple[int, int]], source: Sequence[tupl
 def check_sizes(config: Config, entries: Sequence[Entry]) -> None:
     """Refuse accelerations and crops that the smallest subject is too small for."""
     n_ky = min(min(entry.matrix) if config.augment else entry.matrix[0] for entry in entries)
-    for acceleration in config.accelerations:
-        check_acceleration(acceleration, n_ky)
+    for law in _laws(config):
+        for acceleration in config.accelerations:
+            check_acceleration(acceleration, n_ky, law)
     n_x = min(min(entry.matrix) if config.augment else entry.matrix[1] for entry in entries)
     if config.crop_columns > n_x:
         raise CsmriError(

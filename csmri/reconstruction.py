@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,49 @@ class SliceReconstruction:
         return float(self.mask.size / self.mask.sum())
 
 
-def baseline_reconstructor(name: str, *, cyclic: bool, callback: Callback | None = None) -> Reconstructor:
-    """Make a method of `csmri.baselines` ready with its default settings; a callback hears of every iteration."""
+def baseline_reconstructor(
+    name: str,
+    *,
+    cyclic: bool,
+    callback: Callback | None = None,
+    settings: Mapping[str, Any] | None = None,
+    label: str = "",
+) -> Reconstructor:
+    """Make a method of `csmri.baselines` ready.
+
+    Parameters
+    ----------
+    callback : callable, optional
+        Hears of every iteration.
+    settings : mapping, optional
+        What differs from the method's default settings.
+    label : str
+        Name that records have for it, by default that of the method.
+
+    Raises
+    ------
+    CsmriError
+        If there is no such method, or it has no such setting.
+    """
     method = find_method(name)
+    own = changed_settings(name, settings or {})
 
     def reconstruct(hybrid: tf.Tensor, mask: NDArray[np.bool_]) -> Images:
-        return method.reconstruct(hybrid, mask, cyclic=cyclic, callback=callback).magnitude
+        return method.reconstruct(hybrid, mask, own, cyclic=cyclic, callback=callback).magnitude
 
-    return Reconstructor(name, reconstruct)
+    return Reconstructor(label or name, reconstruct)
+
+
+def changed_settings(name: str, settings: Mapping[str, Any]) -> Any:
+    """Settings of a classical method, those given instead of its defaults; refuses what it has not."""
+    defaults = find_method(name).settings
+    known = [field.name for field in fields(defaults)]
+    if unknown := [key for key in settings if key not in known]:
+        raise CsmriError(f"{name} has no setting {unknown[0]!r}; it has {', '.join(known) or 'none'}")
+    try:
+        return replace(defaults, **settings)
+    except TypeError as error:
+        raise CsmriError(f"{name}: cannot take {dict(settings)} ({error})") from error
 
 
 def load_reconstructor(
@@ -143,7 +178,7 @@ def simulation_mask(
     law: Sampling, *, seed: int, subject: str, slice_index: int, n_frames: int, n_ky: int, acceleration: float
 ) -> NDArray[np.bool_]:
     """Mask (frame, ky) for testing: depends on nothing but the arguments, so that all methods meet the same one."""
-    check_acceleration(acceleration, n_ky)
+    check_acceleration(acceleration, n_ky, law)
     derived = derive_seed(seed, subject_key(subject), slice_index, round(acceleration * 1000))
     return make_mask(derived, n_frames, n_ky, acceleration, law).numpy()
 

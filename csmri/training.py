@@ -17,7 +17,7 @@ from csmri.cines import training_cines, validation_cines
 from csmri.config import BLENDED, Config, read_config, write_config
 from csmri.core.errors import CsmriError
 from csmri.core.files import locked, make_folder, remove_partial, replacing, write_json
-from csmri.core.provenance import computes_bfloat16_in_software, git_revision, processor, versions
+from csmri.core.provenance import computes_bfloat16_in_software, git_revision, processor, published_path, versions
 from csmri.data.runs import CONFIG, LOG, RECORD
 from csmri.data.store import Store
 from csmri.losses import CineError, ImageMean, TargetError
@@ -268,11 +268,11 @@ def _write_record(
     record = {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": config.seed,
-        "store": str(store.path),
+        "store": published_path(store.path),
         "store_sha256": store.sha256,
-        "init": str(init) if init else None,
+        "init": published_path(init) if init else None,
         "init_sha256": saved_model_sha256(init) if init else None,
-        "source": str(blend.path) if blend else None,
+        "source": published_path(blend.path) if blend else None,
         "source_sha256": blend.sha256 if blend else None,
         "parameters": folded(network).count_params(),
         "trained_parameters": trained_parameters(network),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import keras
+from typing import TYPE_CHECKING
+
 import numpy as np
-from keras import layers
+
+if TYPE_CHECKING:
+    import keras
 
 
 def build_unet(
@@ -30,6 +33,10 @@ def build_unet(
     keras.Model
         (frame, y, x, channel) -> (frame, y, x, 1) in (0, 1); the normalised error of equation (2).
     """
+    # Here, so that figures can be drawn of a network without waiting for TensorFlow where none is.
+    import keras
+    from keras import layers
+
     # --- building blocks
     n_layers = 0
 

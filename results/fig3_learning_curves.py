@@ -5,7 +5,7 @@
 RESULTS is the folder that `csmri study` or `csmri evaluate` wrote, results/acdc if none is given.
 """
 
-from csmri.cli.figures import draw_learning_curves, redraw
+from csmri.results.draw import redraw
 
 if __name__ == "__main__":
-    redraw(draw_learning_curves, __file__)
+    redraw("fig3", __file__)

@@ -5,7 +5,7 @@
 RESULTS is the folder that `csmri study` or `csmri evaluate` wrote, results/acdc if none is given.
 """
 
-from csmri.cli.figures import draw_reconstructions, redraw
+from csmri.results.draw import redraw
 
 if __name__ == "__main__":
-    redraw(draw_reconstructions, __file__)
+    redraw("fig4", __file__)

@@ -5,7 +5,7 @@
 RESULTS is the folder that `csmri evaluate` wrote; results/acdc, if none is given, has no times.
 """
 
-from csmri.cli.figures import redraw, write_methods
+from csmri.results.draw import redraw
 
 if __name__ == "__main__":
-    redraw(write_methods, __file__)
+    redraw("methods", __file__)

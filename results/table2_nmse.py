@@ -5,7 +5,7 @@
 RESULTS is the folder that `csmri study` or `csmri evaluate` wrote, results/acdc if none is given.
 """
 
-from csmri.cli.figures import redraw, write_table2
+from csmri.results.draw import redraw
 
 if __name__ == "__main__":
-    redraw(write_table2, __file__)
+    redraw("table2", __file__)

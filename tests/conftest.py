@@ -90,7 +90,7 @@ def study_results(cines, tmp_path) -> Path:
     folder = tmp_path / "study_results"
     folder.mkdir()
     study = Study(
-        **{"seeds": (0, 1), "pretrain_at": (2, 5), "standalone_epochs": 10, "transfer_epochs": 10},
+        **{"seeds": (0, 1), "pretrain_at": (2, 5), "standalone": {"epochs": 10}, "transfer": {"epochs": 10}},
         **{"base_channels": 2, "depth": 2, "caption": "Numerical phantoms of csmri"},
     )
     write_config(study, folder / "study.toml")

@@ -15,10 +15,10 @@ from csmri.config import Sampling
 from csmri.core.names import PRETRAIN
 from csmri.data.records import Record, mean_over_subjects, read_records, write_records
 from csmri.data.store import StoreWriter, open_store
-from csmri.evaluation.evaluate import evaluate
+from csmri.evaluation.evaluate import evaluate, with_direct
 from csmri.formats import read_cine
 from csmri.reconstruction import load_reconstructor, simulation_mask
-from csmri.results.folder import read_results
+from csmri.results.folder import RECORDS, read_results, table_path
 from csmri.training import epochs_behind, load_checkpoint
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -49,15 +49,15 @@ def test_initial_errors_of_committed_records_are_the_same(folder, law, source, t
         writer.add(cine, "test")
     committed = [
         record
-        for record in read_records(RESULTS / folder / "records.csv")
+        for record in read_records(table_path(RESULTS / folder, RECORDS))
         if (record.subject, record.slice, record.method) == (cine.subject, place, "initial")
     ]
     assert len(committed) == 4 * cine.n_frames
 
     found = [
         record
-        for records, _ in evaluate(open_store(tmp_path / "store"), [], law=Sampling(mask_law=law))
-        for record in records
+        for one in evaluate(open_store(tmp_path / "store"), with_direct([], cyclic=True), law=Sampling(mask_law=law))
+        for record in one.outcome.records()
         if (record.slice, record.method) == (place, "initial")
     ]
     # The heart box of Sunnybrook is centred on outlines there, which are no matter here.
@@ -87,7 +87,8 @@ def test_a_store_and_a_saved_model_give_the_same_records(tmp_path):
         "york_phantom_000": PRETRAIN,
     }
     network = load_reconstructor(GOLDEN / "unet/models/final")
-    found = [record for records, _ in evaluate(store, [network]) for record in records]
+    evaluated = evaluate(store, with_direct([network], cyclic=True))
+    found = [record for one in evaluated for record in one.outcome.records()]
     known = [record for record in read_records(GOLDEN / "results/records.csv") if record.method != "view-sharing"]
     assert len(known) == len(found) == 3 * 4 * 6
     for one, other in zip(found, known, strict=True):

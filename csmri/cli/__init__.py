@@ -22,11 +22,12 @@ from csmri.cli.prepare import prepare
 from csmri.cli.reconstruct import reconstruct
 from csmri.cli.report import report
 from csmri.cli.study import study
+from csmri.cli.sweep import sweep
 from csmri.cli.train import train
 from csmri.cli.transfer import transfer
 from csmri.core.files import ending_cleanly
 
-RESUMING = ("study", "transfer", "train")
+RESUMING = ("study", "transfer", "sweep", "train", "evaluate")
 """Commands that, stopped and given again, go on where they were."""
 
 
@@ -58,5 +59,9 @@ def main() -> None:
     """Compressed-sensing cardiac cine MRI with a residual U-net and transfer learning."""
 
 
-for _command in (phantom, inspect, prepare, study, transfer, train, reconstruct, evaluate, export, figures, report):
+_IN_ORDER_OF_WORK = (
+    *(phantom, inspect, prepare, study, transfer, sweep),
+    *(train, reconstruct, evaluate, export, figures, report),
+)
+for _command in _IN_ORDER_OF_WORK:
     main.add_command(_command)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from csmri.cli.methods import baseline_names, consistency_options, load_model
+from csmri.cli.methods import baseline_names, consistency_options, load_model, notes_on
+from csmri.cli.progress import progress
 from csmri.cli.quiet import import_tensorflow
 from csmri.config import EVALUATION_ACCELERATIONS
-from csmri.core.errors import CsmriError
 from csmri.core.names import BASELINES
 
 if TYPE_CHECKING:
-    from csmri.data.store import Entry
-    from csmri.reconstruction import Images, Reconstructor
+    from csmri.data.records import Item
 
 
 @click.command()
@@ -28,7 +24,8 @@ if TYPE_CHECKING:
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder for records.csv, seconds.csv, evaluation.json and examples.npz.",
+    help="Folder for records.csv.gz, seconds.csv.gz, evaluation.json and examples.npz; an evaluation that was stopped "
+    "goes on, and one of the same store, split and masks takes further methods and accelerations.",
 )
 @click.option(
     "--method",
@@ -67,9 +64,7 @@ if TYPE_CHECKING:
     "example_accelerations",
     type=float,
     multiple=True,
-    default=(4.0, 8.0),
-    show_default=True,
-    help="Accelerations at which images of the first subject are kept for pictures.",
+    help="Accelerations at which images of the first subject are kept for pictures; by default 4, 8 or the highest.",
 )
 @click.option(
     "--example-slices",
@@ -101,91 +96,60 @@ def evaluate(
 
     Writes one record per subject, slice, frame, acceleration and method, the seconds that every method took, and prints
     the form of the paper's table 2: NMSE x 1e-3 in the heart box, mean over subjects, +- standard deviation between
-    subjects.
+    subjects. Every record is kept when it is done: after a stop, the same command goes on.
     """
-    if out.exists() and not out.is_dir():
-        raise CsmriError(f"{out}: is a file; give a folder for the results")
     import_tensorflow()
-    from csmri.data.records import Record, Timing, read_records, write_records, write_timings
+    from csmri.core.files import locked
+    from csmri.data.records import read_records
     from csmri.data.store import open_store
-    from csmri.evaluation import evaluate as evaluation
+    from csmri.evaluation.evaluate import common_law, spread_slices, with_direct
     from csmri.reconstruction import baseline_reconstructor
-    from csmri.results.folder import EVALUATION, EXAMPLES, RECORDS, TIMINGS, Example, write_examples
+    from csmri.results.folder import RECORDS
+    from csmri.results.journal import Journal
     from csmri.results.tables import table2
+    from csmri.run.evaluation import EvaluationRun, begin_evaluation, describe_evaluation
 
     accelerations = tuple(dict.fromkeys(accelerations))  # one given twice would count twice
     opened = open_store(store)
     networks = [load_model(one, consistency=consistency, consistency_weight=consistency_weight) for one in models]
-    law = evaluation.common_law(networks, **({"mask_law": mask_law} if mask_law else {}))
+    law = common_law(networks, **({"mask_law": mask_law} if mask_law else {}))
     baselines = [baseline_reconstructor(name, cyclic=law.cyclic) for name in baseline_names(methods)]
     entries = opened.of_split(split)
-    shown = evaluation.spread_slices(entries[0].n_slices, example_slices)
-    examples: list[Example] = []
+    compared = with_direct([*baselines, *networks], cyclic=law.cyclic)
+    slices = spread_slices(entries[0].n_slices, example_slices)
+    kept_at = example_accelerations or _shown_of(accelerations)
 
-    def keep(entry: Entry, index: int, acceleration: float, reference: Images, methods: dict[str, Images]) -> None:
-        if entry is entries[0] and index in shown and acceleration in example_accelerations:
-            examples.append(Example(entry.subject, index, acceleration, reference, methods, entry.heart_box))
+    def is_example(item: Item) -> bool:
+        return item.subject == entries[0].subject and item.slice in slices and item.acceleration in kept_at
 
-    results = evaluation.evaluate(
-        opened, [*baselines, *networks], split=split, law=law, accelerations=accelerations, seed=seed, visit=keep
-    )
-    n_steps = sum(entry.n_slices for entry in entries) * len(accelerations)
-    records: list[Record] = []
-    timings: list[Timing] = []
-    with click.progressbar(results, length=n_steps, label=f"evaluating {store}") as progress:
-        for some, times in progress:
-            records += some
-            timings += times
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CsmriError(f"{out}: cannot create the folder: {error.strerror}") from error
-    write_records(records, out / RECORDS)
-    write_timings(timings, out / TIMINGS)
-    if examples:
-        write_examples(examples, out / EXAMPLES)
-    description = {
-        **_description(baselines, networks),
-        "store": str(store),
-        "store_sha256": opened.sha256,
-        "split": split,
-        "subjects": [entry.subject for entry in entries],
-        "sampling": law.model_dump(),
-        "seed": seed,
-    }
-    (out / EVALUATION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    for note in notes_on(networks, has_phase=any(entry.complex for entry in entries)):
+        click.echo(f"note: {note}", err=True)
+    description = describe_evaluation(opened, compared, split=split, law=law, seed=seed)
+    with locked(out):
+        begin_evaluation(out, description)
+        journal = Journal(out)
+        run = EvaluationRun(
+            journal,
+            opened,
+            compared,
+            split=split,
+            law=law,
+            accelerations=accelerations,
+            seed=seed,
+            is_example=is_example,
+        )
+        if len(run.left) < len(run.items):
+            click.echo(f"{out}: {len(run.items) - len(run.left):,} of {len(run.items):,} items are done already")
+        with progress(run.do(), len(run.left), f"evaluating {store}") as bar:
+            for _ in bar:
+                pass
+        journal.finish(run.items)
     # From the rounded records of the file, so that whoever makes the table again gets the same.
-    click.echo(table2(read_records(out / RECORDS)))
+    records = read_records(out / RECORDS)
+    click.echo(table2(records))
     click.echo(f"{out}: {len(records):,} records of {len(entries)} subjects; `csmri figures {out}` draws them")
 
 
-def _description(baselines: Sequence[Reconstructor], networks: Sequence[Reconstructor]) -> dict[str, Any]:
-    """What is known of every method, and of the machine that their times are of."""
-    from csmri.baselines import find_method
-    from csmri.core.names import INITIAL, ZERO_FILLED
-    from csmri.core.provenance import git_revision, processor, versions
-    from csmri.weights import saved_model_name, saved_model_sha256
-
-    models = {}
-    for network in networks:
-        saved = network.saved
-        assert saved
-        models[network.name] = {
-            "path": saved_model_name(saved.path),
-            "weights_sha256": saved_model_sha256(saved.path),
-            "epoch": saved.epoch,
-            "network": saved.config.network,
-            "consistency": saved.config.consistency,
-        }
-        if saved.config.consistency == "soft":
-            models[network.name]["consistency_weight"] = saved.config.consistency_weight
-    parameters = {ZERO_FILLED: 0, INITIAL: 0, **{m.name: m.n_parameters for m in (*baselines, *networks)}}
-    return {
-        "git_revision": git_revision(),
-        "versions": versions(),
-        "processor": processor(),
-        "models": models,
-        "baselines": {method.name: asdict(find_method(method.name).settings) for method in baselines},
-        "parameters": parameters,
-    }
+def _shown_of(accelerations: tuple[float, ...]) -> tuple[float, ...]:
+    """Accelerations of figure 4 among those evaluated, or the highest where none of them is."""
+    return tuple(a for a in accelerations if a in (4.0, 8.0)) or (max(accelerations),)

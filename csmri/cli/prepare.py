@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +12,15 @@ from csmri.cli.progress import progress
 from csmri.cli.quiet import import_tensorflow
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
+
+if TYPE_CHECKING:
+    from csmri.data.pseudonyms import Pseudonyms
+    from csmri.data.store import StoreWriter
+    from csmri.results.figures.boxes import View
+
+
+MOST_NAMES = 6
+"""Subjects that a note names."""
 
 
 @click.command()
@@ -23,51 +34,128 @@ from csmri.core.files import check_outputs
     help='TOML file: train = ["subject", ...], also pretrain, validation, test.',
 )
 @click.option(
+    "--pseudonyms",
+    "key",
+    type=click.Path(path_type=Path),
+    metavar="KEYFILE",
+    help="Give subjects pseudonyms in STORE and in all that is made from it. KEYFILE, which stays with you, tells who "
+    "is who; it is begun if it is not there, else gone on with.",
+)
+@click.option(
     "--outlines",
     "outline_places",
     multiple=True,
     metavar="SUBJECT=PATH",
     help="Manual outlines for the heart box: a Sunnybrook folder or a York file; one beside a York cine is found.",
 )
-def prepare(sources: tuple[Path, ...], store: Path, split_file: Path, outline_places: tuple[str, ...]) -> None:
+def prepare(
+    sources: tuple[Path, ...], store: Path, split_file: Path, key: Path | None, outline_places: tuple[str, ...]
+) -> None:
     """Read the cines of SOURCE... and write the prepared STORE: a shard per subject, a manifest with sha256.
 
     A source is a file, a DICOM folder, or a folder of many cines. Only subjects that the split names are taken. Look at
-    STORE/heart_boxes.png: quality is judged inside these boxes.
+    STORE/heart_boxes.png: quality is judged inside these boxes. Complex images keep their phase.
+
+    A subject has the name in the file, for DICOM the patient ID, and so have tables, figures and reports. With
+    --pseudonyms neither that name nor the file's place gets into STORE. The split file and --outlines may name subjects
+    by either. The seed of the masks that are simulated comes from a subject's name: under pseudonyms other masks are
+    drawn, so that numbers differ a little.
     """
     import_tensorflow()
-    from csmri.data.roi import motion_map
-    from csmri.data.store import StoreWriter, read_split
-    from csmri.formats import find_cines, read_cine, read_outlines
+    from csmri.core.files import locked
+    from csmri.data.pseudonyms import Pseudonyms, refuse_published_key
+    from csmri.data.runs import RECORD
+    from csmri.data.store import MANIFEST, StoreWriter, read_split
+    from csmri.formats import find_cines
     from csmri.results.figures.boxes import render_heart_boxes
+    from csmri.results.folder import EVALUATION, RECORDS, SOURCE_RECORDS
 
-    split_of = read_split(split_file)
-    outlines_of = _outlines_of(outline_places, split_of)
-    views = []
+    wanted = _Wanted(split_file, read_split(split_file), outline_places)
     paths = [path for source in sources for path in find_cines(source)]
-    check_outputs([store], [*paths, split_file, *outlines_of.values()])
-    missing, left_out = dict(split_of), []
-    with StoreWriter(store) as writer, progress(paths, label=f"preparing {store}") as bar:
+    check_outputs([store, key], [*paths, split_file, *wanted.outlines_of.values()])
+    with ExitStack() as stack:
+        if key is not None:
+            refuse_published_key(key, store, (MANIFEST, "*.tfrecord", RECORD, RECORDS, SOURCE_RECORDS, EVALUATION))
+            stack.enter_context(locked(key))
+            wanted.pseudonyms = Pseudonyms(key)
+        writer = stack.enter_context(StoreWriter(store, wanted.pseudonyms))
+        views = _fill(writer, paths, wanted)
+        wanted.refuse_missing(sources)
+        if wanted.pseudonyms:
+            wanted.pseudonyms.save()  # before the store is there, in which nobody could tell who is who
+        render_heart_boxes(views, writer.partial / "heart_boxes.png")
+    boxes = store / "heart_boxes.png"
+    for note, subjects in wanted.notes.items():
+        more = f" and {len(subjects) - MOST_NAMES} more" if len(subjects) > MOST_NAMES else ""
+        click.echo(f"note: {', '.join(subjects[:MOST_NAMES])}{more}: {note}")
+    if wanted.doubtful:
+        click.echo(f"note: look at {boxes}; where a box misses the heart, give --outlines SUBJECT=PATH")
+    if wanted.left_out:
+        click.echo(f"not in {split_file}, left out: {', '.join(wanted.left_out)}")
+    splits = list(wanted.split_of.values())
+    counts = [f"{splits.count(split)} {split}" for split in dict.fromkeys(splits)]
+    click.echo(f"{store}: {len(splits)} subjects ({', '.join(counts)})")
+    if key is not None:
+        click.echo(f"{key}: the key of the pseudonyms; keep it apart from {store}")
+
+
+class _Wanted:
+    """What split file and options ask for, by the subjects' own names or by their pseudonyms, and what came of it."""
+
+    def __init__(self, split_file: Path, split_of: dict[str, str], outline_places: tuple[str, ...]) -> None:
+        self.split_file, self.split_of = split_file, split_of
+        self.outlines_of = _outlines_of(outline_places, split_of)
+        self.pseudonyms: Pseudonyms | None = None
+        self.found: dict[str, str] = {}
+        """Name of a subject in the split file -> its own."""
+        self.left_out: list[str] = []
+        self.notes: dict[str, list[str]] = {}
+        """What was guessed, repaired or is in doubt -> whose data."""
+        self.doubtful = False
+        """Whether a heart box may miss the heart."""
+
+    def name_of(self, subject: str) -> str | None:
+        """Name by which the split file asks for a subject, if it does."""
+        names = [subject, *([self.pseudonyms.peek(subject)] if self.pseudonyms else [])]
+        named = [name for name in dict.fromkeys(names) if name in self.split_of]
+        if len(named) > 1:
+            raise CsmriError(f"{self.split_file}: names {' and '.join(named)}, which are one subject; name it once")
+        return named[0] if named else None
+
+    def refuse_missing(self, sources: tuple[Path, ...]) -> None:
+        """Refuse a split that names somebody who is not there."""
+        if missing := [name for name in self.split_of if name not in self.found]:
+            raise CsmriError(
+                f"{self.split_file}: names {', '.join(missing)}, which {' '.join(map(str, sources))} does not hold; "
+                f"it holds {', '.join([*self.found.values(), *self.left_out])}"
+            )
+
+
+def _fill(writer: StoreWriter, paths: list[Path], wanted: _Wanted) -> list[View]:
+    """Read what is wanted into a store; what heart_boxes.png is to show of it."""
+    from csmri.data.roi import heart_box_notes, motion_map
+    from csmri.formats import read_cine, read_outlines
+
+    views = []
+    with progress(paths, label=f"preparing {writer.path}") as bar:
         for path in bar:
             cine = read_cine(path)
-            if cine.subject not in split_of:
-                left_out.append(cine.subject)
+            name = wanted.name_of(cine.subject)
+            if name is None:
+                wanted.left_out.append(cine.subject)
                 continue
-            outlines = read_outlines(path, outlines_of.get(cine.subject))
-            entry = writer.add(cine, split_of[cine.subject], outlines)
-            middle = cine.magnitude[cine.n_slices // 2].mean(axis=0)
-            views.append((cine.subject, middle, motion_map(cine.magnitude), entry.heart_box))
-            missing.pop(cine.subject, None)
-        if missing:
-            raise CsmriError(
-                f"{split_file}: names {', '.join(missing)}, which {' '.join(map(str, sources))} does not hold; "
-                f"it holds {', '.join([*(s for s in split_of if s not in missing), *left_out])}"
-            )
-        render_heart_boxes(views, writer.partial / "heart_boxes.png")
-    if left_out:
-        click.echo(f"not in {split_file}, left out: {', '.join(left_out)}")
-    counts = [f"{list(split_of.values()).count(split)} {split}" for split in dict.fromkeys(split_of.values())]
-    click.echo(f"{store}: {len(split_of)} subjects ({', '.join(counts)})")
+            outlines = read_outlines(path, wanted.outlines_of.get(name))
+            entry = writer.add(cine, wanted.split_of[name], outlines)
+            magnitude = cine.magnitude
+            middle = magnitude[cine.n_slices // 2].mean(axis=0)
+            views.append((entry.subject, middle, motion_map(magnitude), entry.heart_box))
+            wanted.found[name] = cine.subject
+            who = cine.subject if entry.subject == cine.subject else f"{cine.subject} ({entry.subject})"
+            # Of the reader's too, which the store does not keep under pseudonyms.
+            for note in dict.fromkeys((*cine.notes, *entry.notes)):
+                wanted.notes.setdefault(note, []).append(who)
+            wanted.doubtful |= any(note in entry.notes for note in heart_box_notes(entry.heart_box, magnitude))
+    return views
 
 
 def _outlines_of(places: tuple[str, ...], split_of: dict[str, str]) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from csmri.cli.convergence import Watch
-from csmri.cli.methods import consistency_options, load_model
+from csmri.cli.methods import consistency_options, load_model, notes_on
 from csmri.cli.options import SEED
 from csmri.cli.progress import progress
 from csmri.cli.quiet import import_tensorflow
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from csmri.data.cine import Cine, KSpace
     from csmri.data.roi import Box
     from csmri.reconstruction import SliceReconstruction
-
-MOVING_PHASE = (
-    "note: an unrolled network that learnt from magnitude images takes the phase to rest; where it moves, with flow "
-    "for example, the result can be worse than the initial reconstruction. Compare it with --method spatiotemporal-tv."
-)
 
 
 @click.command()
@@ -42,7 +37,7 @@ MOVING_PHASE = (
 @click.option(
     "--picture",
     type=click.Path(path_type=Path),
-    help="Also draw images, profiles and error maps of the middle slice (PNG, SVG, PDF).",
+    help="Also draw images, profiles and error maps of the middle slice (PNG, SVG, PDF), or let it beat (GIF).",
 )
 @click.option("--caption", default="", help="Attribution under the picture.")
 def reconstruct(
@@ -71,15 +66,16 @@ def reconstruct(
 
     check_suffix(output)
     if picture is not None:
-        picture_suffix(picture)
+        picture_suffix(picture, animated=True)
     check_outputs([output, picture], [source])
     import_tensorflow()
     from csmri.baselines import find_method
     from csmri.core.names import INITIAL, ZERO_FILLED
     from csmri.data.cine import KSpace
-    from csmri.data.roi import heart_box
+    from csmri.data.roi import heart_box, heart_box_notes
     from csmri.evaluation.evaluate import check_names, common_law
     from csmri.formats import read
+    from csmri.kspace.sampling import check_acceleration
     from csmri.reconstruction import baseline_reconstructor, measured_slices, simulate_slices
 
     record = read(source)
@@ -90,8 +86,8 @@ def reconstruct(
         check_names([network])
         assert network.saved
         check_outputs([output, picture], [network.saved.path])
-        if isinstance(record, KSpace) and network.saved.config.network == "unrolled":
-            click.echo(MOVING_PHASE, err=True)
+        for note in notes_on([network], has_phase=isinstance(record, KSpace) or record.is_complex):
+            click.echo(f"note: {note}", err=True)
         chosen, beside, law = network.name, [network], common_law([network])
     else:
         assert method
@@ -102,6 +98,7 @@ def reconstruct(
     if isinstance(record, KSpace):
         slices = measured_slices(record, law=law, reconstructors=beside)
     else:
+        check_acceleration(acceleration, record.matrix[0], law)
         slices = simulate_slices(record, acceleration, seed=seed, law=law, reconstructors=beside)
     with progress(slices, length=record.n_slices, label=watch.label) as watch.bar:
         done = list(watch.bar)
@@ -109,10 +106,13 @@ def reconstruct(
         click.echo(watch.summary(chosen, find_method(chosen).settings.tolerance))
     _write(record, done, output, chosen)
     if not isinstance(record, KSpace):
-        box = heart_box(record.magnitude, spacing_mm=record.spacing_mm)
+        magnitude = record.magnitude
+        box = heart_box(magnitude, spacing_mm=record.spacing_mm)
         _tell_quality(record, done, acceleration, box)
+        for note in heart_box_notes(box, magnitude):
+            click.echo(f"note: {note} Look at it with --picture.")
         if picture:
-            _draw(record, done, acceleration, box, picture, caption)
+            _draw(record, done, acceleration, box, picture, caption, chosen)
     click.echo(f"{output}: written")
 
 
@@ -134,39 +134,61 @@ def _checked(record: Cine | KSpace, source: Path, acceleration: float | None, pi
 
 
 def _tell_quality(cine: Cine, done: list[SliceReconstruction], acceleration: float, box: Box) -> None:
+    from csmri.data.records import Item, Outcome, mean_over_subjects
     from csmri.evaluation.metrics import frame_quality
     from csmri.results.tables import markdown
+    from csmri.results.tables.quality import left_out
+    from csmri.results.tables.text import MISSING
 
-    rows = [["method", "NMSE x 1e-3", "NMSE heart x 1e-3", "PSNR heart, dB", "SSIM heart"]]
+    records = []
+    for index, (reference, one) in enumerate(zip(cine.magnitude, done, strict=True)):
+        for method, images in one.methods.items():
+            item = Item(cine.subject, index, acceleration, method)
+            quality = frame_quality(reference, images, box)
+            records += Outcome(item, one.achieved, one.seconds[method], cine.matrix, quality).records()
+    columns = {
+        "nmse": ("NMSE x 1e-3", 1e3, 3),
+        "nmse_heart": ("NMSE heart x 1e-3", 1e3, 3),
+        "psnr_heart": ("PSNR heart, dB", 1.0, 2),
+        "ssim_heart": ("SSIM heart", 1.0, 4),
+    }
+    means = {quality: mean_over_subjects(records, quality) for quality in columns}
+    rows = [["method", *(head for head, _, _ in columns.values())]]
     for method in done[0].methods:
-        quality = [
-            frame
-            for reference, one in zip(cine.magnitude, done, strict=True)
-            for frame in frame_quality(reference, one.methods[method], box)
-        ]
-        mean = {name: sum(frame[name] for frame in quality) / len(quality) for name in quality[0]}
+        found = {quality: means[quality].get((method, acceleration)) for quality in columns}
         rows.append(
             [
                 method,
-                f"{mean['nmse'] * 1e3:.3f}",
-                f"{mean['nmse_heart'] * 1e3:.3f}",
-                f"{mean['psnr_heart']:.2f}",
-                f"{mean['ssim_heart']:.4f}",
+                *(
+                    f"{factor * value[0]:.{digits}f}" if (value := found[quality]) else MISSING
+                    for quality, (_, factor, digits) in columns.items()
+                ),
             ]
         )
     click.echo(f"acceleration {acceleration:g} requested, {done[0].achieved:.3f} achieved")
     click.echo(f"means over {cine.n_slices} slices x {cine.n_frames} frames; range of PSNR and SSIM: a slice's maximum")
     click.echo(f"heart box: {box.height} rows from {box.y}, {box.width} columns from {box.x}")
     click.echo(markdown(rows))
+    for note in dict.fromkeys(note for quality in columns for note in left_out(records, quality)):
+        click.echo(note)
 
 
-def _draw(cine: Cine, done: list[SliceReconstruction], acceleration: float, box: Box, path: Path, caption: str) -> None:
-    from csmri.results.figures import render_reconstructions
+def _draw(
+    cine: Cine, done: list[SliceReconstruction], acceleration: float, box: Box, path: Path, caption: str, method: str
+) -> None:
+    from csmri.core.names import INITIAL
+    from csmri.formats.gif import durations_ms
+    from csmri.results.figures import ANIMATED, picture_suffix, render_beating, render_reconstructions
     from csmri.results.folder import Example
 
     middle = cine.n_slices // 2
     example = Example(cine.subject, middle, acceleration, cine.magnitude[middle], done[middle].methods, box)
-    render_reconstructions([example], path, caption=caption)
+    show = [INITIAL, method]
+    if picture_suffix(path, animated=True) == ANIMATED:
+        times, spacing = durations_ms(cine), cine.spacing_mm
+        render_beating(example, path, durations_ms=times, show=show, spacing_mm=spacing, caption=caption)
+    else:
+        render_reconstructions([example], path, show=show, caption=caption)
     click.echo(f"{path}: drawn")
 
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import click
 
-from csmri.cli.figures import figures
 from csmri.cli.quiet import import_tensorflow
-from csmri.cli.report import report
 from csmri.config import read_study
 
 
@@ -41,7 +39,5 @@ def study(config: Path, results: Path | None, work: Path | None, plan: bool) -> 
     run = StudyRun(experiment, folder, work, report=click.echo)
     if plan:
         click.echo(run.plan())
-    elif run.run():
-        context = click.get_current_context()
-        context.invoke(figures, results=folder)
-        context.invoke(report, results=folder)
+    else:
+        run.run()

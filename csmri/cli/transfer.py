@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from csmri.cli.figures import figures
 from csmri.cli.quiet import import_tensorflow
 from csmri.config import read_transfer_study
 
@@ -41,5 +40,5 @@ def transfer(config: Path, results: Path, work: Path | None, plan: bool) -> None
     run = TransferRun(experiment, results, work, report=click.echo)
     if plan:
         click.echo(run.plan())
-    elif run.run():
-        click.get_current_context().invoke(figures, results=results)
+    else:
+        run.run()

@@ -1,12 +1,14 @@
 """What an experiment is: frozen, typed, read from a TOML file; every number has its one home here."""
 
-from csmri.config.base import BLENDED, EVALUATION_ACCELERATIONS, Split, write_config
+from csmri.config.base import BLENDED, EVALUATION_ACCELERATIONS, Split, by_key, write_config
 from csmri.config.network import Network
 from csmri.config.sampling import Sampling
 from csmri.config.study import Comparison, Study, TransferStudy, read_study, read_transfer_study
+from csmri.config.sweep import Acquisition, Sweep, Variants, read_sweep_config
 from csmri.config.training import Config, Training, Ways, make_config, read_config
 
 __all__ = [
+    "Acquisition",
     "BLENDED",
     "EVALUATION_ACCELERATIONS",
     "Comparison",
@@ -15,12 +17,16 @@ __all__ = [
     "Sampling",
     "Split",
     "Study",
+    "Sweep",
     "Training",
     "TransferStudy",
+    "Variants",
     "Ways",
+    "by_key",
     "make_config",
     "read_config",
     "read_study",
+    "read_sweep_config",
     "read_transfer_study",
     "write_config",
 ]

@@ -26,7 +26,7 @@ class Network(Frozen):
     consistency: Literal["none", "hard", "soft"] = "none"
     """Whether acquired lines are put back: after the U-net, outside its SavedModel (see `reconstruction`), and between
     the cascades of the unrolled network."""
-    consistency_weight: Annotated[float, Field(gt=0)] = 10.0
+    consistency_weight: Annotated[float, Field(gt=0, le=1e9)] = 10.0
     """Trust in the measurement over the network for `soft`: ratio of the inverses of their error variances."""
 
     @property

@@ -1,53 +1,56 @@
-"""What a study is: several trainings and how they are compared; frozen, typed, read from a flat TOML file."""
+"""What a study is: fields that its trainings share, tables of what each has of its own, and how they are compared."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from csmri.config.base import EVALUATION_ACCELERATIONS, Accelerations, Count, Epochs, Seed, Way, checked
+from csmri.config.base import (
+    EVALUATION_ACCELERATIONS,
+    Accelerations,
+    Count,
+    Epochs,
+    Seed,
+    Way,
+    checked,
+    first_message,
+    table_of,
+)
+from csmri.config.stages import Pretraining, SourceTraining, TargetTraining
 from csmri.config.training import Config, Training, Ways
+from csmri.core.errors import CsmriError
 from csmri.core.files import read_toml
-from csmri.core.names import PRETRAIN, STANDALONE, transfer_name, way_name
+from csmri.core.names import PRETRAIN, STANDALONE, TRANSFER, transfer_name, way_name
 
 Method = Literal["standalone", Way]
 
+AnyStudy = TypeVar("AnyStudy", bound="Comparison")
+
 
 class Comparison(Training):
-    """What the studies share: seeds, a pretraining, an evaluation."""
+    """What the studies share: fields of all their trainings, seeds, an evaluation.
+
+    What a training has of its own stands in a table of its stage (`csmri.config.stages`).
+    """
 
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)] = (0, 1, 2)
     """Every training is done once with each."""
-    pretrain_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    pretrain_augment: bool = False
-    pretrain_passes: Annotated[int, Field(ge=1)] = 1
-    pretrain_images_per_epoch: Annotated[int, Field(ge=0)] = 0
     evaluation_accelerations: Accelerations = EVALUATION_ACCELERATIONS
     evaluation_seed: Seed = 0
     """Of the masks that all methods are tested on."""
     caption: str = ""
     """Attribution of the data under every picture made from it."""
 
-    def pretraining(self, save_epochs: tuple[int, ...]) -> Config:
-        """Training on the Y set until the last of these epochs."""
-        return Config(
-            **{
-                **self.shared(),
-                "train_split": PRETRAIN,
-                "learning_rate": self.pretrain_learning_rate,
-                "augment": self.pretrain_augment,
-                "passes": self.pretrain_passes,
-                "images_per_epoch": self.pretrain_images_per_epoch,
-                "epochs": max(save_epochs),
-                "save_epochs": tuple(sorted(save_epochs)),
-            }
-        )
-
-    def shared(self) -> dict[str, Any]:
-        """Fields that all trainings of the study have in common."""
-        return {name: getattr(self, name) for name in Training.model_fields}
+    def _config(self, table: str | None, **own: Any) -> Config:
+        """Training of a stage: the shared fields, over them those of its table, over them what follows from others."""
+        fields = {name: getattr(self, name) for name in Training.model_fields}
+        overrides = getattr(self, table).model_dump(exclude_none=True) if table else {}
+        try:
+            return Config(**fields | overrides | own)
+        except ValidationError as error:
+            raise ValueError(f"[{table}] {first_message(error)}" if table else first_message(error)) from error
 
     def _refuse_repeats(self, *names: str) -> None:
         for name in names:
@@ -67,14 +70,23 @@ class Study(Comparison):
     """Epochs of pretraining whose weights a transfer starts from; the last ends the pretraining."""
     pretrain_once: bool = False
     """Pretrain with the first seed only: the transfers of all seeds start from one network, as from a published one."""
-    standalone_epochs: Annotated[int, Field(ge=1)] = 100
-    transfer_epochs: Annotated[int, Field(ge=1)] = 100
     example_subject: str = ""
     """Test subject that figure 4 and the report show; the first of the store if empty."""
     phantom_subjects: Annotated[tuple[Count, Count, Count], Field(strict=False)] = (8, 3, 2)
     """How many phantoms to make for pretraining, training and test where no store is named."""
-    phantom_size: Annotated[int, Field(ge=32)] = 96
+    phantom_size: Annotated[int, Field(ge=32, le=4096)] = 96
     phantom_slices: Count = 5
+    pretrain: Pretraining = Pretraining()
+    standalone: TargetTraining = TargetTraining()
+    transfer: TargetTraining = TargetTraining()
+    """The stages; a TOML file has its tables below all other fields, as here."""
+
+    @field_validator("pretrain", mode="before")
+    @classmethod
+    def _ends_with_pretrain_at(cls, table: Any) -> Any:
+        if isinstance(table, dict) and "epochs" in table:
+            raise ValueError("leave out epochs, the pretraining ends with the last of pretrain_at")
+        return table
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
@@ -87,6 +99,11 @@ class Study(Comparison):
             raise ValueError("give both pretrain_store and target_store, or neither for phantoms")
         return self
 
+    @model_validator(mode="after")
+    def _trainings_are_possible(self) -> Self:
+        self.stages()
+        return self
+
     @property
     def pretraining_seeds(self) -> tuple[int, ...]:
         """Seeds that a pretraining is done with."""
@@ -94,12 +111,12 @@ class Study(Comparison):
 
     def stages(self) -> dict[str, Config]:
         """Trainings of one seed in order, by name: pretrain, standalone, transfer_10, ...; seed 0."""
-        shared = self.shared()
-        transfer = Config(**shared, epochs=self.transfer_epochs)
+        saved = tuple(sorted(self.pretrain_at))
+        transfer = self._config(TRANSFER)
         return {
-            PRETRAIN: self.pretraining(self.pretrain_at),
-            STANDALONE: Config(**shared, epochs=self.standalone_epochs),
-            **{transfer_name(epochs): transfer for epochs in sorted(self.pretrain_at)},
+            PRETRAIN: self._config(PRETRAIN, train_split=PRETRAIN, epochs=saved[-1], save_epochs=saved),
+            STANDALONE: self._config(STANDALONE),
+            **{transfer_name(epochs): transfer for epochs in saved},
         }
 
 
@@ -111,7 +128,6 @@ class TransferStudy(Comparison, Ways):
     and `test`. Environment variables are expanded."""
     init: str = ""
     """SavedModel that the transfers start from; if empty, one is pretrained with the first seed."""
-    pretrain_epochs: Count = 50
     epochs: Count = 100
     """Of every training on the target."""
     ways: Annotated[tuple[Method, ...], Field(min_length=1, strict=False)] = get_args(Method)
@@ -120,35 +136,60 @@ class TransferStudy(Comparison, Ways):
     n_subjects: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)] = (1, 2, 3, 4)
     """Target subjects, the first of split `train`. With `images_per_epoch`, an epoch is as long for few as for many."""
     n_subjects_of_ways: Count = 2
+    pretrain: SourceTraining = SourceTraining()
+    """The pretraining on the source, where `init` names none; trainings on the target have all fields in common."""
 
     @model_validator(mode="after")
     def _trainings_are_possible(self) -> Self:
         self._refuse_repeats("seeds", "ways", "n_subjects", "evaluation_accelerations")
         if self.n_subjects_of_ways not in self.n_subjects:
             raise ValueError(f"n_subjects_of_ways = {self.n_subjects_of_ways} is not among n_subjects")
-        try:
-            self.stages()
-        except ValidationError as error:
-            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+        self.stages()
         return self
 
     def stages(self) -> dict[str, Config]:
         """Trainings of one seed in order, by name: pretrain (without init), standalone_1, ..., all_1, ...; seed 0."""
-        stages = {} if self.init else {PRETRAIN: self.pretraining((self.pretrain_epochs,))}
-        shared = self.shared() | {name: getattr(self, name) for name in ("epochs", *Ways.model_fields)}
+        stages = {}
+        if not self.init:
+            saved = (self.pretrain.epochs,)
+            stages[PRETRAIN] = self._config(PRETRAIN, train_split=PRETRAIN, save_epochs=saved)
+        shared: dict[str, Any] = {name: getattr(self, name) for name in ("epochs", *Ways.model_fields)}
         for way in self.ways:
             for n in sorted(self.n_subjects):
                 if way in self.sweep_ways or n == self.n_subjects_of_ways:
                     own: dict[str, Any] = {"train_subjects": n, "transfer": "all" if way == STANDALONE else way}
-                    stages[way_name(way, n)] = Config(**shared, **own)
+                    stages[way_name(way, n)] = self._config(None, **shared, **own)
         return stages
 
 
+OLD_KEYS = {
+    "pretrain_learning_rate": ("pretrain", "learning_rate"),
+    "pretrain_augment": ("pretrain", "augment"),
+    "pretrain_passes": ("pretrain", "passes"),
+    "pretrain_images_per_epoch": ("pretrain", "images_per_epoch"),
+    "pretrain_epochs": ("pretrain", "epochs"),
+    "standalone_epochs": ("standalone", "epochs"),
+    "transfer_epochs": ("transfer", "epochs"),
+}
+"""Key of files from before the stages had tables -> table and key that it is now."""
+
+
 def read_study(path: str | Path) -> Study:
-    """Read a study from a flat TOML file; refuses as `read_config` does."""
-    return checked(Study, read_toml(path, "study"), str(path))
+    """Read a study from a TOML file, which may have the keys of before the tables; refuses as `read_config` does."""
+    return _read(Study, path)
 
 
 def read_transfer_study(path: str | Path) -> TransferStudy:
-    """Read a study of ways to transfer from a flat TOML file; refuses as `read_config` does."""
-    return checked(TransferStudy, read_toml(path, "study"), str(path))
+    """Read a study of ways to transfer from a TOML file, likewise."""
+    return _read(TransferStudy, path)
+
+
+def _read(kind: type[AnyStudy], path: str | Path) -> AnyStudy:
+    fields = read_toml(path, "study")
+    for old, (table, key) in OLD_KEYS.items():
+        stage, model = fields.get(table, {}), table_of(kind, table)
+        if old in fields and isinstance(stage, dict) and model and key in model.model_fields:
+            if key in stage:
+                raise CsmriError(f"{path}: {old} is [{table}] {key}, which is given too; remove {old}")
+            fields[table] = stage | {key: fields.pop(old)}
+    return checked(kind, fields, str(path))

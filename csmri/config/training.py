@@ -13,6 +13,10 @@ from csmri.config.sampling import Sampling
 from csmri.core.files import read_toml
 from csmri.core.names import PRETRAIN
 
+LearningRate = Annotated[float, Field(gt=0, le=100)]
+Passes = Annotated[int, Field(ge=1, le=10_000)]
+Images = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
 
 class Training(Sampling, Network):
     """What all trainings of a study share."""
@@ -22,21 +26,21 @@ class Training(Sampling, Network):
     """Whether to train on masks of both laws, drawn at random; the test is on `mask_law` unless told otherwise."""
     augment: bool = True
     """Flip left-right, flip up-down and rotate by 90 degrees, each with probability one half."""
-    passes: Annotated[int, Field(ge=1)] = 3
+    passes: Passes = 3
     """How often an epoch shows every (slice, acceleration), each time with a fresh augmentation and mask."""
-    crop_columns: Annotated[int, Field(ge=0)] = 0
+    crop_columns: Annotated[int, Field(ge=0, le=4096)] = 0
     """Train on so many columns (kx is fully read, so that columns are independent), at random; 0 for whole images."""
-    images_per_epoch: Annotated[int, Field(ge=0)] = 0
+    images_per_epoch: Images = 0
     """End every epoch after this many images (cines of the unrolled network), drawn anew each time; 0 for all."""
-    shuffle_frames: Annotated[int, Field(ge=1)] = 512
+    shuffle_frames: Count = 512
     """Frames held back to mix frames of different cines."""
-    batch_size: Annotated[int, Field(ge=1)] = 8
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
     """Images a step; 1 for the unrolled network, a whole cine."""
     loss: Literal["absolute", "relative"] = "absolute"
     """Mean squared error of the network's target, as it is or divided by that of the initial reconstruction."""
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
     """`sgd` is with Nesterov momentum 0.9."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: LearningRate = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
     """`cosine` lets the learning rate fall to zero over all epochs."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
@@ -67,11 +71,11 @@ class Config(Training, Ways):
     """Split of the store whose subjects are trained on: `pretrain` is the Y set, `train` the K set."""
     validation_split: Split | Literal[""] = ""
     """Split that the validation NMSE is measured on; empty for none."""
-    train_subjects: Annotated[int, Field(ge=0)] = 0
+    train_subjects: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Train on the first so many subjects of the split only, in the order of the store; 0 for all of them."""
     transfer: Way = "all"
     """What becomes of the weights of --init: all trained (the paper), or another way of `csmri.ways`."""
-    epochs: Annotated[int, Field(ge=1)] = 100
+    epochs: Count = 100
     save_epochs: Epochs = ()
     """Epochs after which a SavedModel is written besides the last."""
 

@@ -232,7 +232,10 @@ def _crc(path: Path) -> str:
 
 def _make_room(path: Path) -> None:
     _check_name(path)
-    make_folder(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     for left in path.parent.glob(f"{PARTIAL}{_HOST}-*-{_crc(path)}*"):
         if _is_abandoned(left):
             _remove(left)
@@ -270,6 +273,8 @@ def _is_about(error: OSError, temporary: Path, path: Path) -> bool:
 
 def _unwritable(path: Path, error: Exception) -> CsmriError:
     reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
+        reason = f"{error.filename} is no folder"
     return CsmriError(f"{path}: could not be written ({reason}); choose another place or make room")
 
 

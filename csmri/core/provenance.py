@@ -7,7 +7,7 @@ import platform
 import re
 import subprocess
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import tensorflow as tf
@@ -44,6 +44,30 @@ def computes_bfloat16_in_software() -> bool:
     """Whether bfloat16 is slower than float32 here: on x86 without AVX-512, and without a GPU."""
     vectors = processor()["vectors"]
     return bool(vectors) and "avx512f" not in vectors and not tf.config.list_physical_devices("GPU")
+
+
+def published_path(path: str | Path) -> str:
+    """Name a file or folder in what may be published: as seen from the current folder, else by its last two parts.
+
+    An absolute path tells about a machine and its owner, and nothing of the result.
+    """
+    if PureWindowsPath(path).drive:  # also in what was written on another system
+        absolute: PurePath = PureWindowsPath(path)
+    else:
+        absolute = Path(os.path.abspath(path))
+        if absolute.is_relative_to(Path.cwd()):
+            return absolute.relative_to(Path.cwd()).as_posix()
+    return PurePosixPath(*absolute.parts[1:][-2:]).as_posix()
+
+
+def without_absolute_paths(text: str) -> str:
+    """Shorten every absolute path in a text as `published_path` does.
+
+    Names may hold blanks and brackets: a path is taken to go on to the last slash before a quotation mark or the end of
+    the line, and from there to a bracket, comma or semicolon. Of whatever follows it only the end can be lost.
+    """
+    absolute = r"""(?<![\w.~:/…)\]-])(?:[A-Za-z]:[\\/]|/)(?:[^"'<>\n]*[\\/])?[^"'<>()\[\]{},;\n]*[^"'<>()\[\]{},;\s]"""
+    return re.sub(absolute, lambda found: published_path(found[0]), text)
 
 
 def git_revision() -> str | None:

@@ -83,6 +83,11 @@ class Cine:
         return np.abs(self.images)
 
     @property
+    def is_complex(self) -> bool:
+        """Whether the images have a phase."""
+        return bool(np.iscomplexobj(self.images))
+
+    @property
     def n_slices(self) -> int:
         return self.images.shape[0]
 

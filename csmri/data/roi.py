@@ -91,6 +91,27 @@ def heart_box(
     return box
 
 
+def heart_box_notes(box: Box, images: NDArray[np.float32]) -> list[str]:
+    """Say, a sentence each, why a box that motion placed may miss the heart; nothing where there is no doubt.
+
+    Parameters
+    ----------
+    box : Box
+        What `heart_box` found in `images` without outlines.
+    images : (slice, frame, y, x), magnitude
+    """
+    n_moving = int((np.ptp(images, axis=1) > 0).any(axis=(1, 2)).sum())
+    notes = []
+    if n_moving == 0:
+        notes.append("Nothing moves: the heart box stands in the middle of the image.")
+    if n_moving == 1:
+        notes.append("The heart box comes from the motion of one slice alone, which need not be the heart's.")
+    ends = zip((box.y, box.x), (box.height, box.width), images.shape[-2:], strict=True)
+    if any(size < n and (first == 0 or first + size == n) for first, size, n in ends):
+        notes.append("The heart box lies at the edge of the image, where a heart rarely is.")
+    return notes
+
+
 def motion_map(images: NDArray[np.float32]) -> NDArray[np.float64]:
     """Map (y, x) of what moves in (slice, frame, y, x): temporal standard deviation, every slice with equal weight."""
     deviation = images.std(axis=1, dtype=np.float64)

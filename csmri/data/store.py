@@ -19,11 +19,17 @@ from csmri import __version__
 from csmri.config import Split
 from csmri.core.errors import CsmriError
 from csmri.core.files import locked, read_toml, replacing_folder, write_json
+from csmri.core.provenance import without_absolute_paths
 from csmri.data.cine import Cine, Outlines
-from csmri.data.roi import Box, heart_box
+from csmri.data.pseudonyms import Pseudonyms
+from csmri.data.roi import Box, heart_box, heart_box_notes
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+"""2: complex images are kept, `Entry.complex` tells. 1, which is still read: all are magnitudes."""
+READABLE = (1, FORMAT)
+COMPLEX = "complex"
+"""Feature of a record that says that its images are."""
 SPLITS: tuple[str, ...] = get_args(Split)
 
 
@@ -45,6 +51,13 @@ class Entry:
     spacing_mm: tuple[float, float] | None
     provenance: str
     notes: tuple[str, ...]
+    complex: bool = False
+    """Whether the shard holds complex64 images, of which the magnitude lies in [0, 1]."""
+
+    @classmethod
+    def planned(cls, subject: str, split: str, n_slices: int, n_frames: int, matrix: tuple[int, int]) -> Entry:
+        """Entry of a subject that is still to be prepared: all that a plan needs to know of it."""
+        return cls(subject, split, "", "", n_slices, n_frames, matrix, 1.0, Box(0, 0, *matrix), None, "", ())
 
 
 @dataclass(frozen=True)
@@ -71,10 +84,13 @@ class Store:
         """Paths of the shards of these subjects."""
         return [str(self.path / entry.shard) for entry in entries]
 
-    def slices(self, entry: Entry) -> Iterator[NDArray[np.float32]]:
-        """Slices (frame, y, x) of one subject, in [0, 1], from base to apex as in the file that was read."""
+    def slices(self, entry: Entry) -> Iterator[NDArray[Any]]:
+        """Slices (frame, y, x) of one subject, from base to apex as in the file that was read.
+
+        Magnitudes in [0, 1], or complex64 of such a magnitude where `entry.complex` says so.
+        """
         for record in tf.data.TFRecordDataset(self.shards([entry])):
-            yield parse_slice(record)["images"].numpy()
+            yield parse_slice(record, as_complex=entry.complex)["images"].numpy()
 
 
 def read_split(path: str | Path) -> dict[str, str]:
@@ -99,13 +115,18 @@ def read_split(path: str | Path) -> dict[str, str]:
 
 
 class StoreWriter:
-    """Context manager that collects subjects beside `path` and puts the store in place only when all went well."""
+    """Context manager that collects subjects beside `path` and puts the store in place only when all went well.
+
+    No absolute path gets into the store. With `pseudonyms`, neither name nor file of a subject do: entries have the
+    pseudonym for subject and shard, no provenance, and no note of the reader's, which may name files.
+    """
 
     partial: Path
     """Where the store lies while it is written; what else belongs to it may be put there."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, pseudonyms: Pseudonyms | None = None) -> None:
         self.path = Path(path)
+        self.pseudonyms = pseudonyms
         self._entries: list[Entry] = []
         self._whole = self._written_whole()
 
@@ -127,16 +148,19 @@ class StoreWriter:
 
     def add(self, cine: Cine, split: str, outlines: Outlines | None = None) -> Entry:
         """Write one subject's shard; the heart box comes from outlines where there are some, else from motion."""
-        if any(cine.subject == entry.subject for entry in self._entries):
+        subject = self.pseudonyms.of(cine.subject) if self.pseudonyms else cine.subject
+        if any(subject == entry.subject for entry in self._entries):
             raise CsmriError(f"{cine.provenance}: subject {cine.subject!r} was added already from another file")
         magnitude = cine.magnitude
         scale = float(magnitude.max())
-        shard = self._shard(cine.subject)
+        shard = self._shard(subject)
         with tf.io.TFRecordWriter(str(self.partial / shard)) as writer:
-            for index, images in enumerate(magnitude / np.float32(scale)):
-                writer.write(_serialise_slice(cine.subject, index, images))
+            for index, images in enumerate(_divided(cine.images if cine.is_complex else magnitude, scale)):
+                writer.write(_serialise_slice(subject, index, images))
+        box = heart_box(magnitude, outlines, spacing_mm=cine.spacing_mm)
+        told = () if self.pseudonyms else (without_absolute_paths(note) for note in cine.notes)
         entry = Entry(
-            subject=cine.subject,
+            subject=subject,
             split=split,
             shard=shard,
             sha256=_sha256(self.partial / shard),
@@ -144,10 +168,11 @@ class StoreWriter:
             n_frames=cine.n_frames,
             matrix=cine.matrix,
             scale=scale,
-            heart_box=heart_box(magnitude, outlines, spacing_mm=cine.spacing_mm),
+            heart_box=box,
             spacing_mm=cine.spacing_mm,
-            provenance=cine.provenance,
-            notes=(*cine.notes, *_blank_frames(magnitude), *_box_note(outlines)),
+            provenance="" if self.pseudonyms else without_absolute_paths(cine.provenance),
+            notes=(*told, *_phase_note(cine), *_blank_notes(magnitude), *_box_notes(box, magnitude, outlines)),
+            complex=cine.is_complex,
         )
         self._entries.append(entry)
         return entry
@@ -170,8 +195,11 @@ def open_store(path: str | Path) -> Store:
     path = Path(path)
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            raise CsmriError(f"{path}: store format {manifest['format']}, expected {FORMAT}; run `csmri prepare` again")
+        if manifest["format"] not in READABLE:
+            expected = " or ".join(map(str, READABLE))
+            raise CsmriError(
+                f"{path}: store format {manifest['format']}, expected {expected}; run `csmri prepare` again"
+            )
         entries = tuple(_entry(fields) for fields in manifest["entries"])
     except OSError as error:
         raise CsmriError(
@@ -190,29 +218,59 @@ def open_store(path: str | Path) -> Store:
     return Store(path, entries)
 
 
-def parse_slice(record: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Parse one record into `images` (frame, y, x) float32 in [0, 1], `subject` and `slice`; works inside tf.data."""
+def parse_slice(record: tf.Tensor, *, as_complex: bool = False) -> dict[str, tf.Tensor]:
+    """Parse one record into `images` (frame, y, x), `subject` and `slice`; works inside tf.data.
+
+    Parameters
+    ----------
+    as_complex : bool
+        Whether to give complex64 images, as is needed where any subject has them; magnitudes get the phase 0.
+        Otherwise they are float32 in [0, 1], and complex ones cannot be read.
+    """
     features = tf.io.parse_single_example(
         record,
         {
             "images": tf.io.FixedLenFeature([], tf.string),
             "subject": tf.io.FixedLenFeature([], tf.string),
             "slice": tf.io.FixedLenFeature([], tf.int64),
+            COMPLEX: tf.io.FixedLenFeature([], tf.int64, default_value=0),
         },
     )
-    images = tf.ensure_shape(tf.io.parse_tensor(features["images"], tf.float32), (None, None, None))
+    is_complex, images = features.pop(COMPLEX), features["images"]
+
+    def parsed(kind: tf.DType) -> tf.Tensor:
+        return tf.ensure_shape(tf.io.parse_tensor(images, kind), (None, None, None))
+
+    if as_complex:
+        images = tf.cond(
+            is_complex > 0, lambda: parsed(tf.complex64), lambda: tf.cast(parsed(tf.float32), tf.complex64)
+        )
+    else:
+        images = parsed(tf.float32)
     return {**features, "images": images}
 
 
-def _serialise_slice(subject: str, index: int, images: NDArray[np.float32]) -> bytes:
+def _divided(images: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Images in units of `scale`; complex ones part by part, so that without a phase they are as magnitudes are."""
+    if not np.iscomplexobj(images):
+        return images / np.float32(scale)
+    return (np.ascontiguousarray(images).view(np.float32) / np.float32(scale)).view(np.complex64)
+
+
+def _serialise_slice(subject: str, index: int, images: NDArray[np.float32] | NDArray[np.complex64]) -> bytes:
     def of_bytes(value: bytes) -> tf.train.Feature:
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    def of_int(value: int) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
     features = {
         "images": of_bytes(tf.io.serialize_tensor(images).numpy()),
         "subject": of_bytes(subject.encode("utf-8")),
-        "slice": tf.train.Feature(int64_list=tf.train.Int64List(value=[index])),
+        "slice": of_int(index),
     }
+    if np.iscomplexobj(images):  # a shard of magnitudes is the same as in format 1
+        features[COMPLEX] = of_int(1)
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
 
 
@@ -229,14 +287,24 @@ def _entry(fields: dict[str, Any]) -> Entry:
     )
 
 
-def _box_note(outlines: Outlines | None) -> list[str]:
+def _box_notes(box: Box, magnitude: NDArray[np.float32], outlines: Outlines | None) -> list[str]:
     n_outlined = len(outlines.endocardium.keys() | outlines.epicardium.keys()) if outlines else 0
-    return [f"The heart box is centred on the outlines of {n_outlined} images."] if n_outlined else []
+    if n_outlined:
+        return [f"The heart box is centred on the outlines of {n_outlined} images."]
+    return heart_box_notes(box, magnitude)
 
 
-def _blank_frames(magnitude: NDArray[np.float32]) -> list[str]:
-    blank = np.argwhere(~magnitude.any(axis=(2, 3)))
-    return [f"Slice {index}, frame {frame} is blank; it has no NMSE." for index, frame in blank]
+def _phase_note(cine: Cine) -> list[str]:
+    if not cine.is_complex:
+        return []
+    return ["The images are complex: their phase is kept, and k-space is simulated with it."]
+
+
+def _blank_notes(magnitude: NDArray[np.float32]) -> list[str]:
+    blank = np.logical_not(magnitude.any(axis=(2, 3)))
+    slices = [f"Slice {index} is blank; it has no quality." for index in np.flatnonzero(blank.all(axis=1))]
+    frames = np.argwhere(blank & ~blank.all(axis=1, keepdims=True))
+    return [*slices, *(f"Slice {index}, frame {frame} is blank; it has no NMSE." for index, frame in frames)]
 
 
 def _sha256(path: Path) -> str:

@@ -1,63 +1,108 @@
-"""One record per (subject, slice, frame, acceleration, method), one time per method and cine; averages come later."""
+"""Methods on the same masks, one work item (subject, slice, acceleration, method) at a time; averages come later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from csmri.config import EVALUATION_ACCELERATIONS, Sampling
+from csmri.config import EVALUATION_ACCELERATIONS, Acquisition, Sampling
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
-from csmri.data.records import UNTRAINED, Record, Timing
+from csmri.core.seeds import subject_key
+from csmri.data.records import UNTRAINED, Item, Outcome
 from csmri.data.store import Entry, Store
 from csmri.evaluation.metrics import frame_quality
 from csmri.kspace.fourier import fft_y
-from csmri.kspace.sampling import check_acceleration
-from csmri.reconstruction import Images, Reconstructor, simulate_slice
+from csmri.kspace.phase import with_phase
+from csmri.kspace.sampling import check_acceleration, undersample
+from csmri.reconstruction import Images, Reconstructor, baseline_reconstructor, simulation_mask
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """The outcome of one work item, and the images (frame, y, x) that it was judged by."""
+
+    outcome: Outcome
+    entry: Entry
+    reference: Images
+    images: Images
 
 
 def evaluate(
     store: Store,
-    reconstructors: Sequence[Reconstructor],
+    methods: Sequence[Reconstructor],
     *,
     split: str = "test",
     law: Sampling | None = None,
     accelerations: Sequence[float] = EVALUATION_ACCELERATIONS,
     seed: int = 0,
-    visit: Callable[[Entry, int, float, Images, dict[str, Images]], None] | None = None,
-) -> Iterator[tuple[list[Record], list[Timing]]]:
+    slices: Collection[int] = (),
+    acquisition: str = "",
+    skip: Collection[Item] = (),
+) -> Iterator[Evaluated]:
     """Undersample the subjects of a split, reconstruct them with every method on the same masks, and compare.
 
-    Zero-filling and the initial reconstruction take part always. The first slice of every size is reconstructed once
-    more, so that no time holds the compilation of a graph.
+    The first item of every size and method is reconstructed twice, so that no time holds the compilation of a graph.
 
     Parameters
     ----------
     law : Sampling, optional
-        Defaults to the one that the networks were trained with.
-    visit : callable, optional
-        Called with (entry, slice, acceleration, reference, images of every method) for whoever wants the images.
-
-    Yields
-    ------
-    list of Record, list of Timing
-        Of one (subject, slice, acceleration) at a time.
+        Defaults to the one that the networks were trained with. An `Acquisition` also gives the images a phase.
+    slices : collection of int
+        Slices to take, of those that a subject has; all if empty.
+    acquisition : str
+        Name of law and what else is simulated, where several are compared.
+    skip : collection of Item
+        What is done already, `Item.as_kept`.
 
     Raises
     ------
     CsmriError
         If two methods have one name, networks differ in their sampling, or an acceleration is impossible.
     """
-    law = law or common_law(reconstructors)
-    check_names(reconstructors)
+    law = law or common_law(methods)
+    check_names(methods)
     entries = store.of_split(split)
     for entry in entries:
         for acceleration in accelerations:
-            check_acceleration(acceleration, entry.matrix[0])
-    return _measured(store, entries, reconstructors, law, accelerations, seed, visit)
+            check_acceleration(acceleration, entry.matrix[0], law)
+    items = plan_items(entries, seeds_of(methods), accelerations, slices=slices, acquisition=acquisition)
+    left = {item for item in items if item.as_kept not in skip}
+    return _evaluated(store, entries, methods, law, accelerations, seed, acquisition, left)
+
+
+def with_direct(methods: Sequence[Reconstructor], *, cyclic: bool) -> list[Reconstructor]:
+    """Zero-filling and the initial reconstruction, which every comparison has, and these methods."""
+    return [*(baseline_reconstructor(name, cyclic=cyclic) for name in (ZERO_FILLED, INITIAL)), *methods]
+
+
+def seeds_of(methods: Sequence[Reconstructor]) -> dict[str, int]:
+    """Name of every method -> seed of its training."""
+    return {method.name: method.saved.config.seed if method.saved else UNTRAINED for method in methods}
+
+
+def plan_items(
+    entries: Sequence[Entry],
+    seeds: dict[str, int],
+    accelerations: Sequence[float],
+    *,
+    slices: Collection[int] = (),
+    acquisition: str = "",
+) -> list[Item]:
+    """List the work items of an evaluation in order; `seeds` as `seeds_of` gives it."""
+    return [
+        Item(entry.subject, index, acceleration, method, seed, acquisition)
+        for entry in entries
+        for index in range(entry.n_slices)
+        if not slices or index in slices
+        for acceleration in accelerations
+        for method, seed in seeds.items()
+    ]
 
 
 def spread_slices(n_slices: int, n_shown: int) -> set[int]:
@@ -65,16 +110,16 @@ def spread_slices(n_slices: int, n_shown: int) -> set[int]:
     return {round(position) for position in np.linspace(0, n_slices - 1, n_shown + 2)[1:-1]}
 
 
-def check_names(reconstructors: Sequence[Reconstructor]) -> None:
-    """Refuse methods that have one name, or that of a method which every comparison has."""
-    names = [ZERO_FILLED, INITIAL, *(method.name for method in reconstructors)]
+def check_names(methods: Sequence[Reconstructor]) -> None:
+    """Refuse methods that have one name."""
+    names = [method.name for method in methods]
     if len(set(names)) < len(names):
         raise CsmriError(f"two methods have one name ({', '.join(names)}); rename the folder or give NAME=PATH")
 
 
-def common_law(reconstructors: Sequence[Reconstructor], **changes: Any) -> Sampling:
+def common_law(methods: Sequence[Reconstructor], **changes: Any) -> Sampling:
     """The sampling that all networks were trained with, but for `changes`; the default where there is no network."""
-    trained = [m.saved.config.model_dump(include=set(Sampling.model_fields)) for m in reconstructors if m.saved]
+    trained = [m.saved.config.model_dump(include=set(Sampling.model_fields)) for m in methods if m.saved]
     laws = {Sampling(**{**fields, **changes}) for fields in trained or [{}]}
     if len(laws) > 1:
         raise CsmriError(
@@ -84,52 +129,54 @@ def common_law(reconstructors: Sequence[Reconstructor], **changes: Any) -> Sampl
     return laws.pop()
 
 
-def _measured(
+def _measurable(images: NDArray[Any], law: Sampling, seed: int) -> NDArray[Any]:
+    """Images with the phase that an acquisition gives them."""
+    if not isinstance(law, Acquisition) or not (law.phase_at_rest or law.phase_moving):
+        return images
+    return with_phase(np.abs(images), at_rest=law.phase_at_rest, moving=law.phase_moving, seed=seed)
+
+
+def _evaluated(
     store: Store,
     entries: Sequence[Entry],
-    reconstructors: Sequence[Reconstructor],
+    methods: Sequence[Reconstructor],
     law: Sampling,
     accelerations: Sequence[float],
     seed: int,
-    visit: Callable[[Entry, int, float, Images, dict[str, Images]], None] | None,
-) -> Iterator[tuple[list[Record], list[Timing]]]:
-    seeds = {method.name: method.saved.config.seed for method in reconstructors if method.saved}
+    acquisition: str,
+    left: set[Item],
+) -> Iterator[Evaluated]:
     compiled = set()
+    seeds, places = seeds_of(methods), {(item.subject, item.slice) for item in left}
     for entry in entries:
-        for index, reference in enumerate(store.slices(entry)):
-            simulate = partial(
-                simulate_slice,
-                fft_y(reference),
-                seed=seed,
-                subject=entry.subject,
-                slice_index=index,
-                law=law,
-                reconstructors=reconstructors,
-            )
-            if reference.shape not in compiled:
-                compiled.add(reference.shape)
-                simulate(accelerations[0])
+        for index, images in enumerate(store.slices(entry)):
+            if (entry.subject, index) not in places:
+                continue
+            n_frames, n_y, n_x = images.shape
+            reference = np.abs(images)
+            hybrid = fft_y(_measurable(images, law, subject_key(entry.subject) + index))
             for acceleration in accelerations:
-                done = simulate(acceleration)
-                if visit:
-                    visit(entry, index, acceleration, reference, done.methods)
-                records = [
-                    Record(
-                        entry.subject,
-                        index,
-                        frame,
-                        acceleration,
-                        done.achieved,
-                        method,
-                        seeds.get(method, UNTRAINED),
-                        **quality,
-                    )
-                    for method, images in done.methods.items()
-                    for frame, quality in enumerate(frame_quality(reference, images, entry.heart_box))
-                ]
-                n_frames, n_y, n_x = reference.shape
-                timings = [
-                    Timing(entry.subject, index, acceleration, method, n_frames, n_y, n_x, seconds)
-                    for method, seconds in done.seconds.items()
-                ]
-                yield records, timings
+                mask = simulation_mask(
+                    law,
+                    seed=seed,
+                    subject=entry.subject,
+                    slice_index=index,
+                    n_frames=n_frames,
+                    n_ky=n_y,
+                    acceleration=acceleration,
+                )
+                sampled = undersample(hybrid, mask)  # what was not acquired is out of everyone's reach
+                achieved = float(mask.size / mask.sum())
+                for method in methods:
+                    item = Item(entry.subject, index, acceleration, method.name, seeds[method.name], acquisition)
+                    if item not in left:
+                        continue
+                    if (method.name, images.shape) not in compiled:
+                        compiled.add((method.name, images.shape))
+                        method.reconstruct(sampled, mask)
+                    begun = time.perf_counter()
+                    reconstructed = method.reconstruct(sampled, mask)
+                    seconds = time.perf_counter() - begun
+                    quality = frame_quality(reference, reconstructed, entry.heart_box)
+                    outcome = Outcome(item, achieved, seconds, (n_y, n_x), quality)
+                    yield Evaluated(outcome, entry, reference, reconstructed)

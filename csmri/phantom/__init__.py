@@ -15,7 +15,7 @@ from csmri.phantom.heart import Textures, make_field, render_heart
 from csmri.phantom.motion import Beat, Shape, make_beats, make_shape, volume_curve
 from csmri.phantom.signal import Scanner, make_shading
 
-__all__ = ["make_labels", "make_subject", "volume_curve"]
+__all__ = ["make_labels", "make_subject", "subject_shape", "volume_curve"]
 
 MAX_SIZE, MAX_PIXELS = 2048, 2**28
 """Largest matrix, and pixels of a cine: 1 GiB of float32, of which a machine needs two or three times as much."""
@@ -76,13 +76,25 @@ def make_subject(
     times = anatomy.trigger_delay_ms + np.arange(n_frames) * anatomy.rr_ms / n_frames
     return Cine(
         images=images,
-        subject=f"{domain}_phantom_{index:03d}",
+        subject=_name(index, domain),
         spacing_mm=(spacing, spacing),
         slice_spacing_mm=gap,
         frame_times_ms=times.astype(np.float32),
         provenance=f"csmri.phantom, domain {domain}, index {index}, seed {seed}",
         notes=(f"numerical phantom, no real person; pathology: {anatomy.pathology}",),
     )
+
+
+def subject_shape(
+    index: int, *, domain: str = "k", n_slices: int | None = None, n_frames: int | None = None, seed: int = 0
+) -> tuple[str, int, int]:
+    """Name, slices and frames of `make_subject` with the same arguments, without making it."""
+    _, n_slices, n_frames = _checked(index, domain, 32, n_slices, n_frames, seed)
+    return _name(index, domain), n_slices, n_frames
+
+
+def _name(index: int, domain: str) -> str:
+    return f"{domain}_phantom_{index:03d}"
 
 
 def make_labels(

@@ -1,4 +1,4 @@
-"""What a results folder holds: records of quality and of time, logs of the trainings, example images."""
+"""What a results folder holds and how it is read: records, times, logs, example images, what they were made with."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 
 from csmri.config import Study, read_study
 from csmri.core.errors import CsmriError
-from csmri.core.files import read_json
+from csmri.core.files import make_folder, read_json, replacing
 from csmri.core.names import PRETRAIN, STANDALONE, TRANSFER
 from csmri.data.records import Record, Timing, read_records, read_timings
 from csmri.data.roi import Box
 from csmri.data.runs import KEPT, LOG, Log, read_log
 
-RECORDS, TIMINGS, EVALUATION = "records.csv", "seconds.csv", "evaluation.json"
+RECORDS, TIMINGS, EVALUATION = "records.csv.gz", "seconds.csv.gz", "evaluation.json"
 EXAMPLES, RUNS, STUDY = "examples.npz", "runs", "study.toml"
-SOURCE_RECORDS, TRANSFER_STUDY = "source_records.csv", "transfer.toml"
+SOURCE_RECORDS, TRANSFER_STUDY = "source_records.csv.gz", "transfer.toml"
 """Of a study of ways to transfer: records of held-out source subjects, beside those of target subjects; its config."""
+SWEEP = "sweep.toml"
+EXPERIMENTS = {STUDY: "study", TRANSFER_STUDY: "study of ways to transfer", SWEEP: "sweep", EVALUATION: "evaluation"}
+"""File that only one kind of experiment leaves -> what that is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,8 @@ def write_examples(examples: Sequence[Example], path: str | Path) -> None:
         arrays[f"{i}/heart_box"] = np.array(example.heart_box)
         arrays[f"{i}/label"] = np.array([example.subject, str(example.slice), repr(example.acceleration)])
         arrays |= {f"{i}/method/{name}": images for name, images in example.methods.items()}
-    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_examples(path: str | Path) -> list[Example]:
@@ -93,6 +97,12 @@ class Results:
         return read_examples(self.path / EXAMPLES) if (self.path / EXAMPLES).exists() else ()
 
 
+def table_path(folder: Path, name: str) -> Path:
+    """Where a folder has a table: under its name, or as revisions before 2026-11-26 left it, not compressed."""
+    older = folder / name.removesuffix(".gz")
+    return older if older.exists() and not (folder / name).exists() else folder / name
+
+
 def run_folder(results: Path, training: str, seed: int) -> Path:
     """Where a results folder keeps log, config and record of one training."""
     return results / RUNS / f"seed_{seed}" / training
@@ -100,10 +110,27 @@ def run_folder(results: Path, training: str, seed: int) -> Path:
 
 def keep_run(run: Path, results: Path, training: str, seed: int) -> None:
     """Copy log, config and record of a training's run folder into a results folder."""
-    destination = run_folder(results, training, seed)
-    destination.mkdir(parents=True, exist_ok=True)
+    destination = make_folder(run_folder(results, training, seed))
     for name in KEPT:
-        shutil.copyfile(run / name, destination / name)
+        with replacing(destination / name) as temporary:
+            shutil.copyfile(run / name, temporary)
+
+
+def refuse_other_experiment(folder: Path, own: str) -> None:
+    """Refuse a folder that is a file, or holds results of another kind of experiment than `own` leaves."""
+    if folder.exists() and not folder.is_dir():
+        raise CsmriError(f"{folder}: is a file; the results need a folder")
+    if (folder / own).exists():
+        return
+    for name, kind in EXPERIMENTS.items():
+        if (folder / name).exists():
+            raise CsmriError(f"{folder}: holds the results of a {kind} ({name}); choose another --out")
+    for name in (RECORDS, SOURCE_RECORDS):
+        if table_path(folder, name).exists():
+            raise CsmriError(
+                f"{folder}: holds {table_path(folder, name).name} of an experiment that it does not tell; "
+                "choose another --out"
+            )
 
 
 def _told_of(processor: Mapping[str, Any]) -> str:
@@ -132,12 +159,13 @@ def read_results(path: str | Path) -> Results:
         if seed.isdecimal():
             logs[log.parent.name, int(seed)] = read_log(log)
     evaluation = read_json(path / EVALUATION)
+    records, timings = table_path(path, RECORDS), table_path(path, TIMINGS)
     results = Results(
         path,
         read_study(path / STUDY) if (path / STUDY).exists() else None,
         dict(sorted(logs.items(), key=lambda item: _training_order(*item[0]))),
-        read_records(path / RECORDS) if (path / RECORDS).exists() else (),
-        read_timings(path / TIMINGS) if (path / TIMINGS).exists() else (),
+        read_records(records) if records.exists() else (),
+        read_timings(timings) if timings.exists() else (),
         evaluation.get("parameters", {}),
         _told_of(evaluation.get("processor", {})),
     )

@@ -1,6 +1,7 @@
 """Whole experiments from one config each, as plans of stages that can be stopped and continued at any point."""
 
 from csmri.run.paper import StudyRun
+from csmri.run.sweep import SweepRun
 from csmri.run.transfer import TransferRun
 
-__all__ = ["StudyRun", "TransferRun"]
+__all__ = ["StudyRun", "SweepRun", "TransferRun"]

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from csmri.config import Study, read_study
 from csmri.core.errors import CsmriError
-from csmri.core.names import PRETRAIN, ZERO_FILLED
+from csmri.core.names import PRETRAIN, ZERO_FILLED, transfer_name
+from csmri.data.records import Item
 from csmri.data.store import Entry, Store, StoreWriter, open_store
 from csmri.evaluation.evaluate import spread_slices
-from csmri.phantom import make_subject
-from csmri.reconstruction import Images
-from csmri.results.folder import EXAMPLES, RECORDS, STUDY, Example, write_examples
-from csmri.run.plan import EVALUATE, Stage, make_plan
-from csmri.run.runner import PlanRun, open_named, write_whole
-from csmri.training import FINAL, MODELS
+from csmri.phantom import make_subject, subject_shape
+from csmri.results.folder import RECORDS, STUDY
+from csmri.run.plan import EVALUATE, PHANTOMS, Stage, measure_pace, n_images, plan_text
+from csmri.run.runner import ComparisonRun, open_named
+from csmri.training import FINAL, MODELS, make_batches
 
 N_EXAMPLE_SLICES = 3
 
 
-class StudyRun(PlanRun):
+class StudyRun(ComparisonRun):
     """The paper's study bound to its stores and folders; everything that can be refused is refused on making it.
 
-    Where it names no stores, phantoms are made in `work`.
+    Where it names no stores, the first stage makes phantoms in `work`.
 
     Raises
     ------
@@ -33,7 +34,7 @@ class StudyRun(PlanRun):
     """
 
     study: Study
-    file, merged, cosmetic = STUDY, {RECORDS: EVALUATE}, ("caption", "example_subject")
+    file, cosmetic = STUDY, ("caption", "example_subject")
 
     def __init__(
         self,
@@ -44,15 +45,23 @@ class StudyRun(PlanRun):
         report: Callable[[str], None] = print,
     ) -> None:
         super().__init__(study, results, work, report=report)
-        self.pretrain_store, self.target_store = self._open_stores()
+        self.phantoms = None if study.target_store else self.work / "phantoms"
+        self._open_stores()
         _refuse_shared_subjects(self.pretrain_store, self.target_store)
         tested = [entry.subject for entry in self.target_store.of_split("test")]
         if study.example_subject and study.example_subject not in tested:
             raise CsmriError(f"example_subject = {study.example_subject!r} is no test subject; those are {tested}")
-        self.stages = make_plan(study, self.pretrain_store, self.target_store, self.work)
+        self.stages = (*self._plan(), self.drawing())
 
     def read(self, path: Path) -> Study:
         return read_study(path)
+
+    def plan(self) -> str:
+        if self.phantoms is None or self.phantoms.exists():
+            return super().plan()
+        with tempfile.TemporaryDirectory() as folder:  # one of them tells the pace
+            _make_phantoms(self.study, Path(folder) / "store", only="train")
+            return plan_text(str(self.results), self.stages, measure_pace(open_store(f"{folder}/store"), self.stages))
 
     def stores(self) -> dict[str, Store]:
         return {"pretrain_store": self.pretrain_store, "target_store": self.target_store}
@@ -65,34 +74,60 @@ class StudyRun(PlanRun):
         return self.pretrain_store if stage.name == PRETRAIN else self.target_store
 
     def do(self, stage: Stage) -> None:
+        if stage.name == PHANTOMS:
+            assert self.phantoms
+            self.report(f"{self.phantoms}: making {sum(self.study.phantom_subjects)} phantoms")
+            _make_phantoms(self.study, self.phantoms)
+            return self._open_stores()
         names = [name for name in self.study.stages() if name != PRETRAIN]
         tested = self.target_store.of_split("test")
         shown = next((entry for entry in tested if entry.subject == self.study.example_subject), tested[0])
         slices = spread_slices(shown.n_slices, N_EXAMPLE_SLICES)
         hidden = {ZERO_FILLED, *names[1:-1]}
-        examples: list[Example] = []
 
-        def keep(entry: Entry, index: int, acceleration: float, reference: Images, methods: dict[str, Images]) -> None:
-            if entry is shown and index in slices and stage.seed == self.study.seeds[0]:
-                visible = {name: images for name, images in methods.items() if name not in hidden}
-                examples.append(Example(entry.subject, index, acceleration, reference, visible, entry.heart_box))
+        def is_example(item: Item) -> bool:
+            return (
+                stage.seed == self.study.seeds[0]
+                and item.subject == shown.subject
+                and item.slice in slices
+                and item.method not in hidden
+            )
 
-        records = self.evaluated({name: stage.run.parent / name / MODELS / FINAL for name in names}, visit=keep)
-        if examples:
-            write_examples(examples, self.results / EXAMPLES)
-        write_whole(records, stage.run)
+        models = {name: self.work / f"seed_{stage.seed}" / name / MODELS / FINAL for name in names}
+        return self.evaluate(models, records=RECORDS, is_example=is_example)
 
-    def _open_stores(self) -> tuple[Store, Store]:
-        names = {key: getattr(self.study, key) for key in ("pretrain_store", "target_store")}
-        if not any(names.values()):
-            path = self.work / "phantoms"
-            if not path.exists():
-                self.report(f"{path}: making {sum(self.study.phantom_subjects)} phantoms")
-                _make_phantoms(self.study, path)
-            store = open_store(path)
-            return store, store
-        pretrain, target = (open_named(key, name) for key, name in names.items())
-        return pretrain, target
+    def _open_stores(self) -> None:
+        if self.phantoms is None:
+            self.pretrain_store, self.target_store = (
+                open_named(key, getattr(self.study, key)) for key in ("pretrain_store", "target_store")
+            )
+            return
+        made = self.phantoms.exists()
+        self.pretrain_store = self.target_store = (
+            open_store(self.phantoms) if made else Store(self.phantoms, tuple(_planned_phantoms(self.study)))
+        )
+
+    def _plan(self) -> Iterator[Stage]:
+        """List the stages in order; refuses trainings that do not fit the data."""
+        study, configs = self.study, self.study.stages()
+        if self.phantoms:
+            n_phantoms = n_images(self.target_store.entries)
+            yield Stage(PHANTOMS, images=n_phantoms, is_finished=self.phantoms.exists)
+        n_tested = n_images(self.target_store.of_split("test"))
+        n_tested *= len(study.evaluation_accelerations) * (1 + len(study.pretrain_at))
+        stores = {name: self.pretrain_store if name == PRETRAIN else self.target_store for name in configs}
+        images = {name: make_batches(stores[name], config).n_frames for name, config in configs.items()}
+        for seed in study.seeds:
+            folder = self.work / f"seed_{seed}"
+            own = seed in study.pretraining_seeds
+            saved = (folder if own else self.work / f"seed_{study.pretraining_seeds[0]}") / PRETRAIN / MODELS
+            inits = {transfer_name(epoch): saved / f"epoch_{epoch:03d}" for epoch in study.pretrain_at}
+            for name, config in configs.items():
+                if name != PRETRAIN or own:
+                    seeded = config.model_copy(update={"seed": seed})
+                    yield Stage(name, seed, seeded, folder / name, inits.get(name), images[name])
+            seeds = dict.fromkeys([name for name in configs if name != PRETRAIN], seed)
+            yield self.evaluation(EVALUATE, seed, seeds, records=RECORDS, images=n_tested)
 
 
 def _refuse_shared_subjects(pretrain_store: Store, target_store: Store) -> None:
@@ -107,12 +142,24 @@ def _refuse_shared_subjects(pretrain_store: Store, target_store: Store) -> None:
                 )
 
 
-def _make_phantoms(study: Study, path: Path) -> None:
-    """Make York-like phantoms to pretrain on and K-like ones as the target."""
+def _roles(study: Study) -> list[tuple[str, int, str]]:
+    """Domain, number and split of every phantom: York-like ones to pretrain on and K-like ones as the target."""
     n_pretrain, n_train, n_test = study.phantom_subjects
     roles = [("york", i, PRETRAIN) for i in range(n_pretrain)]
-    roles += [("k", i, "train" if i < n_train else "test") for i in range(n_train + n_test)]
+    return roles + [("k", i, "train" if i < n_train else "test") for i in range(n_train + n_test)]
+
+
+def _planned_phantoms(study: Study) -> Iterator[Entry]:
+    """Entries as the store will have them, but for what is known of images only."""
+    for domain, index, split in _roles(study):
+        subject, n_slices, n_frames = subject_shape(index, domain=domain, n_slices=study.phantom_slices)
+        yield Entry.planned(subject, split, n_slices, n_frames, (study.phantom_size, study.phantom_size))
+
+
+def _make_phantoms(study: Study, path: Path, only: str = "") -> None:
+    """Make the phantoms of a study, or the first of one split."""
+    roles = [role for role in _roles(study) if role[2] == (only or role[2])]
     with StoreWriter(path) as writer:
-        for domain, index, split in roles:
+        for domain, index, split in roles[:1] if only else roles:
             size, n_slices = study.phantom_size, study.phantom_slices
             writer.add(make_subject(index, domain=domain, size=size, n_slices=n_slices), split)

@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from csmri.config import Config, Study
-from csmri.core.names import PRETRAIN, transfer_name
+from csmri.config import Config
 from csmri.data.runs import LOG, read_log
-from csmri.data.store import Store
+from csmri.data.store import Entry, Store
 from csmri.evaluation.metrics import frame_quality
-from csmri.results.folder import RECORDS
 from csmri.training import FINAL, MODELS, compiled_network, make_batches
 
-EVALUATE = "evaluate"
+PHANTOMS, EVALUATE, DRAW = "phantoms", "evaluate", "draw"
 DONE, RUNNING, LEFT = "done", "running", "left"
+DRAWING_SECONDS = 20.0
+"""Figures, tables and report; hardly depends on the study."""
+PHANTOM_SECONDS = 1.5e-6
+"""A phantom's image takes so long per pixel of its fine grid."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the plan: a training, or an evaluation of all trainings of a seed (`config` is None)."""
+    """One step of the plan: a training (with `config`), or what `is_finished` tells the end of."""
 
-    seed: int
     name: str
-    config: Config | None
-    run: Path
-    """Folder of the training, or file of the evaluation's records."""
+    seed: int | None = None
+    """None for what is done once for all seeds."""
+    config: Config | None = None
+    run: Path = Path()
+    """Folder of the training."""
     init: Path | None = None
     images: int = 0
-    """Shown to the network an epoch; for the evaluation, altogether."""
+    """Shown to the network an epoch; of what is no training, altogether."""
+    is_finished: Callable[[], bool] = lambda: False
 
     def epochs_done(self) -> int:
         """Epochs behind a training, by its log."""
@@ -40,7 +44,7 @@ class Stage:
 
     def is_done(self) -> bool:
         """Whether nothing is left to do."""
-        return (self.run / MODELS / FINAL).exists() if self.config else self.run.exists()
+        return (self.run / MODELS / FINAL).exists() if self.config else self.is_finished()
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,14 @@ class Pace:
         """Estimate the time that a stage still needs."""
         if stage.is_done():
             return 0.0
-        if stage.config is None:
-            # A forward pass is a third of a training step.
-            return stage.images * (self.image / 3 + self.quality)
-        return (stage.config.epochs - stage.epochs_done()) * stage.images * self.image
+        if stage.config:
+            return (stage.config.epochs - stage.epochs_done()) * stage.images * self.image
+        if stage.name == DRAW:
+            return DRAWING_SECONDS
+        if stage.name == PHANTOMS:
+            return stage.images * PHANTOM_SECONDS * 320**2
+        # A forward pass is a third of a training step.
+        return stage.images * (self.image / 3 + self.quality)
 
     def corrected(self, stage: Stage, expected: float, took: float) -> Pace:
         """Learn from how long a training took; one that had hardly anything left tells nothing."""
@@ -68,28 +76,9 @@ class Pace:
         return replace(self, image=self.image * took / expected)
 
 
-def make_plan(study: Study, pretrain_store: Store, target_store: Store, work: Path) -> tuple[Stage, ...]:
-    """List the stages of a study in order; refuses trainings that do not fit the data."""
-    stages = []
-    n_tested = sum(entry.n_slices * entry.n_frames for entry in target_store.of_split("test"))
-    n_tested *= len(study.evaluation_accelerations) * (1 + len(study.pretrain_at))
-    configs = study.stages()
-    images = {
-        name: make_batches(pretrain_store if name == PRETRAIN else target_store, config).n_frames
-        for name, config in configs.items()
-    }
-    for seed in study.seeds:
-        folder = work / f"seed_{seed}"
-        own = seed in study.pretraining_seeds
-        saved = (folder if own else work / f"seed_{study.pretraining_seeds[0]}") / PRETRAIN / MODELS
-        inits = {transfer_name(epoch): saved / f"epoch_{epoch:03d}" for epoch in study.pretrain_at}
-        for name, config in configs.items():
-            if name == PRETRAIN and not own:
-                continue
-            seeded = config.model_copy(update={"seed": seed})
-            stages.append(Stage(seed, name, seeded, folder / name, inits.get(name), images[name]))
-        stages.append(Stage(seed, EVALUATE, None, folder / RECORDS, images=n_tested))
-    return tuple(stages)
+def n_images(entries: Sequence[Entry]) -> int:
+    """Images of some subjects."""
+    return sum(entry.n_slices * entry.n_frames for entry in entries)
 
 
 def measure_pace(target_store: Store, stages: Sequence[Stage]) -> Pace:
@@ -125,11 +114,12 @@ def plan_text(title: str, stages: Sequence[Stage], pace: Pace) -> str:
     for stage, seconds in zip(stages, left, strict=True):
         epochs = stage.epochs_done() if stage.config else 0
         state = DONE if stage.is_done() else RUNNING if epochs else LEFT
-        amount = f"{stage.images:,} images"
+        amount = f"{stage.images:,} images" if stage.images else ""
         if stage.config:
             amount = f"{epochs} of {stage.config.epochs} epochs" if epochs else f"{stage.config.epochs} epochs"
-        remaining = "" if state == DONE else f"about {duration(seconds)}"
-        lines.append(f"  {state:<8} seed {stage.seed:<3} {stage.name:<14} {amount:>18}  {remaining}".rstrip())
+        remaining = "" if state == DONE or not seconds else f"about {duration(seconds)}"
+        seed = "" if stage.seed is None else f"seed {stage.seed}"
+        lines.append(f"  {state:<8} {seed:<8} {stage.name:<15} {amount:>18}  {remaining}".rstrip())
     return "\n".join(lines)
 
 

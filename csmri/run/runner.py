@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from csmri.config import Comparison, write_config
+from csmri.config import Comparison, Sweep, by_key, write_config
 from csmri.core.errors import CsmriError
-from csmri.core.names import PRETRAIN, ZERO_FILLED
+from csmri.core.files import locked, make_folder, read_json, remove_partial, write_json
+from csmri.core.names import INITIAL
 from csmri.core.provenance import git_revision, processor, versions
-from csmri.data.records import Record, read_records, write_records
+from csmri.data.records import UNTRAINED, Item, item_of, read_records
 from csmri.data.store import Entry, Store, open_store
-from csmri.evaluation.evaluate import evaluate
-from csmri.reconstruction import Images, load_reconstructor
-from csmri.results.folder import RECORDS, keep_run
-from csmri.run.plan import Stage, duration, measure_pace, plan_text
+from csmri.evaluation.evaluate import common_law, plan_items
+from csmri.reconstruction import baseline_reconstructor, load_reconstructor
+from csmri.results.draw import draw_all, is_drawn
+from csmri.results.folder import keep_run, refuse_other_experiment, table_path
+from csmri.results.journal import Journal
+from csmri.run.evaluation import EvaluationRun
+from csmri.run.plan import DRAW, PHANTOMS, Pace, Stage, duration, measure_pace, plan_text
 from csmri.training import train
 
 PROVENANCE, WORK = "study.json", "work"
+REPORT_SECONDS = 10.0
+"""Between two lines of a long evaluation."""
 
 
 class PlanRun(ABC):
@@ -32,7 +38,7 @@ class PlanRun(ABC):
 
     Parameters
     ----------
-    study : Comparison
+    study : Comparison or Sweep
     results : path
         Folder for records, logs and pictures; made if need be. May hold a part of the same study.
     work : path, optional
@@ -43,26 +49,24 @@ class PlanRun(ABC):
     Raises
     ------
     CsmriError
-        If `results` holds another study.
+        If `results` holds another study or other results.
     """
 
     file: str
     """What the study is called in a results folder."""
-    merged: Mapping[str, str]
-    """File of records in the results folder -> the evaluations, by name, whose records it holds of all seeds."""
     cosmetic: Sequence[str] = ("caption",)
     """Fields that may change when a study goes on."""
     stages: tuple[Stage, ...]
 
     def __init__(
-        self, study: Comparison, results: str | Path, work: str | Path | None, *, report: Callable[[str], None]
+        self, study: Comparison | Sweep, results: str | Path, work: str | Path | None, *, report: Callable[[str], None]
     ) -> None:
         self.study, self.results, self.report = study, Path(results), report
         self.work = Path(work) if work else self.results / WORK
         self._refuse_other_study()
 
     @abstractmethod
-    def read(self, path: Path) -> Comparison:
+    def read(self, path: Path) -> Comparison | Sweep:
         """Read the study that a results folder holds."""
 
     @abstractmethod
@@ -75,7 +79,7 @@ class PlanRun(ABC):
 
     @abstractmethod
     def do(self, stage: Stage) -> None:
-        """Evaluate."""
+        """Do a stage that is neither a training nor the drawing."""
 
     def run(self) -> bool:
         """Do what is left of the plan.
@@ -85,93 +89,84 @@ class PlanRun(ABC):
         bool
             False if nothing was left to do.
         """
-        if self._is_merged():
-            self.report(f"{self.results}: all {len(self.stages)} stages are done, nothing to do")
-            return False
-        self._describe()
-        pace = measure_pace(self._target(), self.stages)
-        self.report(plan_text(str(self.results), self.stages, pace))
-        for stage in self.stages:
-            if stage.is_done():
-                self._keep(stage)
-                continue
-            begun, left = time.monotonic(), pace.seconds_left(stage)
-            self.report(f"\n{self.results}: seed {stage.seed}, {stage.name}, about {duration(left)}")
-            if stage.config:
-                train(stage.config, self.store_of(stage), stage.run, init=stage.init, report=self.report)
-            else:
+        with locked(self.results):
+            if all(stage.is_done() for stage in self.stages):
+                self.report(f"{self.results}: all {len(self.stages)} stages are done, nothing to do")
+                return False
+            for folder in (self.results, self.work):
+                remove_partial(folder)
+            self._describe()
+            # What a plan needs from the data is known before; how fast a training is, only with them.
+            for stage in [stage for stage in self.stages if stage.name == PHANTOMS and not stage.is_done()]:
                 self.do(stage)
-            self._keep(stage)
-            keras.backend.clear_session()
-            pace = pace.corrected(stage, left, time.monotonic() - begun)
+            pace = self.pace()
             self.report(plan_text(str(self.results), self.stages, pace))
-        self._merge()
+            for stage in self.stages:
+                if stage.is_done():
+                    self._keep(stage)
+                    continue
+                begun, left = time.monotonic(), pace.seconds_left(stage)
+                seed = "" if stage.seed is None else f"seed {stage.seed}, "
+                self.report(f"\n{self.results}: {seed}{stage.name}, about {duration(left)}")
+                self._do(stage)
+                keras.backend.clear_session()
+                pace = pace.corrected(stage, left, time.monotonic() - begun)
+                self.report(plan_text(str(self.results), self.stages, pace))
         return True
 
     def plan(self) -> str:
-        """Tell what there is to do and how long it will take."""
-        return plan_text(str(self.results), self.stages, measure_pace(self._target(), self.stages))
+        """Tell what there is to do and how long it will take; writes nothing."""
+        return plan_text(str(self.results), self.stages, self.pace())
+
+    @abstractmethod
+    def pace(self) -> Pace:
+        """How long things take on this machine."""
 
     def store_of(self, stage: Stage) -> Store:
         """Store that a training learns from."""
         return self._target()
 
-    def evaluated(
-        self,
-        models: Mapping[str, Path],
-        *,
-        split: str = "test",
-        visit: Callable[[Entry, int, float, Images, dict[str, Images]], None] | None = None,
-    ) -> list[Record]:
-        """Evaluate SavedModels, by name, on a split of the target's store."""
-        results = evaluate(
-            self._target(),
-            [load_reconstructor(model, name=name) for name, model in models.items()],
-            split=split,
-            accelerations=self.study.evaluation_accelerations,
-            seed=self.study.evaluation_seed,
-            visit=visit,
-        )
-        # Zero-filling is no method of the paper's table.
-        return [record for some, _ in results for record in some if record.method != ZERO_FILLED]
+    def drawing(self) -> Stage:
+        """The last stage of every plan: figures, tables and report of what the folder holds then."""
+        return Stage(DRAW, is_finished=lambda: is_drawn(self.results))
+
+    def follow(self, run: EvaluationRun) -> None:
+        """Do what is left of an evaluation, and tell now and then where it is."""
+        told = time.monotonic()
+        for number, item in enumerate(run.do(), len(run.items) - len(run.left) + 1):
+            if time.monotonic() - told > REPORT_SECONDS:
+                told = time.monotonic()
+                self.report(f"{self.results}: {number} of {len(run.items)} items, {item.subject} slice {item.slice}")
 
     # --- results
 
     def _target(self) -> Store:
         return list(self.stores().values())[-1]
 
+    def _do(self, stage: Stage) -> None:
+        if stage.config:
+            train(stage.config, self.store_of(stage), stage.run, init=stage.init, report=self.report)
+            self._keep(stage)
+        elif stage.name == DRAW:
+            for drawn in draw_all(self.results):
+                for line in [*drawn.lines, *(f"{path}: written" for path in drawn.paths)]:
+                    self.report(line)
+        else:
+            self.do(stage)
+
     def _keep(self, stage: Stage) -> None:
         """Copy what is small of a finished training to the results."""
         if stage.config:
-            keep_run(stage.run, self.results, stage.name, stage.seed)
-
-    def _is_merged(self) -> bool:
-        for name in self.merged:
-            if not (self.results / name).exists():
-                return False
-            # A pretrained network may have a seed of its own.
-            seeds = {record.seed for record in read_records(self.results / name) if record.method != PRETRAIN}
-            if not seeds >= set(self.study.seeds):
-                return False
-        return True
-
-    def _merge(self) -> None:
-        """Put the records of all seeds together; methods without training are the same for all and stand once."""
-        for name, evaluation in self.merged.items():
-            records: list[Record] = []
-            for i, stage in enumerate(stage for stage in self.stages if stage.name == evaluation):
-                records += [record for record in read_records(stage.run) if i == 0 or record.seed == stage.seed]
-            write_whole(records, self.results / name)
+            keep_run(stage.run, self.results, stage.name, stage.config.seed)
 
     def _describe(self) -> None:
-        self.results.mkdir(parents=True, exist_ok=True)
+        make_folder(self.results)
         stores = {name: store.sha256 for name, store in self.stores().items()}
-        if (self.results / PROVENANCE).exists():
-            before = _read_json(self.results / PROVENANCE)["store_sha256"]
-            for key, sha256 in stores.items():
-                if before.get(key) != sha256:
-                    raise CsmriError(f"{self.results}: holds a study on other data in {key}; choose another --out")
-        else:
+        before = read_json(self.results / PROVENANCE, advice="remove it and start the study again")
+        for key, sha256 in stores.items() if before else ():
+            if before.get("store_sha256", {}).get(key) != sha256:
+                raise CsmriError(f"{self.results}: holds a study on other data in {key}; choose another --out")
+        if not before:
             record = {
                 "store_sha256": stores,
                 "subjects": {split: [e.subject for e in entries] for split, entries in self.subjects().items()},
@@ -180,20 +175,18 @@ class PlanRun(ABC):
                 "keras_backend": keras.backend.backend(),
                 "processor": processor(),
             }
-            (self.results / PROVENANCE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            write_json(self.results / PROVENANCE, record)
         write_config(self.study, self.results / self.file)
 
     def _refuse_other_study(self) -> None:
         study, results = self.study, self.results
-        if results.exists() and not results.is_dir():
-            raise CsmriError(f"{results}: is a file; the results need a folder")
+        refuse_other_experiment(results, self.file)
         if not (results / self.file).exists():
-            if results.exists() and (results / RECORDS).exists():
-                raise CsmriError(f"{results}: holds results that are no study; choose another --out")
             return
-        before = self.read(results / self.file)
-        for name, value in study.model_dump().items():
-            held = getattr(before, name)
+        before, now = by_key(self.read(results / self.file)), by_key(study)
+        for name in now | before:
+            held: Any = before.get(name)
+            value: Any = now.get(name)
             if name == "seeds" and set(held) <= set(value) and value[0] == held[0]:
                 continue  # further seeds go on with the study
             if name not in self.cosmetic and held != value:
@@ -202,24 +195,68 @@ class PlanRun(ABC):
                 )
 
 
+class ComparisonRun(PlanRun):
+    """What the studies of trainings share: networks are tested seed by seed, beside the initial reconstruction."""
+
+    study: Comparison
+
+    def pace(self) -> Pace:
+        return measure_pace(self._target(), self.stages)
+
+    def evaluation(
+        self, name: str, seed: int, seeds: Mapping[str, int], *, split: str = "test", records: str, images: int
+    ) -> Stage:
+        """Stage that tests trained networks, by name with the seeds of their trainings, on a split of the target."""
+        items = self._items(seeds, split)
+
+        def is_finished() -> bool:
+            return {item.as_kept for item in items} <= _items_in(table_path(self.results, records))
+
+        return Stage(name, seed, images=images, is_finished=is_finished)
+
+    def evaluate(
+        self,
+        models: Mapping[str, Path],
+        *,
+        split: str = "test",
+        records: str,
+        is_example: Callable[[Item], bool] = lambda item: False,
+    ) -> None:
+        """Evaluate SavedModels, by name, on a split of the target's store, and keep every item when it is done."""
+        networks = [load_reconstructor(model, name=name) for name, model in models.items()]
+        law = common_law(networks)
+        journal = Journal(self.results, records=records, timings="")
+        run = EvaluationRun(
+            journal,
+            self._target(),
+            # Zero-filling is no method of the paper's table.
+            [baseline_reconstructor(INITIAL, cyclic=law.cyclic), *networks],
+            split=split,
+            law=law,
+            accelerations=self.study.evaluation_accelerations,
+            seed=self.study.evaluation_seed,
+            is_example=is_example,
+        )
+        self.follow(run)
+        journal.finish(run.items)
+
+    def _items(self, seeds: Mapping[str, int], split: str) -> list[Item]:
+        entries = self._target().of_split(split)
+        return plan_items(entries, {INITIAL: UNTRAINED, **seeds}, self.study.evaluation_accelerations)
+
+
+def _items_in(table: Path) -> frozenset[Item]:
+    return _items_of(table, table.stat().st_mtime_ns) if table.exists() else frozenset()
+
+
+@lru_cache(maxsize=8)
+def _items_of(table: Path, changed: int) -> frozenset[Item]:
+    return frozenset(map(item_of, read_records(table)))
+
+
 def open_named(key: str, name: str) -> Store:
     """Open the store that a study names under a key; environment variables are expanded."""
     path = Path(os.path.expandvars(name))
     if not path.exists():
         raise CsmriError(f"{key} = {name!r}: no such store; `csmri prepare SOURCE... {path}` makes one")
     return open_store(path)
-
-
-def write_whole(records: Sequence[Record], path: Path) -> None:
-    """Write records so that there are all of them or none."""
-    partial = path.with_suffix(".partial")
-    write_records(records, partial)
-    partial.rename(path)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CsmriError(f"{path}: damaged; remove it and start the study again") from error
-    return record

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from csmri.config import Network, TransferStudy, read_transfer_study
@@ -11,17 +11,17 @@ from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN, STANDALONE, split_way
 from csmri.data.store import Entry, Store
 from csmri.results.folder import RECORDS, SOURCE_RECORDS, TRANSFER_STUDY
-from csmri.run.plan import Stage
-from csmri.run.runner import PlanRun, open_named, write_whole
+from csmri.run.plan import Stage, n_images
+from csmri.run.runner import ComparisonRun, open_named
 from csmri.training import FINAL, MODELS, make_batches
 from csmri.weights import describe_saved_model, saved_model_folder
 
 ON_TARGET, ON_SOURCE = "evaluate target", "evaluate source"
-SPLITS = {ON_TARGET: "test", ON_SOURCE: "validation"}
-"""Evaluation -> split of the store that it tests on."""
+TESTS = {ON_TARGET: ("test", RECORDS), ON_SOURCE: ("validation", SOURCE_RECORDS)}
+"""Evaluation -> split of the store that it tests on, and table of its records."""
 
 
-class TransferRun(PlanRun):
+class TransferRun(ComparisonRun):
     """A study of ways to transfer bound to its store and folders; all that can be refused is refused on making it.
 
     Raises
@@ -31,7 +31,7 @@ class TransferRun(PlanRun):
     """
 
     study: TransferStudy
-    file, merged = TRANSFER_STUDY, {RECORDS: ON_TARGET, SOURCE_RECORDS: ON_SOURCE}
+    file = TRANSFER_STUDY
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class TransferRun(PlanRun):
         super().__init__(study, results, work, report=report)
         self.store = open_named("store", study.store)
         self.init = _checked_init(study) if study.init else None
-        self.stages = make_transfer_plan(study, self.store, self.work, self.init)
+        self.stages = (*self._plan(), self.drawing())
 
     def read(self, path: Path) -> TransferStudy:
         return read_transfer_study(path)
@@ -57,39 +57,41 @@ class TransferRun(PlanRun):
         return {split: self.store.of_split(split) for split in sorted(names)}
 
     def do(self, stage: Stage) -> None:
-        first = stage.seed == self.study.seeds[0]
         # The network that all start from is the same for all seeds.
-        models = {PRETRAIN: self.init or pretrained(self.study, self.work)} if first else {}
-        models |= {name: stage.run.parent / name / MODELS / FINAL for name in self.study.stages() if name != PRETRAIN}
-        write_whole(self.evaluated(models, split=SPLITS[stage.name]), stage.run)
+        models = {PRETRAIN: self._pretrained()} if stage.seed == self.study.seeds[0] else {}
+        folder = self.work / f"seed_{stage.seed}"
+        models |= {name: folder / name / MODELS / FINAL for name in self.study.stages() if name != PRETRAIN}
+        split, records = TESTS[stage.name]
+        self.evaluate(models, split=split, records=records)
 
+    def _plan(self) -> Iterator[Stage]:
+        """List the stages in order; refuses trainings that do not fit the data."""
+        study, configs = self.study, self.study.stages()
+        images = {name: make_batches(self.store, config).n_frames for name, config in configs.items()}
+        tested = {name: n_images(self.store.of_split(split)) for name, (split, _) in TESTS.items()}
+        first = study.seeds[0]
+        for seed in study.seeds:
+            folder = self.work / f"seed_{seed}"
+            for name, config in configs.items():
+                if name == PRETRAIN and seed != first:
+                    continue
+                way = split_way(name)
+                start = None if way is None or way[0] == STANDALONE else self._pretrained()
+                seeded = config.model_copy(update={"seed": seed})
+                yield Stage(name, seed, seeded, folder / name, start, images[name])
+            of_pretrained = describe_saved_model(self.init).config.seed if self.init else first
+            seeds = {PRETRAIN: of_pretrained} if seed == first else {}
+            seeds |= dict.fromkeys([name for name in configs if name != PRETRAIN], seed)
+            for name, (split, records) in TESTS.items():
+                n_tested = tested[name] * len(study.evaluation_accelerations) * len(configs)
+                yield self.evaluation(name, seed, seeds, split=split, records=records, images=n_tested)
 
-def make_transfer_plan(study: TransferStudy, store: Store, work: Path, init: Path | None) -> tuple[Stage, ...]:
-    """List the stages of the study in order; refuses trainings that do not fit the data."""
-    configs = study.stages()
-    images = {name: make_batches(store, config).n_frames for name, config in configs.items()}
-    tested = {
-        name: sum(entry.n_slices * entry.n_frames for entry in store.of_split(split)) for name, split in SPLITS.items()
-    }
-    stages = []
-    for seed in study.seeds:
-        folder = work / f"seed_{seed}"
-        for name, config in configs.items():
-            if name == PRETRAIN and seed != study.seeds[0]:
-                continue
-            way = split_way(name)
-            start = None if way is None or way[0] == STANDALONE else init or pretrained(study, work)
-            seeded = config.model_copy(update={"seed": seed})
-            stages.append(Stage(seed, name, seeded, folder / name, start, images[name]))
-        for name, file in {ON_TARGET: RECORDS, ON_SOURCE: SOURCE_RECORDS}.items():
-            n_tested = tested[name] * len(study.evaluation_accelerations) * len(configs)
-            stages.append(Stage(seed, name, None, folder / file, images=n_tested))
-    return tuple(stages)
-
-
-def pretrained(study: TransferStudy, work: Path) -> Path:
-    """SavedModel of the study's own pretraining."""
-    return work / f"seed_{study.seeds[0]}" / PRETRAIN / MODELS / f"epoch_{study.pretrain_epochs:03d}"
+    def _pretrained(self) -> Path:
+        """SavedModel that all transfers start from: the one named, or of the study's own pretraining."""
+        if self.init:
+            return self.init
+        epochs = self.study.stages()[PRETRAIN].epochs
+        return self.work / f"seed_{self.study.seeds[0]}" / PRETRAIN / MODELS / f"epoch_{epochs:03d}"
 
 
 def _checked_init(study: TransferStudy) -> Path:

@@ -164,6 +164,33 @@ def test_impossible_accelerations_are_refused(acceleration):
         check_acceleration(acceleration, 64)
 
 
+@pytest.mark.parametrize(
+    ("law", "n_ky", "possible", "refused", "advice"),
+    [
+        (SCHLEMPER, 72, 8, 8.01, 'to 8 or less, or choose mask_law = "gaussian"'),
+        (SCHLEMPER, 95, 95 / 9, 95 / 8, "to 10.55 or less"),  # 95 / 9 is 10.555...
+        (SCHLEMPER, 32, 3.5, 4, "always takes the 8 central ones"),
+        (Sampling(mask_centre_lines=4), 64, 64 / 5, 16, "to 12.8 or less, or choose fewer mask_centre_lines"),
+        (Sampling(mask_centre_lines=4), 64, 64 / 5, 32, "leaves 2 of 64 lines"),
+    ],
+)
+def test_a_mask_of_centre_lines_alone_is_refused(law, n_ky, possible, refused, advice):
+    """It would be the same in every frame, without a word."""
+    assert len(np.unique(draw(law, n_frames=20, n_ky=n_ky, acceleration=refused), axis=0)) == 1
+    with pytest.raises(CsmriError, match="the same in every frame") as caught:
+        check_acceleration(refused, n_ky, law)
+    assert advice in str(caught.value)
+    check_acceleration(possible, n_ky, law)
+    assert len(np.unique(draw(law, n_frames=20, n_ky=n_ky, acceleration=possible), axis=0)) > 1
+
+
+def test_where_all_lines_are_acquired_there_is_nothing_to_refuse():
+    for law in (SCHLEMPER, Sampling(mask_centre_lines=8), GAUSSIAN):
+        check_acceleration(1, 8, law)
+        check_acceleration(8, 8, GAUSSIAN)
+    check_acceleration(64, 64, GAUSSIAN)
+
+
 def test_achieved_acceleration():
     mask = np.zeros((2, 6), bool)
     mask[0, 0] = mask[1, 3] = mask[1, 5] = True

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from csmri.cli import main
 from csmri.config import TransferStudy, write_config
-from csmri.data.records import UNTRAINED, Record, write_records
+from csmri.data.records import QUALITIES, UNTRAINED, Record, write_records
 from csmri.results.folder import run_folder
 from csmri.results.tables import ratios, read_sweep, transfer_tables
 
 STUDY = TransferStudy(
-    **{"seeds": (0, 1), "base_channels": 2, "depth": 2, "epochs": 10, "pretrain_epochs": 5, "blend_steps": 1},
+    **{"seeds": (0, 1), "base_channels": 2, "depth": 2, "epochs": 10, "pretrain": {"epochs": 5}, "blend_steps": 1},
     **{"ways": ("standalone", "all", "scale-shift", "blended"), "n_subjects": (1, 2), "caption": "Made up"},
 )
 TARGET = {"pretrain": 0.95, "standalone_1": 0.9, "standalone_2": 0.8, "all_1": 0.7, "all_2": 0.7} | {
@@ -68,6 +69,19 @@ def folder(tmp_path):
     write_records(records_of(TARGET, ("a", "b")), tmp_path / "records.csv")
     write_records(records_of(SOURCE, ("c",)), tmp_path / "source_records.csv")
     return tmp_path
+
+
+def test_images_without_content_are_left_out_and_told(folder):
+    sweep = read_sweep(folder)
+    tables = transfer_tables(sweep)
+    nothing = dict.fromkeys(QUALITIES, float("nan"))
+    blank = [replace(record, frame=1, **nothing) for record in sweep.results.records if record.subject == "a"]
+    records = [replace(record, achieved=1.1 * record.achieved) for record in [*sweep.results.records, *blank]]
+    again = transfer_tables(replace(sweep, results=replace(sweep.results, records=records)))
+    assert again[0].rows[1:] == tables[0].rows[1:]
+    assert again[0].rows[0][1:3] == ["R = 4 (4.40)", "R = 8 (8.80)"]
+    assert "1 of 3 images without content is left out." in again[0].notes
+    assert not any("left out" in note for note in tables[0].notes)
 
 
 def test_ratios_are_those_of_the_means_seed_by_seed(folder):
@@ -136,4 +150,4 @@ def test_missing_source_records_are_named(folder):
     (folder / "source_records.csv").unlink()
     done = CliRunner().invoke(main, ["figures", str(folder)])
     assert done.exit_code == 2
-    assert "source_records.csv: not a table of records" in done.output
+    assert "source_records.csv.gz: not a table of records" in done.output

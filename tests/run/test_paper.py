@@ -13,7 +13,7 @@ from csmri.data.runs import read_log
 from csmri.data.store import StoreWriter, open_store
 from csmri.results.folder import read_results
 from csmri.run import StudyRun
-from csmri.run.plan import Pace
+from csmri.run.plan import DRAWING_SECONDS, Pace
 
 FIELDS = {
     "seeds": (3,),
@@ -21,8 +21,8 @@ FIELDS = {
     "depth": 2,
     "passes": 1,
     "pretrain_at": (1, 2),
-    "standalone_epochs": 2,
-    "transfer_epochs": 1,
+    "standalone": {"epochs": 2},
+    "transfer": {"epochs": 1},
     "evaluation_accelerations": (4.0, 8.0),
 }
 TRAININGS = ["pretrain", "standalone", "transfer_1", "transfer_2"]
@@ -76,16 +76,16 @@ def test_transfer_starts_where_the_pretraining_was_at_that_epoch(results):
 
 def test_plan_is_printed_first_and_again_as_it_goes(lines):
     plans = [line for line in lines if "stages done" in line]
-    assert len(plans) == 6
-    assert "0 of 5 stages done, about" in plans[0] and plans[0].count("  left ") == 5
-    assert "2 of 5 stages done" in plans[2] and plans[2].count("  done ") == 2
-    assert "5 of 5 stages done" in plans[-1] and "about" not in plans[-1]
+    assert len(plans) == 7
+    assert "0 of 6 stages done, about" in plans[0] and plans[0].count("  left ") == 6
+    assert "2 of 6 stages done" in plans[2] and plans[2].count("  done ") == 2
+    assert "6 of 6 stages done" in plans[-1] and "about" not in plans[-1]
 
 
 def test_second_run_does_nothing_and_says_so(study, results):
     before, told = contents(results), []
     assert not StudyRun(study, results, report=told.append).run()
-    assert told == [f"{results}: all 5 stages are done, nothing to do"]
+    assert told == [f"{results}: all 6 stages are done, nothing to do"]
     assert contents(results) == before
 
 
@@ -103,20 +103,20 @@ def test_stopped_study_goes_on_to_the_same_records(study, results, tmp_path, sto
 
     with pytest.raises(KeyboardInterrupt):
         StudyRun(study, path, report=stop).run()
-    assert not (path / "records.csv").exists()
+    assert not (path / "records.csv.gz").exists()
     told = []
     assert StudyRun(study, path, report=told.append).run()
-    assert f"{len(kept)} of 5 stages done" in told[0]
-    assert (path / "records.csv").read_bytes() == (results / "records.csv").read_bytes()
+    assert f"{len(kept)} of 6 stages done" in told[0]
+    assert (path / "records.csv.gz").read_bytes() == (results / "records.csv.gz").read_bytes()
 
 
 def test_further_seeds_go_on_with_the_study(study, results, tmp_path):
     path = shutil.copytree(results, tmp_path / "results")
     more = changed(study, seeds=(3, 4))
     assert StudyRun(more, path, report=lambda line: None).run()
-    records = read_records(path / "records.csv")
+    records = read_records(path / "records.csv.gz")
     assert {record.seed for record in records} == {-1, 3, 4}
-    assert [record for record in records if record.seed != 4] == read_records(results / "records.csv")
+    assert [record for record in records if record.seed != 4] == read_records(results / "records.csv.gz")
     assert sum(record.seed == -1 for record in records) * 3 == sum(record.seed == 4 for record in records)
     # The other way round, seed 4 would silently drop out.
     with pytest.raises(CsmriError, match="seeds"):
@@ -128,6 +128,8 @@ def test_further_seeds_go_on_with_the_study(study, results, tmp_path):
     [
         ({"batch_size": 3}, "holds a study with batch_size = 8, not 3; choose another --out"),
         ({"pretrain_at": (1,)}, r"holds a study with pretrain_at = \(1, 2\), not \(1,\)"),
+        ({"standalone": {"epochs": 3}}, r"holds a study with \[standalone\] epochs = 2, not 3; choose another --out"),
+        ({"pretrain": {"passes": 2}}, r"holds a study with \[pretrain\] passes = 1, not 2"),
         ({"seeds": (4, 3)}, r"holds a study with seeds = \(3,\), not \(4, 3\)"),
         ({"example_subject": "k_phantom_000"}, "'k_phantom_000' is no test subject; those are"),
     ],
@@ -144,7 +146,7 @@ def test_changed_data_is_refused(study, results, cines, tmp_path):
         for cine, split in zip(cines.values(), ("test", "train", "test", "test", "pretrain"), strict=True):
             writer.add(cine, split)
     path = shutil.copytree(results, tmp_path / "results")
-    (path / "records.csv").unlink()
+    (path / "records.csv.gz").unlink()
     other = str(tmp_path / "other")
     write_config(changed(study, target_store=other), path / "study.toml")
     with pytest.raises(CsmriError, match="holds a study on other data in target_store"):
@@ -179,8 +181,8 @@ def test_impossible_training_is_refused_before_anything_is_written(study, tmp_pa
 
 
 def test_folder_of_other_results_is_refused(study, tmp_path):
-    (tmp_path / "records.csv").write_text("")
-    with pytest.raises(CsmriError, match="holds results that are no study"):
+    (tmp_path / "records.csv.gz").write_text("")
+    with pytest.raises(CsmriError, match="holds records.csv.gz of an experiment that it does not tell"):
         StudyRun(study, tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(CsmriError, match="is a file"):
@@ -197,8 +199,15 @@ def test_one_pretraining_can_serve_all_seeds(study, results, tmp_path):
 def test_phantoms_are_made_where_no_store_is_named(tmp_path):
     study = Study(**FIELDS, phantom_subjects=(1, 2, 1), phantom_size=32, phantom_slices=1)
     run = StudyRun(study, tmp_path / "results")
-    splits = [entry.split for entry in run.target_store.entries]
-    assert splits == ["pretrain", "train", "train", "test"]
+    planned = run.target_store.entries
+    assert [entry.split for entry in planned] == ["pretrain", "train", "train", "test"]
+    assert "left" in run.plan() and not list(tmp_path.iterdir())  # a plan writes nothing
+    assert [stage.name for stage in run.stages][:2] == ["phantoms", "pretrain"]
+    run.do(run.stages[0])
+    made = run.target_store.entries
+    for name in ("subject", "split", "n_slices", "n_frames", "matrix"):
+        assert [getattr(entry, name) for entry in made] == [getattr(entry, name) for entry in planned]
+    assert run.stages[0].is_done()
     assert StudyRun(study, tmp_path / "results").target_store == run.target_store == open_store(run.target_store.path)
 
 
@@ -206,11 +215,12 @@ def test_estimate_counts_what_is_left_only(study, results, tmp_path):
     pace = Pace(image=2.0, quality=0.5)
     fresh = StudyRun(study, tmp_path / "results").stages
     assert pace.seconds_left(fresh[0]) == 2 * fresh[0].images * 2.0
-    assert pace.seconds_left(fresh[-1]) == pytest.approx(fresh[-1].images * (2.0 / 3 + 0.5))
+    assert pace.seconds_left(fresh[-2]) == pytest.approx(fresh[-2].images * (2.0 / 3 + 0.5))
+    assert pace.seconds_left(fresh[-1]) == DRAWING_SECONDS
     assert all(pace.seconds_left(stage) == 0 for stage in StudyRun(study, results).stages)
     corrected = pace.corrected(fresh[0], expected=10.0, took=30.0)
     assert corrected == Pace(image=6.0, quality=0.5)
-    assert pace.corrected(fresh[-1], expected=10.0, took=30.0) == pace
+    assert pace.corrected(fresh[-2], expected=10.0, took=30.0) == pace
 
 
 def test_config_of_a_study_comes_back(study, tmp_path):

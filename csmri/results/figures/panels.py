@@ -8,7 +8,8 @@ them draws the same figure, byte for byte, without the data.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class Panels:
     acceleration: float
     methods: tuple[str, ...]
     nmse_heart: tuple[float, ...]
-    """Of the frame shown, a number a method."""
+    """Of the frame shown, a number a method; NaN where the heart box is without content."""
     box: Box
     """Heart box in pixels of the panels."""
     line: int
@@ -94,9 +95,19 @@ def make_panels(examples: Sequence[Example], show: Sequence[str] = ()) -> list[P
     around the box.
     """
     shown = [_Shown(example, show) for example in examples]
-    top = max(float(np.quantile(one.errors, 0.995)) for one in shown)
-    percent = next((scale for scale in ERROR_SCALES if scale >= top), ERROR_SCALES[-1])
-    return [one.panels(float(percent)) for one in shown]
+    percent = error_scale(one.errors for one in shown)
+    return [one.panels(percent) for one in shown]
+
+
+def error_scale(errors: Iterable[NDArray[np.float64]]) -> float:
+    """Top of the scale of some error maps, in % as they are: a round number that hardly a pixel exceeds."""
+    top = max(float(np.quantile(one, 0.995)) for one in errors)
+    return float(next((scale for scale in ERROR_SCALES if scale >= top), ERROR_SCALES[-1]))
+
+
+def white_level(example: Example) -> float:
+    """Magnitude that is drawn white: all but the brightest 2 % of the heart box are darker."""
+    return float(f"{np.quantile(example.heart_box.crop(example.reference), 0.98) or 1:.5g}")
 
 
 class _Shown:
@@ -115,8 +126,9 @@ class _Shown:
     def panels(self, error_percent: float) -> Panels:
         example, view, box = self.example, self.view, self.example.heart_box
         heart = box.crop(example.reference)
-        white = float(f"{np.quantile(heart, 0.98) or 1:.5g}")
-        motion = heart.var(axis=0).sum(axis=1)  # of every row
+        white = white_level(example)
+        present = heart.any(axis=(1, 2))
+        motion = heart[present].var(axis=0).sum(axis=1) if present.any() else np.zeros(box.height)  # of every row
         centre = round(float(np.average(np.arange(box.height), weights=motion))) if motion.any() else box.height // 2
         line = box.y + centre - view.y
         truth = box.crop(example.reference[self.frame])
@@ -139,9 +151,16 @@ class _Shown:
 
 
 def moving_frame(example: Example) -> int:
-    """Frame that differs most from the temporal mean inside the heart box of the reference."""
+    """Frame that differs most from the temporal mean inside the heart box of the reference.
+
+    Frames without content there are not looked at, unless all are: they would differ most.
+    """
     heart = example.heart_box.crop(example.reference)
-    return int(np.argmax(((heart - heart.mean(axis=0)) ** 2).sum(axis=(1, 2))))
+    present = heart.any(axis=(1, 2))
+    if not present.any():
+        return 0
+    motion = ((heart - heart[present].mean(axis=0)) ** 2).sum(axis=(1, 2))
+    return int(np.argmax(np.where(present, motion, -1)))
 
 
 def view_around(box: Box, matrix: tuple[int, ...]) -> Box:
@@ -166,6 +185,7 @@ def write_panels(panels: Sequence[Panels], folder: Path, *, caption: str = "") -
         with replacing(folder / name) as partial:
             Image.fromarray(_sheet(one)).save(partial, optimize=True)
         fields = {key: value for key, value in asdict(one).items() if key not in ("images", "profiles", "errors")}
+        fields["nmse_heart"] = [value if math.isfinite(value) else None for value in one.nmse_heart]
         size = {"tile": one.images.shape[1:], "n_frames": one.profiles.shape[1]}
         described.append({"sheet": name, **fields, "box": one.box._asdict(), **size})
     text = json.dumps({"caption": caption, "rows": ["images", "profiles", "errors"], "panels": described}, indent=1)
@@ -207,7 +227,8 @@ def _read_sheet(folder: Path, one: dict[str, Any]) -> Panels:
     if sheet.shape != (2 * height + n_frames, n_columns * width):
         raise ValueError(f"a sheet has {sheet.shape[0]} x {sheet.shape[1]} pixels, not those of its tiles")
     tiles = sheet.reshape(len(sheet), n_columns, width).swapaxes(0, 1)
-    one |= {"box": Box(**one["box"]), "methods": tuple(one["methods"]), "nmse_heart": tuple(one["nmse_heart"])}
+    quality = tuple(math.nan if value is None else float(value) for value in one["nmse_heart"])
+    one |= {"box": Box(**one["box"]), "methods": tuple(one["methods"]), "nmse_heart": quality}
     return Panels(
         **one,
         images=tiles[:, :height],

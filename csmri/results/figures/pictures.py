@@ -16,6 +16,8 @@ from csmri.core.files import replacing
 
 UNDATED = {".png": ("Software",), ".svg": ("Date",), ".pdf": ("CreationDate", "Creator", "Producer")}
 """Suffixes of pictures, and what matplotlib would write into the file that changes."""
+ANIMATED = ".gif"
+"""Suffix of a picture that moves."""
 
 WIDTH = 7.16
 """Of a page with two columns, in inches."""
@@ -38,14 +40,27 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def picture_suffix(path: str | Path) -> str:
-    """Tell the format of a picture from its name, before any work is done."""
+def picture_suffix(path: str | Path, *, animated: bool = False) -> str:
+    """Tell the format of a picture from its name, before any work is done; `animated`: it may be one that moves."""
     suffix = Path(path).suffix.lower()
-    if suffix not in UNDATED:
-        raise CsmriError(f"{path}: cannot tell the format of the picture; end the name in {', '.join(UNDATED)}")
+    allowed = [*UNDATED, *([ANIMATED] if animated else [])]
+    if suffix not in allowed:
+        raise CsmriError(f"{path}: cannot tell the format of the picture; end the name in {', '.join(allowed)}")
     if Path(path).is_dir():
         raise CsmriError(f"{path}: is a folder; give the name of a file to write")
     return suffix
+
+
+@contextmanager
+def own_style(**changes: Any) -> Iterator[None]:
+    """Draw in csmri's style, with `changes` to it; no setting of the user reaches the block."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        settings: dict[Any, Any] = {**STYLE, "text.parse_math": False, **changes}
+        matplotlib.rcParams.update(settings)
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        yield
 
 
 @contextmanager
@@ -62,14 +77,10 @@ def new_figure(path: str | Path, *, math: bool = False, **options: Any) -> Itera
         Of the figure, such as its size.
     """
     suffix = picture_suffix(path)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**STYLE, "text.parse_math": math})
+    with own_style(**{"text.parse_math": math}):
         figure = Figure(**options)
         yield figure
-        with replacing(path) as temporary, warnings.catch_warnings():
-            # A letter that the font lacks is drawn as a box.
-            warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        with replacing(path) as temporary:
             # Without date, version and random names in it, the same records give the same file.
             dpi = DPI if suffix == ".png" else VECTOR_DPI
             figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=dict.fromkeys(UNDATED[suffix]))

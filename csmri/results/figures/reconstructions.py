@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -103,7 +104,8 @@ def _draw_block(figure: Figure, panels: Panels, top: float, tile: float) -> None
         else:
             error = axes_at(column, y_error, side)
             error.imshow(panels.errors[column], **{**gray, "cmap": "inferno"})  # type: ignore[arg-type]
-            text = f"{1e3 * panels.nmse_heart[column]:.2f}"
+            value = panels.nmse_heart[column]
+            text = "–" if math.isnan(value) else f"{1e3 * value:.2f}"
             error.text(0.04, 0.96, text, color="white", fontsize=7, va="top", transform=error.transAxes)
     for y, height, label in (
         (y_image, side, "image"),

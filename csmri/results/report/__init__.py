@@ -13,13 +13,13 @@ from csmri import __version__
 from csmri.config import Config, Study
 from csmri.core.errors import CsmriError
 from csmri.core.files import replacing
-from csmri.core.names import STANDALONE, is_transfer
+from csmri.core.names import STANDALONE, is_transfer, short, title
 from csmri.results.folder import Example, Results
 from csmri.results.report import sections
 from csmri.results.report.curves import SIZES, curves_data, curves_svg
 from csmri.results.report.findings import Curve, compare, learning_curves, sentence
-from csmri.results.report.fragments import details, embedded_json
-from csmri.results.report.naming import colours, short, title
+from csmri.results.report.fragments import embedded_json
+from csmri.results.report.naming import colours
 from csmri.results.report.sprites import player_data
 from csmri.results.report.stage import missing_html, player_html
 from csmri.results.tables.savings import savings
@@ -28,7 +28,6 @@ __all__ = ["MAX_SLICES", "REPORT", "render_report"]
 
 REPORT = "report.html"
 MAX_SLICES = 3
-FIGURE3 = "fig3_learning_curves.svg"
 SCRIPTS = ("page.js", "images.js", "player.js")
 
 
@@ -69,8 +68,8 @@ def render_report(
 
 def _page(results: Results, given: Sequence[Example] | None, note: str, max_slices: int) -> str:
     study, examples = results.study, results.examples if given is None else given
-    config = None if study else sections.training_config(results)
-    trained = (study or config or Study()).accelerations if study or config else ()
+    config = study.stages()[STANDALONE] if study else sections.training_config(results)
+    trained = config.accelerations if config else ()
     curves = learning_curves(results)
     saved = savings(results)
     comparison = compare(results.records, trained)
@@ -126,7 +125,6 @@ def _curves(results: Results, curves: Sequence[Curve], classes: Mapping[str, str
     if not curves:
         return ""
     saved = savings(results)
-    standalone = next((curve for curve in curves if curve.training == STANDALONE), None)
     legend = "".join(
         f'<li class="{classes[curve.training]}"><i class="swatch"></i>{escape(_legend(curve.training))} '
         f'<b data-curve="{i}"></b></li>'
@@ -144,24 +142,12 @@ def _curves(results: Results, curves: Sequence[Curve], classes: Mapping[str, str
         f'<div id="curves" tabindex="0" role="group" aria-label="Learning curves; arrow keys step epochs">'
         f'<ul class="legend"><li class="epoch">epoch <b id="epoch">–</b></li>{legend}</ul>{pictures}</div>'
     )
-    table = sections.savings_table(saved, standalone, classes)
-    return _section("curves", "Learning curves", text + plot + table + _figure3(results))
+    table = sections.epochs_saved(saved)
+    return _section("curves", "Learning curves", text + plot + table)
 
 
 def _legend(training: str) -> str:
     return short(training) if is_transfer(training) and short(training) != "TL" else title(training)
-
-
-def _figure3(results: Results) -> str:
-    file = results.path / FIGURE3
-    if not file.exists():
-        return ""
-    try:
-        picture = sections.data_uri(file.read_bytes(), "image/svg+xml")
-    except OSError as error:
-        raise CsmriError(f"{file}: cannot read the picture: {error.strerror}; `csmri figures` draws it") from error
-    image = f'<img class="figure" src="{picture}" alt="Learning curves as csmri figures draws them">'
-    return details("Figure 3 as csmri figures draws it", image)
 
 
 def _run(results: Results, study: Study | None, config: Config | None) -> str:

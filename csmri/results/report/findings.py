@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, PRETRAIN, STANDALONE, pretraining_epochs
-from csmri.data.records import Record, mean_over_subjects
+from csmri.data.records import Record, mean_over_subjects, with_quality
 from csmri.data.runs import Log, relative_nmse
 from csmri.results.folder import Results
 from csmri.results.report.naming import last_transfer, ordered
@@ -84,14 +84,9 @@ def column(log: Log, name: str, where: str) -> dict[int, float]:
     return {epoch: value for epoch, value in found.items() if epoch > 0 and math.isfinite(value)}
 
 
-def finite(records: Sequence[Record], quality: str) -> list[Record]:
-    """Leave out what has no number: NMSE of blank frames, SSIM of tiny boxes."""
-    return [record for record in records if math.isfinite(getattr(record, quality))]
-
-
 def compare(records: Sequence[Record], trained: Sequence[float] = ()) -> Comparison | None:
     """Compare methods at the highest acceleration that was trained on, else the highest; None without records."""
-    records = finite(records, QUALITY)
+    records, _ = with_quality(records, QUALITY)
     if not records:
         return None
     tested = {record.acceleration for record in records}
@@ -108,7 +103,7 @@ def compare(records: Sequence[Record], trained: Sequence[float] = ()) -> Compari
 
 def percent(value: float, against: float) -> str:
     """Change in whole per cent with a true minus sign, "-2 %" or "+25 %"; one decimal below one per cent."""
-    if not against:
+    if not against or not math.isfinite(value) or not math.isfinite(against):
         return "–"
     change = 100 * (value / against - 1)
     text = f"{change:+.0f}" if abs(change) >= 0.95 else f"{change:+.1f}"
@@ -122,6 +117,8 @@ def times(factor: float) -> str:
 
 def thousandths(value: float) -> str:
     """Write an NMSE in units of 1e-3 with three digits, 12.8 or 0.0512."""
+    if not math.isfinite(value):
+        return "∞"
     value *= 1e3
     return f"{value:.{min(6, max(0, 2 - math.floor(math.log10(value))))}f}" if value > 0 else "0"
 

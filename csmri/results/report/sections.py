@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from csmri.config import Config, Study, read_config
+from csmri.config import Config, Study, by_key, read_config
 from csmri.core.files import read_json
-from csmri.core.names import INITIAL, PRETRAIN, ZERO_FILLED, pretraining_epochs
+from csmri.core.names import INITIAL, PRETRAIN, ZERO_FILLED, pretraining_epochs, short, title
 from csmri.data.records import Record, mean_over_subjects
 from csmri.data.runs import CONFIG, RECORD
 from csmri.results.folder import EVALUATION, Results, run_folder
-from csmri.results.report.findings import QUALITY, Comparison, Curve, column, finite, percent, thousandths, times
-from csmri.results.report.fragments import definitions, details, nested, table
-from csmri.results.report.naming import colours, ordered, short, title
-from csmri.results.tables.savings import Saving
-
-QUALITIES = {
-    "nmse": ("NMSE × 10³, whole image", 1e3, 2),
-    "psnr_heart": ("PSNR in dB, heart box", 1.0, 2),
-    "ssim_heart": ("SSIM, heart box", 1.0, 4),
-    "psnr": ("PSNR in dB, whole image", 1.0, 2),
-    "ssim": ("SSIM, whole image", 1.0, 4),
-}
+from csmri.results.report.findings import QUALITY, Comparison, column, percent, thousandths, times
+from csmri.results.report.fragments import definitions, details, nested
+from csmri.results.report.naming import colours, ordered
+from csmri.results.tables.quality import (
+    about_heads,
+    acceleration_head,
+    left_out,
+    n_counted_subjects,
+    number,
+    quality_tables,
+)
+from csmri.results.tables.savings import Saving, savings_table
+from csmri.results.tables.text import html, html_table
 
 
 def key_figures(saving: Saving | None, comparison: Comparison | None) -> str:
@@ -46,25 +48,30 @@ def key_figures(saving: Saving | None, comparison: Comparison | None) -> str:
 
 def table2(records: Sequence[Record], trained: Sequence[float]) -> str:
     """Table 2 of the paper: NMSE in the heart box, mean and spread over subjects, change against IR, best marked."""
-    means = mean_over_subjects(finite(records, QUALITY), QUALITY)
+    means = mean_over_subjects(records, QUALITY)
     methods = [name for name in ordered(record.method for record in records) if name != ZERO_FILLED]
     accelerations = sorted({record.acceleration for record in records})
     classes = colours(methods)
     head = ["<span>Method</span>"]
     for acceleration in accelerations:
         note = "" if not trained else "trained on" if acceleration in trained else "not trained on"
-        head.append(f"R = {acceleration:g}<small>{note}</small>")
+        head.append(f"{acceleration_head(records, acceleration)}<small>{note}</small>")
     rows = []
     for method in methods:
         name = f'<i class="swatch {classes[method]}"></i>{_name(method)}'
         cells = [_cell(means, methods, method, acceleration, classes[method]) for acceleration in accelerations]
         rows.append([name, *cells])
-    n_subjects = len({record.subject for record in records})
+    n_subjects = n_counted_subjects(records, QUALITY)
     caption = (
         f"NMSE × 10³ in the heart box, mean ± standard deviation over {_count(n_subjects, 'subject')}; bars start at "
         "zero, the lowest of a column is filled"
     )
-    return table(head, rows, caption=caption, name="errors")
+    caption = ". ".join([caption, *(note.removesuffix(".") for note in _notes(records, QUALITY))])
+    return html_table(head, rows, caption=caption, name="errors")
+
+
+def _notes(records: Sequence[Record], quality: str) -> list[str]:
+    return [*about_heads(records), *left_out(records, quality)]
 
 
 def _name(method: str) -> str:
@@ -83,7 +90,8 @@ def _cell(
         return "–"
     mean, spread = means[method, acceleration]
     column = {name: means[name, acceleration][0] for name in methods if (name, acceleration) in means}
-    share = 100 * mean / max(column.values()) if max(column.values()) else 0
+    highest = max((value for value in column.values() if math.isfinite(value)), default=0)
+    share = 100 * min(mean / highest, 1) if highest else 0
     best = " best" if len(column) > 1 and mean == min(column.values()) else ""
     mark = '<span class="hidden"> (lowest)</span>' if best else ""
     change = ""
@@ -92,81 +100,38 @@ def _cell(
         tone = {"\N{MINUS SIGN}": "good", "+": "bad"}.get(text[0], "")
         change = f'<small class="{tone}">{text} to IR</small>'
     return (
-        f'<span class="value{best}">{1e3 * mean:.2f}<small> ± {1e3 * spread:.2f}</small>{mark}</span>'
+        f'<span class="value{best}">{_with_spread(mean, spread)}{mark}</span>'
         f'<span class="bar {colour}{best}"><i style="width:{share:.1f}%"></i></span>{change}'
     )
 
 
+def _with_spread(mean: float, spread: float) -> str:
+    text = number(QUALITY, mean)
+    return text if math.isnan(spread) else f"{text}<small> ± {number(QUALITY, spread)}</small>"
+
+
 def other_qualities(records: Sequence[Record]) -> str:
-    """The same for the whole image, PSNR and SSIM, zero-filling included, folded."""
-    methods = ordered(record.method for record in records)
-    accelerations = sorted({record.acceleration for record in records})
-    tables = []
-    for quality, (caption, factor, digits) in QUALITIES.items():
-        means = mean_over_subjects(finite(records, quality), quality)
-        if not means:
-            continue
-        rows = []
-        for method in methods:
-            values = [means.get((method, acceleration)) for acceleration in accelerations]
-            cells = [
-                f"{factor * v[0]:.{digits}f}<small> ± {factor * v[1]:.{digits}f}</small>" if v else "–" for v in values
-            ]
-            rows.append([_name(method), *cells])
-        tables.append(table(["Method", *(f"R = {a:g}" for a in accelerations)], rows, caption=caption))
-    return details("Whole image, PSNR, SSIM, and zero-filling", "".join(tables)) if tables else ""
+    """Tests, spread over seeds, the whole image, PSNR and SSIM, zero-filling included, folded."""
+    tables = [html(one, name=one.name) for one in quality_tables(records)]
+    return details("Tests, seeds, whole image, PSNR, SSIM, and zero-filling", "".join(tables)) if tables else ""
 
 
-def savings_table(savings: Sequence[Saving], standalone: Curve | None, classes: Mapping[str, str]) -> str:
-    """Epochs that each transfer needed, over all seeds and seed by seed."""
-    if not savings or standalone is None:
-        return ""
-    first = savings[0]
-    rows = [
-        [
-            f'<i class="swatch {classes[standalone.training]}"></i>{_name(standalone.training)}',
-            "–",
-            str(first.standalone_epochs),
-            "1×",
-            "–",
-            f"{first.goal:.3f}",
-            "–",
-        ]
-    ]
-    for saving in savings:
-        seeds = [str(race.reached or "not") for race in saving.races]
-        epochs = pretraining_epochs(saving.training)
-        rows.append(
-            [
-                f'<i class="swatch {classes[saving.training]}"></i>{_name(saving.training)}',
-                "–" if epochs is None else str(epochs),
-                str(saving.reached) if saving.reached else f"not in {saving.epochs}",
-                f"<b>{times(saving.factor)}×</b>" if saving.factor else "–",
-                ", ".join(seeds) or "–",
-                f"{saving.final:.3f}",
-                percent(saving.final, saving.goal),
-            ]
-        )
-    head = ["Training", "Pretraining", "Epochs to SL’s end", "Fewer", "Seed by seed", "Final error", "Against SL"]
-    caption = (
-        "Epochs until the training error is down to standalone’s last of the same seed, median over seeds; "
-        "error: NMSE relative to the initial reconstruction’s"
-    )
-    return table(head, rows, caption=caption, name="savings")
+def epochs_saved(savings: Sequence[Saving]) -> str:
+    """Epochs that each transfer needed, over all seeds."""
+    return html(savings_table(savings), name="savings") if savings else ""
 
 
 def facts(results: Results, study: Study | None, config: Config | None) -> str:
-    """What was run, in a list, and every field of the study folded under it."""
-    shared = study or config
+    """What was run, in a list, and every field folded under it; `config` is of one training on the target."""
     seeds = sorted({seed for _, seed in results.logs})
     items = []
-    if shared:
-        items.append(("Network", f"U-net, {shared.base_channels} channels at the top, depth {shared.depth}"))
-        sampling = f"{shared.mask_law} mask, width {shared.mask_width:g} of the lines"
-        items.append(("Sampling", escape(f"{sampling}, {_count(shared.mask_centre_lines, 'centre line')} always kept")))
-        items.append(("Trained on", f"R = {', '.join(f'{a:g}' for a in shared.accelerations)}, mixed"))
-        optimizer = f"{shared.optimizer}, learning rate {shared.learning_rate:g}, {shared.schedule}, batches of "
-        items.append(("Optimizer", escape(f"{optimizer}{shared.batch_size}")))
+    if config:
+        items.append(("Network", f"U-net, {config.base_channels} channels at the top, depth {config.depth}"))
+        sampling = f"{config.mask_law} mask, width {config.mask_width:g} of the lines"
+        items.append(("Sampling", escape(f"{sampling}, {_count(config.mask_centre_lines, 'centre line')} always kept")))
+        items.append(("Trained on", f"R = {', '.join(f'{a:g}' for a in config.accelerations)}, mixed"))
+        optimizer = f"{config.optimizer}, learning rate {config.learning_rate:g}, {config.schedule}, batches of "
+        items.append(("Optimizer", escape(f"{optimizer}{config.batch_size}")))
     for training in dict.fromkeys(name for name, _ in results.logs):
         epochs = sorted({len(log) for (name, _), log in results.logs.items() if name == training})
         items.append((_plain(training), f"{' or '.join(map(str, epochs))} epochs"))
@@ -176,9 +141,8 @@ def facts(results: Results, study: Study | None, config: Config | None) -> str:
     if subjects:
         items.append((f"Tested on {_count(len(subjects), 'subject')}", escape(", ".join(subjects))))
         items.append(("Records", f"{len(results.records):,}, one a frame, acceleration, method and seed"))
-    fields = (
-        definitions((name, nested(value)) for name, value in shared.model_dump(mode="json").items()) if shared else ""
-    )
+    whole = study or config
+    fields = definitions((name, nested(value)) for name, value in by_key(whole).items()) if whole else ""
     kind = "study" if study else "training"
     return definitions(items) + (details(f"Every field of the {kind}", fields) if fields else "")
 
@@ -208,7 +172,7 @@ def runs_table(results: Results) -> str:
             ]
         )
     head = ["Training", "Seed", "Epochs", "Final NMSE × 10³", "Minutes", "Parameters", "Revision"]
-    return details("Every training", table(head, rows, caption="Trainings in the order they ran")) if rows else ""
+    return details("Every training", html_table(head, rows, caption="Trainings in the order they ran")) if rows else ""
 
 
 def provenance(results: Results) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from csmri.config import Config, Study
 from csmri.core.errors import CsmriError
-from csmri.core.names import PRETRAIN, STANDALONE
+from csmri.core.names import PRETRAIN, STANDALONE, transfer_name
 from csmri.results.tables.text import MISSING, Table
 
 TUNING = "tuning.csv"
@@ -37,35 +37,37 @@ def table1(study: Study, results: str | Path) -> list[Table]:
 
 def _hyperparameters(study: Study) -> list[list[str]]:
     stages = study.stages()
-    pretraining, target = stages[PRETRAIN], stages[STANDALONE]
+    trainings = [stages[name] for name in (PRETRAIN, STANDALONE, transfer_name(study.pretrain_at[0]))]
     epochs = ", ".join(str(n) for n in sorted(study.pretrain_at))
     glorot = "Glorot uniform"
     rows = [
-        ["optimiser", *_both(pretraining, target, lambda c: OPTIMIZERS[c.optimizer])],
-        ["learning rate", *_both(pretraining, target, lambda c: f"{c.learning_rate:g}")],
-        ["schedule", *_both(pretraining, target, lambda c: "cosine to 0" if c.schedule == "cosine" else c.schedule)],
-        ["batch size", *_both(pretraining, target, lambda c: f"{c.batch_size} images")],
-        ["epochs", f"{pretraining.epochs}", f"SL {study.standalone_epochs}, TL {study.transfer_epochs}"],
-        ["loss", *_both(pretraining, target, lambda c: LOSSES[c.loss])],
+        ["optimiser", *_cells(trainings, lambda c: OPTIMIZERS[c.optimizer])],
+        ["learning rate", *_cells(trainings, lambda c: f"{c.learning_rate:g}")],
+        ["schedule", *_cells(trainings, lambda c: "cosine to 0" if c.schedule == "cosine" else c.schedule)],
+        ["batch size", *_cells(trainings, lambda c: f"{c.batch_size} images")],
+        ["epochs", f"{trainings[0].epochs}", f"SL {trainings[1].epochs}, TL {trainings[2].epochs}"],
+        ["loss", *_cells(trainings, lambda c: LOSSES[c.loss])],
         ["initialisation", glorot, f"SL {glorot}, TL pretrained for {epochs} epochs"],
-        ["accelerations", *_both(pretraining, target, lambda c: ", ".join(f"{a:g}" for a in c.accelerations))],
-        ["augmentation", *_both(pretraining, target, lambda c: "flips, 90° rotation" if c.augment else "none")],
-        ["images an epoch", *_both(pretraining, target, _images)],
-        ["part of an image", *_both(pretraining, target, _part)],
-        ["mask", *_both(pretraining, target, _mask)],
+        ["accelerations", *_cells(trainings, lambda c: ", ".join(f"{a:g}" for a in c.accelerations))],
+        ["augmentation", *_cells(trainings, lambda c: "flips, 90° rotation" if c.augment else "none")],
+        ["images an epoch", *_cells(trainings, _images)],
+        ["part of an image", *_cells(trainings, _part)],
+        ["mask", *_cells(trainings, _mask)],
         [
             "interpolation",
-            *_both(pretraining, target, lambda c: "linear, cyclic" if c.cyclic else "linear, not cyclic"),
+            *_cells(trainings, lambda c: "linear, cyclic" if c.cyclic else "linear, not cyclic"),
         ],
-        ["channels, depth", *_both(pretraining, target, lambda c: f"{c.base_channels}, {c.depth}")],
-        ["precision", *_both(pretraining, target, lambda c: c.precision)],
+        ["channels, depth", *_cells(trainings, lambda c: f"{c.base_channels}, {c.depth}")],
+        ["precision", *_cells(trainings, lambda c: c.precision)],
         ["seeds", *(", ".join(map(str, seeds)) for seeds in (study.pretraining_seeds, study.seeds))],
     ]
     return [["", "pretraining (Y set)", "SL and TL (K set)"], *rows]
 
 
-def _both(pretraining: Config, target: Config, describe: Callable[[Config], str]) -> list[str]:
-    return [describe(config) for config in (pretraining, target)]
+def _cells(trainings: Sequence[Config], describe: Callable[[Config], str]) -> list[str]:
+    """Cells of pretraining and of both trainings on the target, which are told apart where they differ."""
+    pretraining, standalone, transfer = map(describe, trainings)
+    return [pretraining, standalone if standalone == transfer else f"SL {standalone}, TL {transfer}"]
 
 
 def _images(config: Config) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from csmri.core.names import STANDALONE, method_label, transfers
-from csmri.data.records import UNTRAINED, Record, mean_over_subjects
+from csmri.data.records import UNTRAINED, Record, mean_over_subjects, with_quality
 from csmri.results.tables.text import MISSING, Table, markdown
 
 Means = dict[tuple[str, float], tuple[float, float]]
@@ -26,6 +28,8 @@ NAMES = {
     "ssim_heart": "SSIM in the heart box",
     "ssim": "SSIM of the whole image",
 }
+SCALES = {"nmse": (1e3, 2), "psnr": (1.0, 2), "ssim": (1.0, 4)}
+"""Factor and digits of every quality in tables, figures and pages."""
 MOST_SUBJECTS = 16
 """Beyond, the exact sign-flip test would take too long: 2**n sums."""
 
@@ -39,7 +43,7 @@ class Comparison:
     less_in: int
     """Subjects in which the one has less than the other."""
     change: float
-    """Of the mean, relative to the other."""
+    """Of the mean, relative to the other; NaN, as the tests, where an error is not finite."""
     t_test: float
     """Two-sided p of Student's paired t-test; NaN where it cannot be told (one subject, no spread)."""
     sign_flip: float
@@ -47,34 +51,54 @@ class Comparison:
 
 
 def table2(records: Sequence[Record], quality: str = "nmse_heart") -> str:
-    """Form of the paper's table 2 in Markdown: methods by accelerations, mean +- spread over subjects, best in bold."""
-    return markdown(_rows(records, quality))
+    """Form of the paper's table 2 in Markdown: methods by accelerations, mean +- spread over subjects, best in bold.
+
+    Below it stands how many images are left out, if any are.
+    """
+    return "\n\n".join([markdown(_rows(records, quality)), *left_out(records, quality)])
 
 
 def quality_tables(records: Sequence[Record]) -> list[Table]:
     """Table 2 with the test of TL against SL, its spread over seeds, whole-image NMSE, PSNR and SSIM."""
-    subjects = sorted({record.subject for record in records})
-    over = f"± standard deviation over {len(subjects)} test subjects, each first averaged"
-    means = f"Mean {over if len(subjects) > 1 else 'of one test subject'} over slices, frames and seeds; best in bold."
-    rows, notes = _rows(records, "nmse_heart", head="method"), [means]
+    rows, notes = _rows(records, "nmse_heart", head="method"), [_about_means(records, "nmse_heart")]
     pair = standalone_and_transfer(record.method for record in records)
     if pair:
         comparisons = {one.acceleration: one for one in compare(records, *pair)}
         columns = [comparisons.get(acceleration) for acceleration in accelerations_of(records)]
         rows += [
-            ["TL against SL, %", *(f"{100 * c.change:+.1f}".replace("-", "−") if c else MISSING for c in columns)],
+            ["TL against SL, %", *(_percent(c.change) if c else MISSING for c in columns)],
             ["p, paired t-test", *(_p(c.t_test) if c else MISSING for c in columns)],
             ["p, sign-flip test", *(_p(c.sign_flip) if c else MISSING for c in columns)],
         ]
         notes.append(_about_tests(pair, max((c.n_subjects for c in comparisons.values()), default=0)))
+    notes += left_out(records, "nmse_heart")
     tables = [Table("nmse_heart", f"Table 2. {NAMES['nmse_heart']}", rows, notes)]
     if seeds := _seeds_table(records):
         tables.append(seeds)
     for quality in ("nmse", "psnr_heart", "psnr", "ssim_heart", "ssim"):
-        if not all(math.isnan(getattr(record, quality)) for record in records):
-            notes = [means] if quality == "nmse" else [f"{means} {RANGE}"]
+        if with_quality(records, quality)[0]:
+            means = _about_means(records, quality)
+            notes = [means if quality == "nmse" else f"{means} {RANGE}", *left_out(records, quality)]
             tables.append(Table(quality, NAMES[quality], _rows(records, quality, head="method"), notes))
     return tables
+
+
+def left_out(records: Iterable[Record], quality: str) -> list[str]:
+    """Note on the images that a table of this quality leaves out; empty where it takes all."""
+    note = with_quality(records, quality)[1]
+    return [note] if note else []
+
+
+def n_counted_subjects(records: Iterable[Record], quality: str) -> int:
+    """Count the subjects that an average over subjects of this quality is taken over."""
+    return len({record.subject for record in with_quality(records, quality)[0]})
+
+
+def _about_means(records: Sequence[Record], quality: str) -> str:
+    n_subjects = n_counted_subjects(records, quality)
+    over = f"± standard deviation over {n_subjects} test subjects, each first averaged"
+    means = f"Mean {over if n_subjects > 1 else 'of one test subject'} over slices, frames and seeds; best in bold."
+    return " ".join([means, *about_heads(records)])
 
 
 def standalone_and_transfer(methods: Iterable[str]) -> tuple[str, str] | None:
@@ -96,8 +120,10 @@ def compare(records: Sequence[Record], other: str, one: str, quality: str = "nms
         pairs = np.array([[m[key][0] for key in keys] for m in by_subject.values() if all(key in m for key in keys)])
         if len(pairs):
             first, second = pairs.T
-            change = first.mean() / second.mean() - 1
-            t_test, sign_flip = paired_t_test(first - second), sign_flip_test(first - second)
+            change = t_test = sign_flip = math.nan
+            if np.isfinite(pairs).all():
+                change = first.mean() / second.mean() - 1
+                t_test, sign_flip = paired_t_test(first - second), sign_flip_test(first - second)
             less_in = int(np.sum(first < second))
             comparisons.append(Comparison(acceleration, len(pairs), less_in, float(change), t_test, sign_flip))
     return comparisons
@@ -138,31 +164,37 @@ def _seeds_table(records: Sequence[Record]) -> Table | None:
     if not spread:
         return None
     accelerations = accelerations_of(records)
-    rows = [_head("sd over seeds", accelerations)]
+    rows = [_head("sd over seeds", records)]
     for method in dict.fromkeys(method for method, _ in spread):
         cells = (f"{1e3 * spread[key]:.2f}" if (key := (method, a)) in spread else MISSING for a in accelerations)
         rows.append([method_label(method), *cells])
     n = len({record.seed for record in records if record.seed != UNTRAINED})
     note = f"Standard deviation over {n} seeds of the mean over all test subjects."
-    return Table("seeds", f"Spread over seeds: {NAMES['nmse_heart']}", rows, [note])
+    notes = [" ".join([note, *about_heads(records)]), *left_out(records, "nmse_heart")]
+    return Table("seeds", f"Spread over seeds: {NAMES['nmse_heart']}", rows, notes)
 
 
 def _rows(records: Sequence[Record], quality: str, head: str = "") -> list[list[str]]:
     means = mean_over_subjects(records, quality)
-    accelerations, n_subjects = accelerations_of(records), len({record.subject for record in records})
-    factor, digits = (1e3, 2) if quality.startswith("nmse") else (1.0, 2 if quality.startswith("psnr") else 4)
-    rows = [_head(head or (f"{quality} x 1e-3" if factor != 1 else quality), accelerations)]
+    accelerations, n_subjects = accelerations_of(records), n_counted_subjects(records, quality)
+    rows = [_head(head or (f"{quality} x 1e-3" if quality.startswith("nmse") else quality), records)]
     best = {a: best_method(means, a, least=quality.startswith("nmse")) for a in accelerations}
     for method in dict.fromkeys(record.method for record in records):
         row = [method_label(method)]
         for acceleration in accelerations:
             mean, spread = means.get((method, acceleration), (math.nan, math.nan))
-            cell = MISSING if math.isnan(mean) else f"{factor * mean:.{digits}f}"
-            if n_subjects > 1 and not math.isnan(mean):
-                cell += f" ± {factor * spread:.{digits}f}"
+            cell = number(quality, mean)
+            if n_subjects > 1 and not math.isnan(spread):
+                cell += f" ± {number(quality, spread)}"
             row.append(f"**{cell}**" if best[acceleration] == method else cell)
         rows.append(row)
     return rows
+
+
+def number(quality: str, value: float) -> str:
+    """Write a quality, such as `nmse_heart`, as all tables do: NMSE x 1e3 and PSNR with two digits, SSIM with four."""
+    factor, digits = SCALES[quality.removesuffix("_heart")]
+    return MISSING if math.isnan(value) else f"{factor * value:.{digits}f}"
 
 
 def best_method(means: Means, acceleration: float, *, least: bool) -> str | None:
@@ -171,13 +203,40 @@ def best_method(means: Means, acceleration: float, *, least: bool) -> str | None
     return (min if least else max)(values, key=values.__getitem__) if len(values) > 1 else None
 
 
-def _head(name: str, accelerations: Sequence[float]) -> list[str]:
-    return [name, *(f"R = {acceleration:g}" for acceleration in accelerations)]
+def _head(name: str, records: Sequence[Record]) -> list[str]:
+    return [name, *(acceleration_head(records, acceleration) for acceleration in accelerations_of(records))]
+
+
+def acceleration_head(records: Iterable[Record], acceleration: float) -> str:
+    """Head of the column of one acceleration, `R = 8 (8.64)`: in brackets the one achieved, where that is another.
+
+    Lines are whole, so that it depends on the mask law and on the subject's matrix: where subjects differ it is their
+    mean, with one digit less, `R = 8 (8.1)`.
+    """
+    of_subject: defaultdict[str, set[float]] = defaultdict(set)
+    for record in records:
+        if record.acceleration == acceleration:
+            of_subject[record.subject].add(record.achieved)
+    means = [fmean(values) for values in of_subject.values()]
+    digits = 2 if len({round(mean, 2) for mean in means}) == 1 else 1
+    achieved = f"{fmean(means):.{digits}f}" if means else ""
+    asked = f"R = {acceleration:g}"
+    return asked if achieved in ("", f"{acceleration:.{digits}f}") else f"{asked} ({achieved})"
+
+
+def about_heads(records: Sequence[Record]) -> list[str]:
+    """Say what stands in the brackets of the heads; empty where none has any."""
+    heads = [acceleration_head(records, acceleration) for acceleration in accelerations_of(records)]
+    return ["R: acceleration asked for, in brackets the one achieved."] if any("(" in head for head in heads) else []
 
 
 def accelerations_of(records: Iterable[Record]) -> list[float]:
     """Accelerations that there are records of, from the lowest on."""
     return sorted({record.acceleration for record in records})
+
+
+def _percent(change: float) -> str:
+    return MISSING if math.isnan(change) else f"{100 * change:+.1f}".replace("-", "−")
 
 
 def _p(value: float) -> str:

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from csmri.core.names import INITIAL, STANDALONE, method_label, split_way, way_name
 from csmri.data.records import UNTRAINED, Record, mean_over_subjects, read_records
-from csmri.results.folder import SOURCE_RECORDS, Results, read_results
+from csmri.results.folder import SOURCE_RECORDS, Results, read_results, table_path
 from csmri.results.tables.quality import quality_tables
 from csmri.results.tables.savings import Saving, run_record, savings, savings_table
 from csmri.results.tables.text import MISSING, Table
@@ -46,7 +46,7 @@ class Sweep:
 
 def read_sweep(path: str | Path) -> Sweep:
     """Read a results folder of `csmri transfer`; refuses as `read_results` and `read_records` do."""
-    return Sweep(read_results(path), read_records(Path(path) / SOURCE_RECORDS))
+    return Sweep(read_results(path), read_records(table_path(Path(path), SOURCE_RECORDS)))
 
 
 def ratios(records: Sequence[Record]) -> Ratios:
@@ -77,7 +77,10 @@ def _quality(name: str, where: str, records: Sequence[Record]) -> Table:
     # The first table is the one of NMSE in the heart box.
     table = quality_tables(records)[0]
     found = ratios(records)
-    last = [f"{fmean(found[method]):.3f}" if method in found else "1" for method in _methods(records)]
+    last = [
+        f"{fmean(found[method]):.3f}" if method in found else "1" if method == INITIAL else MISSING
+        for method in _methods(records)
+    ]
     rows = [[*row, cell] for row, cell in zip(table.rows, ["of initial", *last], strict=True)]
     note = "Last column: NMSE over that of the initial reconstruction, mean over accelerations and seeds."
     return Table(name, f"NMSE × 10⁻³ in the heart box {where}", rows, [*table.notes, note])

@@ -45,7 +45,7 @@ def make_images(size: int, n_slices: int, n_frames: int, accelerations: tuple[fl
 def write_results(path: Path, examples: list[Example], *, seeds: tuple[int, ...], epochs: int) -> Path:
     """A results folder as `csmri study` leaves it: study.toml, study.json, logs, records, examples."""
     path.mkdir(parents=True, exist_ok=True)
-    study = Study(seeds=seeds, standalone_epochs=epochs, transfer_epochs=epochs, caption=CAPTION)
+    study = Study(seeds=seeds, standalone={"epochs": epochs}, transfer={"epochs": epochs}, caption=CAPTION)
     write_config(study, path / "study.toml")
     provenance = {
         "command": "csmri study study.toml results",

@@ -1,0 +1,119 @@
+"""What a sweep is: methods, each with every combination of the settings to try, on every acquisition."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from csmri.config.base import EVALUATION_ACCELERATIONS, Accelerations, Frozen, Seed, Split, checked
+from csmri.config.sampling import Sampling
+from csmri.core.files import read_toml
+from csmri.core.names import BASELINES, INITIAL, ZERO_FILLED
+
+Value = bool | int | float | str
+NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,79}")
+
+
+class Acquisition(Sampling):
+    """How the fully sampled cines of a store are made measurements: masks, and the phase that their images get."""
+
+    phase_at_rest: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Largest phase of a smooth map that rests [rad]."""
+    phase_moving: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Largest phase that moves with what moves in the images [rad]."""
+
+
+class Variants(Frozen):
+    """A method of a sweep: one of a classical method, a trained network, a training, or a network before its training.
+
+    Where none is named, the name of the table is that of a classical method.
+    """
+
+    method: str = ""
+    """Classical method."""
+    model: str = ""
+    """SavedModel folder, or the name of a network that csmri ships."""
+    train: str = ""
+    """Config of a training that is done for every combination of settings."""
+    untrained: str = ""
+    """Config whose network is taken as it is before any training."""
+    init: str = ""
+    """Of `train`: SavedModel to start from."""
+    settings: dict[str, Value | list[Value]] = {}
+    """What to change, by name: fields of the method's settings, of the training's config, or of the data consistency of
+    a model. A list is tried value by value; several lists make a grid."""
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        given = [name for name in ("method", "model", "train", "untrained") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"give one of method, model, train and untrained, not {' and '.join(given)}")
+        if self.init and not self.train:
+            raise ValueError("init is what a training starts from; it belongs to train")
+        return self
+
+    def combinations(self) -> dict[str, dict[str, Value]]:
+        """Every combination of settings, by what tells it from the others: `strength=0.01`; "" where there is one."""
+        lists = {name: value if isinstance(value, list) else [value] for name, value in self.settings.items()}
+        varied = [name for name, value in self.settings.items() if isinstance(value, list)]
+        found = {}
+        for values in product(*lists.values()):
+            own = dict(zip(lists, values, strict=True))
+            found[" ".join(f"{name}={_short(own[name])}" for name in varied)] = own
+        return found
+
+
+class Sweep(Frozen):
+    """Methods x settings x acquisitions on the subjects of one split."""
+
+    store: str
+    """Prepared store; environment variables are expanded."""
+    split: Split = "validation"
+    """Not `test` where anything is chosen by the outcome."""
+    slices: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)] = ()
+    """Slices of every subject, counted from 0; all if empty."""
+    accelerations: Accelerations = EVALUATION_ACCELERATIONS
+    seed: Seed = 0
+    """Of masks and phases, the same for all methods."""
+    caption: str = ""
+    """Attribution of the data under the picture."""
+    acquisitions: dict[str, Acquisition] = {"gaussian": Acquisition()}
+    methods: Annotated[dict[str, Variants], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_are_sound(self) -> Self:
+        for name in (*self.acquisitions, *self.methods):
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{name!r} cannot name an acquisition or a method: take letters, digits, . @ + - _")
+        if not self.acquisitions:
+            raise ValueError("name an acquisition: [acquisitions.gaussian]")
+        for name, one in self.methods.items():
+            if name in (ZERO_FILLED, INITIAL):
+                raise ValueError(f"{name} takes part always; leave it out")
+            if not (one.model or one.train or one.untrained) and (one.method or name) not in BASELINES:
+                raise ValueError(
+                    f"[methods.{name}] names no method, model, train or untrained, and {one.method or name!r} is "
+                    f"no classical method; those are {', '.join(BASELINES)}"
+                )
+        return self
+
+    def variants(self) -> dict[str, tuple[Variants, dict[str, Value]]]:
+        """Every method with every combination of its settings, by the name that records have for it."""
+        return {
+            f"{name} {told}".rstrip(): (method, own)
+            for name, method in self.methods.items()
+            for told, own in method.combinations().items()
+        }
+
+
+def read_sweep_config(path: str | Path) -> Sweep:
+    """Read a sweep from a TOML file; refuses as `read_config` does."""
+    return checked(Sweep, read_toml(path, "sweep"), str(path))
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,157 @@
+"""An evaluation in a results folder: what is done is kept at once and never done again, nothing else is replaced."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from csmri.baselines import find_method
+from csmri.config import Sampling
+from csmri.core.errors import CsmriError
+from csmri.core.files import make_folder, read_json, write_json
+from csmri.core.names import INITIAL, ZERO_FILLED
+from csmri.core.provenance import git_revision, processor, published_path, versions
+from csmri.data.records import Item
+from csmri.data.store import Store
+from csmri.evaluation.evaluate import evaluate, plan_items, seeds_of
+from csmri.reconstruction import Reconstructor
+from csmri.results.folder import EVALUATION, refuse_other_experiment
+from csmri.results.journal import Journal
+from csmri.weights import saved_model_name, saved_model_sha256
+
+IDENTITY = ("store_sha256", "split", "sampling", "seed", "heart_boxes")
+"""What all records of an evaluation have in common."""
+
+
+def describe_evaluation(
+    store: Store, methods: Sequence[Reconstructor], *, split: str, law: Sampling, seed: int
+) -> dict[str, Any]:
+    """Tell what an evaluation is of: data, masks, every method, and the machine that times are of."""
+    models = {}
+    for method in methods:
+        if method.saved is None:
+            continue
+        config = method.saved.config
+        models[method.name] = {
+            "path": published_path(saved_model_name(method.saved.path)),
+            "weights_sha256": saved_model_sha256(method.saved.path),
+            "epoch": method.saved.epoch,
+            "network": config.network,
+            "consistency": config.consistency,
+        }
+        if config.consistency == "soft":
+            models[method.name]["consistency_weight"] = config.consistency_weight
+    # Those that every comparison has take no settings.
+    classical = [m.name for m in methods if m.saved is None and m.name not in (ZERO_FILLED, INITIAL)]
+    return {
+        "git_revision": git_revision(),
+        "versions": versions(),
+        "processor": processor(),
+        "models": models,
+        "baselines": {name: asdict(find_method(name).settings) for name in classical},
+        "parameters": {method.name: method.n_parameters for method in methods},
+        "store": published_path(store.path),
+        "store_sha256": store.sha256,
+        "split": split,
+        "subjects": [entry.subject for entry in store.of_split(split)],
+        "heart_boxes": [list(entry.heart_box) for entry in store.of_split(split)],
+        "sampling": law.model_dump(),
+        "seed": seed,
+    }
+
+
+def begin_evaluation(folder: Path, description: Mapping[str, Any]) -> None:
+    """Write what an evaluation is of, or add methods to the evaluation of the same that a folder holds.
+
+    Raises
+    ------
+    CsmriError
+        If the folder holds another experiment, or another method by one of these names.
+    """
+    refuse_other_experiment(folder, EVALUATION)
+    before = read_json(folder / EVALUATION)
+    description = json.loads(json.dumps(description))  # as it will be read back
+    for name in IDENTITY:
+        if name in before and before[name] != description[name]:
+            raise CsmriError(
+                f"{folder}: holds an evaluation with {name} = {before[name]!r}, not {description[name]!r}; "
+                "choose another --out"
+            )
+    for kind in ("models", "baselines"):
+        for method, what in before.get(kind, {}).items():
+            given = description[kind].get(method, what)
+            if {**given, "path": ""} != {**what, "path": ""}:
+                raise CsmriError(
+                    f"{folder}: holds records of another {method!r}; give this one another name (NAME=MODEL), "
+                    "or choose another --out"
+                )
+    merged = {**description, **before}
+    for kind in ("models", "baselines", "parameters"):
+        merged[kind] = {**before.get(kind, {}), **description[kind]}
+    made_with = {name: description[name] for name in ("git_revision", "versions", "processor")}
+    if before and any(before.get(name) != value for name, value in made_with.items()):
+        others = before.get("continued_with", [])
+        merged["continued_with"] = others if made_with in others else [*others, made_with]
+    make_folder(folder)
+    write_json(folder / EVALUATION, merged)
+
+
+class EvaluationRun:
+    """Work items of some methods on one acquisition, and the journal that keeps them.
+
+    Parameters
+    ----------
+    journal : Journal
+    store, methods, split, law, accelerations, seed, slices, acquisition
+        As for `evaluation.evaluate`.
+    is_example : callable
+        Tells the items whose images are kept for figures.
+
+    Raises
+    ------
+    CsmriError
+        As `evaluation.evaluate`.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: Store,
+        methods: Sequence[Reconstructor],
+        *,
+        split: str,
+        law: Sampling,
+        accelerations: Sequence[float],
+        seed: int,
+        slices: Collection[int] = (),
+        acquisition: str = "",
+        is_example: Callable[[Item], bool] = lambda item: False,
+    ) -> None:
+        self.journal = journal
+        self._is_example = is_example
+        self.items = plan_items(
+            store.of_split(split), seeds_of(methods), accelerations, slices=slices, acquisition=acquisition
+        )
+        done = journal.done - journal.without_images(filter(is_example, self.items))
+        self.left = [item for item in self.items if item.as_kept not in done]
+        self._evaluated = evaluate(
+            store,
+            methods,
+            split=split,
+            law=law,
+            accelerations=accelerations,
+            seed=seed,
+            slices=slices,
+            acquisition=acquisition,
+            skip=done,
+        )
+
+    def do(self) -> Iterator[Item]:
+        """Do what is left, keep each item when it is done, and tell it."""
+        for evaluated in self._evaluated:
+            item = evaluated.outcome.item
+            self.journal.keep(evaluated, as_example=self._is_example(item))
+            yield item

@@ -1,0 +1,153 @@
+"""Methods x settings x acquisitions: trainings where a method has some, then one evaluation of everything."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from csmri.config import Acquisition, Config, Sweep, Variants, make_config, read_config, read_sweep_config
+from csmri.core.errors import CsmriError
+from csmri.core.names import INITIAL, ZERO_FILLED
+from csmri.data.records import UNTRAINED, item_of, read_records
+from csmri.data.store import Entry, Store
+from csmri.evaluation.evaluate import plan_items, with_direct
+from csmri.kspace.sampling import check_acceleration
+from csmri.reconstruction import Reconstructor, baseline_reconstructor, changed_settings, load_reconstructor
+from csmri.results.folder import RECORDS, SWEEP, table_path
+from csmri.results.journal import Journal
+from csmri.run.evaluation import EvaluationRun
+from csmri.run.plan import EVALUATE, Pace, Stage, measure_pace, n_images
+from csmri.run.runner import PlanRun, open_named
+from csmri.training import FINAL, MODELS, make_batches
+from csmri.weights import build_network, describe_saved_model, saved_model_folder, write_saved_model
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A method of the sweep whose network is made in the work folder."""
+
+    name: str
+    config: Config
+    run: Path
+    init: Path | None
+    is_trained: bool
+
+
+class SweepRun(PlanRun):
+    """A sweep bound to its store and folders; everything that can be refused is refused on making it.
+
+    Raises
+    ------
+    CsmriError
+        If store, model or config is missing, a method has no such setting, trainings do not fit the data, or `results`
+        holds another sweep.
+    """
+
+    study: Sweep
+    file = SWEEP
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        results: str | Path,
+        work: str | Path | None = None,
+        *,
+        report: Callable[[str], None] = print,
+    ) -> None:
+        super().__init__(sweep, results, work, report=report)
+        self.store = open_named("store", sweep.store)
+        self.entries = self.store.of_split(sweep.split)
+        for entry in self.entries:
+            for acceleration in sweep.accelerations:
+                for acquisition in sweep.acquisitions.values():
+                    check_acceleration(acceleration, entry.matrix[0], acquisition)
+        self._trained = {name: self._training(name, *variant) for name, variant in sweep.variants().items()}
+        self._seeds = {ZERO_FILLED: UNTRAINED, INITIAL: UNTRAINED}
+        self._seeds |= {name: self._seed(name, method) for name, (method, _) in sweep.variants().items()}
+        self.items = [
+            item
+            for acquisition in sweep.acquisitions
+            for item in plan_items(
+                self.entries, self._seeds, sweep.accelerations, slices=sweep.slices, acquisition=acquisition
+            )
+        ]
+        if not self.items:
+            raise CsmriError(f"slices = {list(sweep.slices)}: no subject of {self.store.path} has one of them")
+        self.stages = (*self._plan(), self.drawing())
+
+    def read(self, path: Path) -> Sweep:
+        return read_sweep_config(path)
+
+    def stores(self) -> dict[str, Store]:
+        return {"store": self.store}
+
+    def subjects(self) -> dict[str, Sequence[Entry]]:
+        return {self.study.split: self.entries}
+
+    def pace(self) -> Pace:
+        trains = any(stage.config for stage in self.stages)
+        return measure_pace(self.store, self.stages) if trains else Pace(0.0, 0.0)
+
+    def do(self, stage: Stage) -> None:
+        journal = Journal(self.results)
+        for name, acquisition in self.study.acquisitions.items():
+            run = EvaluationRun(
+                journal,
+                self.store,
+                with_direct(list(self._methods(acquisition)), cyclic=acquisition.cyclic),
+                split=self.study.split,
+                law=acquisition,
+                accelerations=self.study.accelerations,
+                seed=self.study.seed,
+                slices=self.study.slices,
+                acquisition=name,
+            )
+            self.follow(run)
+        journal.finish(self.items)
+
+    def _plan(self) -> Iterator[Stage]:
+        for one in self._trained.values():
+            if one and one.is_trained:
+                images = make_batches(self.store, one.config).n_frames
+                yield Stage(one.name, one.config.seed, one.config, one.run, one.init, images)
+        per_slice = len(self.study.acquisitions) * len(self.study.accelerations) * len(self._seeds)
+        yield Stage(EVALUATE, images=n_images(self.entries) * per_slice, is_finished=self._is_evaluated)
+
+    def _is_evaluated(self) -> bool:
+        path = table_path(self.results, RECORDS)
+        done = set(map(item_of, read_records(path))) if path.exists() else set()
+        return {item.as_kept for item in self.items} <= done
+
+    def _training(self, name: str, method: Variants, own: Mapping[str, object]) -> _Trained | None:
+        path = method.train or method.untrained
+        if not path:
+            if not method.model:
+                changed_settings(method.method or name.split(" ")[0], own)
+            return None
+        config = read_config(os.path.expandvars(path))
+        config = make_config({**config.model_dump(), **own}, where=f"[methods.{name}]")
+        init = saved_model_folder(os.path.expandvars(method.init)) if method.init else None
+        run = self.work / re.sub(r"[^\w.@+=-]", "_", name)
+        return _Trained(name, config, run, init, bool(method.train))
+
+    def _seed(self, name: str, method: Variants) -> int:
+        if made := self._trained[name]:
+            return made.config.seed
+        return describe_saved_model(os.path.expandvars(method.model)).config.seed if method.model else UNTRAINED
+
+    def _methods(self, acquisition: Acquisition) -> Iterator[Reconstructor]:
+        for name, (method, own) in self.study.variants().items():
+            if made := self._trained[name]:
+                folder = made.run / MODELS / FINAL
+                if not made.is_trained and not folder.exists():
+                    write_saved_model(build_network(made.config), folder, config=made.config, epoch=0)
+                yield load_reconstructor(folder, name=name)
+            elif method.model:
+                yield load_reconstructor(os.path.expandvars(method.model), name=name, **own)  # type: ignore[arg-type]
+            else:
+                yield baseline_reconstructor(
+                    method.method or name.split(" ")[0], cyclic=acquisition.cyclic, settings=own, label=name
+                )
