@@ -129,7 +129,7 @@ def test_command_draws_them_from_the_records_alone_and_the_same_again(folder):
     names += ["transfer_curves.png", "transfer_curves.svg"]
     drawn = []
     for _ in range(2):
-        done = CliRunner().invoke(main, ["figures", str(folder)])
+        done = CliRunner().invoke(main, ["figures", str(folder), "--format", "png", "--format", "svg"])
         assert done.exit_code == 0, done.output
         assert "| blended, 2 subjects" in done.output
         assert all(f"{folder / name}: written" in done.output for name in names)

@@ -156,7 +156,11 @@ def spread_over_seeds(records: Sequence[Record], quality: str = "nmse_heart") ->
     seeds = sorted({record.seed for record in records if record.seed != UNTRAINED})
     means = [mean_over_subjects([record for record in records if record.seed == seed], quality) for seed in seeds]
     values = {key: [m[key][0] for m in means if key in m] for key in dict.fromkeys(key for m in means for key in m)}
-    return {key: float(np.std(some, ddof=1)) for key, some in values.items() if len(some) > 1}
+    return {key: _spread(some) for key, some in values.items() if len(some) > 1}
+
+
+def _spread(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if np.isfinite(values).all() else math.nan
 
 
 def _seeds_table(records: Sequence[Record]) -> Table | None:
@@ -166,7 +170,7 @@ def _seeds_table(records: Sequence[Record]) -> Table | None:
     accelerations = accelerations_of(records)
     rows = [_head("sd over seeds", records)]
     for method in dict.fromkeys(method for method, _ in spread):
-        cells = (f"{1e3 * spread[key]:.2f}" if (key := (method, a)) in spread else MISSING for a in accelerations)
+        cells = (number("nmse", spread.get((method, a), math.nan)) for a in accelerations)
         rows.append([method_label(method), *cells])
     n = len({record.seed for record in records if record.seed != UNTRAINED})
     note = f"Standard deviation over {n} seeds of the mean over all test subjects."
