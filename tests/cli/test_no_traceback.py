@@ -138,7 +138,6 @@ REFUSED = {
     "line-feed-in-a-name": ("inspect {w}/a{feed}b", r"a\nb: no such file"),
     "letters-of-others": ("inspect {w}/心臓~♥.npz", "心臓 ♥.npz: no such file"),
     "no-text-in-a-name": ("inspect {w}/a\udcffb", r"a\udcffb: no such file"),
-    "figures-unknown-method": ("figures {w}/results --show nobody", "cannot show nobody"),
     # what is read is not written over
     "reconstruct-onto-itself": ("reconstruct {w}/cine.npz {w}/cine.npz --method initial --acceleration 4", "is read"),
     "reconstruct-onto-itself-by-a-way-round": (
@@ -257,7 +256,7 @@ FINE = {
         "evaluate $\\foo$|={w}/model {w}/store --out {o}/$x --acceleration 4 --example-slices 99",
         r"| $\foo$\|",
     ),
-    "dollars-in-figures": ("figures {w}/dollars", "fig4_reconstructions.svg: written"),
+    "dollars-in-figures": ("figures {w}/dollars", "fig4_reconstructions.png: written"),
     "dollars-in-the-report": ("report {w}/results --note $\\foo$ --out {o}/new/a.html", "a.html: written"),
 }
 
