@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import json
 import os
 import re
@@ -194,7 +195,7 @@ def _check_place(path: Path) -> None:
         raise _unwritable(path, error) from error
     folder = next(above for above in path.absolute().parents if os.path.lexists(above))
     if not folder.is_dir():
-        raise CsmriError(f"{path}: lies below {folder}, which is no folder; choose another place")
+        raise _unwritable(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CsmriError(f"{path}: the folder {folder} may not be written to; choose another place")
 

@@ -319,6 +319,25 @@ def test_what_is_no_tuning_is_refused(tmp_path, text, message):
 # --- Markdown and LaTeX
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a|b", r"a\|b"),
+        (r"a\|b", r"a\\\|b"),
+        (r"a\b", r"a\b"),
+        ("||", r"\|\|"),
+        ("a\nb", "a b"),
+        ("**a|b**", r"**a\|b**"),
+    ],
+)
+def test_a_cell_of_markdown_stays_one(text, cell):
+    """What follows from GitHub's rules: a pipe is text after an odd number of backslashes, of which pairs are one."""
+    lines = markdown([["head", text], [text, "1"]]).splitlines()
+    assert [line.count("|") - line.count("\\|") for line in lines] == [3, 3, 3]
+    assert f" {cell} |" in lines[0] and f"| {cell} " in lines[2]
+    assert len(set(map(len, lines))) == 1
+
+
 def test_markdown_is_aligned():
     assert markdown([["a", "b"], ["long", "1"]]) == "| a    | b |\n|------|--:|\n| long | 1 |"
 
