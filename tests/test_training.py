@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,11 +16,12 @@ import tensorflow as tf
 from csmri import __version__, training
 from csmri.config import Config, read_config
 from csmri.core.errors import CsmriError
+from csmri.core.provenance import published_path
 from csmri.data.cine import Cine
 from csmri.data.store import StoreWriter, open_store
 from csmri.evaluation import metrics
 from csmri.pipeline import training_batches, validation_batches
-from csmri.training import ImageMean, TargetError, compiled_network, read_record, train
+from csmri.training import ImageMean, TargetError, compiled_network, train
 from csmri.unet import build_unet
 from csmri.weights import describe_saved_model, load_weights, saved_variables
 
@@ -160,7 +162,7 @@ def test_config_is_kept(run, config):
 def test_record_tells_data_seed_and_versions(run, config, store):
     record = json.loads((run / "run.json").read_text())
     assert record["store_sha256"] == store.sha256
-    assert record["store"] == str(store.path)
+    assert record["store"] == published_path(store.path) and not Path(record["store"]).is_absolute()
     assert record["seed"] == config.seed
     assert record["init"] is None
     network = build_unet(base_channels=2, depth=2)
@@ -215,7 +217,7 @@ def standstill(run, config, store, tmp_path_factory):
 def test_transfer_starts_from_the_same_bits(run, standstill):
     path, _, lines = standstill
     assert same_bits(variables(path / "models" / "final"), variables(run / "models" / "final"))
-    assert json.loads((path / "run.json").read_text())["init"] == str(run / "models" / "final")
+    assert json.loads((path / "run.json").read_text())["init"] == "models/final"
     assert any("all 26 variables loaded, after 2 epochs" in line for line in lines)
 
 
@@ -365,9 +367,9 @@ def test_run_from_another_start_is_refused(run, config, store, standstill):
         train(still, store, path, report=quiet)
 
 
-def test_start_is_known_by_its_weights_not_by_its_place(store, standstill, tmp_path):
+def test_start_is_known_by_its_weights_not_by_its_place(run, store, standstill, tmp_path):
     path, still, _ = standstill
-    moved = shutil.copytree(read_record(path)["init"], tmp_path / "moved")
+    moved = shutil.copytree(run / "models" / "final", tmp_path / "moved")
     assert train(still, store, path, init=moved, report=quiet) == path / "models" / "final"
 
 

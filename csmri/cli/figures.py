@@ -64,13 +64,14 @@ def figures(
     With --cine and --outlines, the area of the blood pool over the beat is measured in the examples first, so that
     area can be drawn.
     """
-    import_tensorflow()
-    from csmri.results.draw import Wish, draw
+    from csmri.results.draw import Wish, builds_a_network, draw
 
     if not results.is_dir():
         raise CsmriError(f"{results}: no such folder; `csmri study` or `csmri evaluate --out {results}` makes it")
     if (cine is None) != (outlines is None):
         raise CsmriError("--cine and --outlines belong together: areas are measured in a cine with manual outlines")
+    if builds_a_network(results, only):
+        import_tensorflow()
     _keep_runs(results, runs)
     if cine is not None and outlines is not None:
         _measure_areas(results, cine, outlines)

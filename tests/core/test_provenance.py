@@ -50,3 +50,33 @@ def test_name_in_tables_has_the_widest_vectors():
     assert told == "2 cores of Some with avx512_bf16"
     assert records._told_of({"name": "Some", "cores": 2, "vectors": ""}) == "2 cores of Some"
     assert records._told_of({}) == ""
+
+
+def test_what_is_published_names_no_absolute_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cases = {
+        "store": "store",
+        tmp_path / "work" / "store": "work/store",
+        "work/../store": "store",
+        "../elsewhere/store": "elsewhere/store",
+        "/home/me/data/store": "data/store",
+        "/store": "store",
+        r"C:\Users\me\data\store": "data/store",
+    }
+    for path, published in cases.items():
+        assert provenance.published_path(path) == published
+
+
+def test_absolute_paths_in_a_text_are_shortened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cases = {
+        "/home/me/My Data/p 65/p065.nii.gz (NIfTI, ACDC group DCM)": "p 65/p065.nii.gz (NIfTI, ACDC group DCM)",
+        "made at acceleration 7.92 of /home/me/a (1)/b.nii (NIfTI)": "made at acceleration 7.92 of a (1)/b.nii (NIfTI)",
+        f"{tmp_path}/phantoms/a.npz (NPZ)": "phantoms/a.npz (NPZ)",
+        r"C:\Users\me\data\p.nii (NIfTI)": "data/p.nii (NIfTI)",
+        "'/a/b/c' and '/d/e/f'": "'b/c' and 'e/f'",
+    }
+    for text, shortened in cases.items():
+        assert provenance.without_absolute_paths(text) == shortened
+    for text in ("phantoms/a.npz (NPZ)", "10/20 https://doi.org/10.1/2 and/or", "csmri.phantom, domain k, seed 0", ""):
+        assert provenance.without_absolute_paths(text) == text

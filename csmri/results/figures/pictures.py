@@ -46,6 +46,8 @@ def picture_suffix(path: str | Path, *, animated: bool = False) -> str:
     allowed = [*UNDATED, *([ANIMATED] if animated else [])]
     if suffix not in allowed:
         raise CsmriError(f"{path}: cannot tell the format of the picture; end the name in {', '.join(allowed)}")
+    if Path(path).is_dir():
+        raise CsmriError(f"{path}: is a folder; give the name of a file to write")
     return suffix
 
 
