@@ -3,7 +3,7 @@
     result = METHODS["temporal-tv"].reconstruct(hybrid, mask)
 
 All take hybrid data (frame, ky, x) or (coil, frame, ky, x) and a mask (frame, ky), and return a `Result` with complex
-images. Their settings are relative to the data, and were tuned on training subjects (results/beyond/tune_baselines.py).
+images. Their settings are relative to the data, and were tuned on training subjects (configs/sweeps/baselines.toml).
 """
 
 from __future__ import annotations

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import csv
 import errno
+import gzip
+import io
 import json
 import os
 import re
@@ -18,7 +21,7 @@ import socket
 import threading
 import tomllib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +144,17 @@ def write_json(path: str | Path, value: Any) -> None:
 def write_toml(path: str | Path, fields: Mapping[str, Any]) -> None:
     """Write fields as TOML, those that are mappings as tables below the others; whole or not at all."""
     write_text(path, "\n".join(_toml_lines(fields, ())) + "\n")
+
+
+def write_csv(path: str | Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as CSV, compressed where the name ends in .gz, whole or not at all."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
+    content = text.getvalue().encode()
+    if Path(path).suffix == ".gz":
+        content = gzip.compress(content, mtime=0)  # without a date, the same rows give the same bytes
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def make_folder(path: str | Path) -> Path:
@@ -338,6 +352,22 @@ def read_toml(path: str | Path, kind: str) -> dict[str, Any]:
         if isinstance(error, RecursionError):
             raise CsmriError(f"{path}: nested too deep for a {kind}") from error
         raise CsmriError(f"{path}: cannot read the {kind}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def read_csv(path: str | Path) -> list[dict[str, str]]:
+    """Read the rows of a table with a head, compressed or not; refuses nothing by itself.
+
+    Raises
+    ------
+    OSError, EOFError, ValueError
+        If there is no such file, its end is missing, or it is no text: the caller knows what it should have been.
+    """
+    content = Path(path).read_bytes()
+    try:
+        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+    except (zlib.error, csv.Error) as error:
+        raise ValueError(str(error)) from error
 
 
 # --- one writer at a time

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
@@ -14,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from csmri.core.errors import CsmriError
-from csmri.core.files import replacing
+from csmri.core.files import read_csv, write_csv
 
 QUALITIES = ("nmse", "nmse_heart", "psnr", "psnr_heart", "ssim", "ssim_heart")
 UNTRAINED = -1
@@ -132,18 +129,10 @@ def read_timings(path: str | Path) -> list[Timing]:
 
 
 def _write_rows(kind: type[Row], rows: Iterable[Row], path: str | Path) -> None:
-    path, rows = Path(path), list(rows)
+    rows = list(rows)
     # A column that may be left out, and tells nothing here, is.
     names = [one.name for one in fields(kind) if one.default is MISSING or any(getattr(r, one.name) for r in rows)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
-    content = text.getvalue().encode()
-    if path.suffix == ".gz":
-        content = gzip.compress(content, mtime=0)  # without a date, the same rows give the same bytes
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    write_csv(path, names, ([_cell(getattr(row, name)) for name in names] for row in rows))
 
 
 def _cell(value: Any) -> Any:
@@ -154,12 +143,7 @@ def _read_rows(kind: type[Row], path: str | Path, what: str) -> list[Row]:
     types = {"str": str, "int": int, "float": float}
     columns = {field.name: types[str(field.type)] for field in fields(kind)}
     try:
-        content = Path(path).read_bytes()
-        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
-        return [
-            kind(**{name: columns[name](value) for name, value in row.items()})
-            for row in csv.DictReader(io.StringIO(text, newline=""))
-        ]
+        return [kind(**{name: columns[name](value) for name, value in row.items()}) for row in read_csv(path)]
     except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
         raise CsmriError(f"{path}: not a table of {what} from `csmri evaluate` ({error})") from error
 

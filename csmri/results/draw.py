@@ -65,7 +65,7 @@ from csmri.results.tables import (
 )
 from csmri.unet import build_unet
 
-AREAS, DRAWN = "area.csv", "drawn.json"
+AREAS, DRAWN = "area.csv.gz", "drawn.json"
 FORMATS = ("png", "svg", "pdf")
 
 
@@ -254,7 +254,7 @@ def _swept(results: Results, wish: Wish) -> Drawn:
 
 
 def _area(results: Results, wish: Wish) -> Drawn:
-    areas = read_areas(results.path / AREAS)
+    areas = read_areas(table_path(results.path, AREAS))
     tables = _tables(area_tables(areas), results.path / "area.md")
     pictures = _pictures(results.path, "area", wish, lambda path: render_area(areas, path, caption=wish.caption))
     return Drawn([*tables.paths, *pictures.paths], tables.lines)
@@ -345,7 +345,7 @@ def _needs_sweep(results: Results) -> str:
 
 
 def _needs_areas(results: Results) -> str:
-    if (results.path / AREAS).exists():
+    if table_path(results.path, AREAS).exists():
         return ""
     return f"has no {AREAS}; `csmri figures --only area --cine CINE --outlines OUTLINES` measures them"
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything in this folder but the search and the baselines' tuning. Needs CSMRI_DATA (folders acdc/ and sunnybrook/).
+# Everything in this folder but the designs and the tuning of the classical methods, which are sweeps of configs/sweeps/.
+# Needs CSMRI_DATA (folders acdc/ and sunnybrook/).
 # A training that was stopped goes on where it was; what is finished is not done again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -25,15 +26,11 @@ csmri train $configs/sunnybrook.toml --store work/sunnybrook_store --out $work/s
 csmri train $configs/unet1.toml --store work/beyond_store --out $work/unet1 --init pretrained
 csmri train $configs/unet5_pretrain.toml --store work/beyond_store --out $work/unet5_pretrain
 csmri train $configs/unet5.toml --store work/beyond_store --out $work/unet5 --init $work/unet5_pretrain/models/final
-python - $here $work/{pretrain,sunnybrook,sunnybrook_standalone,unet1,unet5_pretrain,unet5} <<'END'
-import sys
-from pathlib import Path
-from csmri.records import keep_run
-
-results, *runs = map(Path, sys.argv[1:])
-for run in runs:
-    keep_run(run, results, run.name, seed=0)
-END
+runs=()
+for run in pretrain sunnybrook sunnybrook_standalone unet1 unet5_pretrain unet5; do
+    runs+=(--run $work/$run)
+done
+csmri figures $here "${runs[@]}" --only fig3 --caption "Data: ACDC (CC BY-NC-SA 4.0); Sunnybrook Cardiac Data (CC0)"
 
 # What csmri ships as `pretrained-unrolled`: Sunnybrook alone, whose licence allows it.
 rm -rf csmri/pretrained/unrolled
@@ -41,22 +38,35 @@ csmri export $work/sunnybrook_standalone csmri/pretrained/unrolled --precision f
 (cd csmri/pretrained/unrolled && find . -type f | LC_ALL=C sort | xargs sha256sum) > csmri/pretrained/unrolled.sha256
 
 # All methods on the test subjects, same masks for all.
+# `draw FOLDER CAPTION METHOD ...`: figures 1 and 2, of the paper's network and method, are drawn in results/acdc. Without the images,
+# which are not committed, figure 4 shows what its panels hold.
+draw() {
+    local out=$1 caption=$2 method show=()
+    shift 2
+    if [ -f "$out/examples.npz" ]; then
+        for method; do show+=(--show "$method"); done
+    fi
+    csmri figures "$out" --only fig4 --only table2 --only methods --caption "$caption" "${show[@]}"
+}
 trained=$work/transfer/seed_0
 for law in gaussian schlemper; do
     out=$here/acdc_$law
-    [ -f "$out/records.csv" ] || csmri evaluate --method all --mask-law $law --out "$out" \
+    [ -f "$out/records.csv.gz" ] || csmri evaluate --method all --mask-law $law --out "$out" \
         unet=$work/unet1/models/final "unet-hard=$work/unet1/models/final@hard" unet-5-hard=$work/unet5/models/final \
         unrolled-standalone=$trained/standalone_4/models/final unrolled-pretrained=$work/pretrain/models/final \
         unrolled-transfer=$trained/all_4/models/final work/beyond_store
-    csmri figures "$out" --caption "$acdc" --show initial --show spatiotemporal-tv --show unet-5-hard --show unrolled-transfer
+    draw "$out" "$acdc" initial spatiotemporal-tv unet-5-hard unrolled-transfer
 done
 out=$here/sunnybrook
-[ -f "$out/records.csv" ] || csmri evaluate --method all --mask-law gaussian --example-slices 8 --out "$out" \
+[ -f "$out/records.csv.gz" ] || csmri evaluate --method all --mask-law gaussian --example-slices 8 --out "$out" \
     unet-5-hard=$work/unet5/models/final unrolled-standalone=$work/sunnybrook_standalone/models/final \
     unrolled-pretrained=$work/pretrain/models/final unrolled-transfer=$work/sunnybrook/models/final work/sunnybrook_store
-csmri figures "$out" --caption "$sunnybrook" --show initial --show temporal-tv --show unet-5-hard --show unrolled-transfer
-python $here/area.py "$out"
+draw "$out" "$sunnybrook" initial temporal-tv unet-5-hard unrolled-transfer
+cine=()
+if [ -f "$out/examples.npz" ]; then
+    cine=(--cine "$CSMRI_DATA/sunnybrook/SCD0000301" --outlines "$CSMRI_DATA/sunnybrook/SC-HF-I-4")
+fi
+csmri figures "$out" --only area --caption "$sunnybrook" "${cine[@]}"
 
-python $here/tune_baselines.py report
-python $here/phase.py work/beyond_store unrolled-pretrained=$work/pretrain/models/final
-rm -f $here/*/fig[12]_*  # of the paper's network and method, drawn in results/acdc
+# The same cines with a phase (phase.csv and phase.md here are of an earlier revision, see README.md).
+csmri sweep configs/sweeps/phase.toml --out work/phase

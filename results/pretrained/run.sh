@@ -17,6 +17,6 @@ rm -rf csmri/pretrained/unet
 csmri export "$work/run" csmri/pretrained/unet --precision float32
 (cd csmri/pretrained/unet && find . -type f | LC_ALL=C sort | xargs sha256sum) > csmri/pretrained/unet.sha256
 csmri evaluate pretrained "$work/store" --example-slices 3 --out "$here"
-csmri figures "$here" --run "$work/run" \
+# Figures 1 and 2, of the network and the method, are drawn in results/acdc.
+csmri figures "$here" --run "$work/run" --only fig3 --only fig4 --only table2 \
     --caption "Data: Sunnybrook Cardiac Data, Radau et al., The MIDAS Journal 2009, hdl 10380/3070 (CC0)"
-rm "$here"/fig[12]_*  # of the network and the method, drawn in results/acdc

@@ -5,6 +5,7 @@ from csmri.results.figures.beating import render_beating
 from csmri.results.figures.blocks import render_blocks
 from csmri.results.figures.curves import render_learning_curves
 from csmri.results.figures.panels import Panels, choose_examples, make_panels, read_panels, write_panels
+from csmri.results.figures.phantoms import render_phantoms
 from csmri.results.figures.pictures import ANIMATED, picture_suffix
 from csmri.results.figures.reconstructions import render_panels, render_reconstructions
 from csmri.results.figures.sweep import render_sweep
@@ -25,6 +26,7 @@ __all__ = [
     "render_blocks",
     "render_learning_curves",
     "render_panels",
+    "render_phantoms",
     "render_reconstructions",
     "render_sweep",
     "render_transfer",

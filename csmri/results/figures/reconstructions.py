@@ -94,6 +94,7 @@ def _draw_block(figure: Figure, panels: Panels, top: float, tile: float) -> None
     y_error = y_profile - GAP - side
     for column, (name, head) in enumerate(zip([*panels.methods, GROUND_TRUTH], _heads(panels, tile), strict=True)):
         gray = {"cmap": "gray", "vmin": 0, "vmax": 255, "interpolation": "bilinear", "aspect": "auto"}
+        gray["interpolation_stage"] = "data"  # between errors, not between their colours: all are of the scale
         image = axes_at(column, y_image, side)
         image.imshow(panels.images[column], **gray)  # type: ignore[arg-type]
         image.set_title(head, fontsize=8, pad=3, linespacing=1.1)

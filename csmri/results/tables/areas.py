@@ -1,11 +1,10 @@
-"""Examples and manual outlines -> curves of blood-pool area, their file area.csv, and the table of what they say.
+"""Examples and manual outlines -> curves of blood-pool area, their file area.csv.gz, and the table of what they say.
 
 The file holds numbers only, no pixels: from it figure and table are made again without the data.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
-from csmri.core.files import replacing
+from csmri.core.files import read_csv, write_csv
 from csmri.core.names import GROUND_TRUTH, method_label
 from csmri.data.area import Beat, Ventricle, blood_area, blood_in_outlines, find_ventricle, measure_beat
 from csmri.data.cine import Cine, Outlines
@@ -106,38 +105,35 @@ def _measure(example: Example, ventricle: Ventricle, pixel: float, times: NDArra
 
 
 def write_areas(areas: Sequence[Areas], path: Path) -> None:
-    """Write one line a frame and curve, and two for every manual outline."""
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for one in areas:
-            for curve, frame, area in _lines(one):
-                place = (one.subject, one.slice, f"{one.acceleration:g}", curve, frame)
-                writer.writerow([*place, f"{one.times_ms[frame]:g}", f"{area:.5g}"])
+    """Write one line a frame and curve, and two for every manual outline; compressed where the name ends in .gz."""
+    write_csv(path, COLUMNS, (line for one in areas for line in _lines(one)))
 
 
-def _lines(one: Areas) -> Iterator[tuple[str, int, float]]:
+def _lines(one: Areas) -> Iterator[tuple[object, ...]]:
+    def line(curve: str, frame: int, area: float) -> tuple[object, ...]:
+        place = (one.subject, one.slice, f"{one.acceleration:g}", curve, frame)
+        return *place, f"{one.times_ms[frame]:g}", f"{area:.5g}"
+
     for frame, pair in one.outlined.items():
         for name, area in zip((OUTLINE, BLOOD_IN_OUTLINE), pair, strict=True):
-            yield name, frame, area
+            yield line(name, frame, area)
     for name, curve in one.curves.items():
         for frame, area in enumerate(curve):
-            yield name, frame, float(area)
+            yield line(name, frame, float(area))
 
 
 def read_areas(path: Path) -> list[Areas]:
     """Read what `write_areas` wrote."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_csv(path)
         groups: dict[tuple[str, int, float], list[dict[str, str]]] = {}
         for row in rows:
             groups.setdefault((row["subject"], int(row["slice"]), float(row["acceleration"])), []).append(row)
         areas = [_areas(*place, some) for place, some in groups.items()]
         if not areas:
             raise ValueError("it is empty")
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise CsmriError(f"{path}: not the areas that results/beyond/area.py writes ({error})") from error
+    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        raise CsmriError(f"{path}: not the areas that `csmri figures --only area` measures ({error})") from error
     return areas
 
 

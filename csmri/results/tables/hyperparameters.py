@@ -97,7 +97,9 @@ def _tried(study: Study, path: Path) -> Table:
             cells = [row["stage"], row["optimizer"], f"{float(row['learning_rate']):g}", row["schedule"]]
             cells += [row["batch_size"], f"{int(row['images']):,}", *numbers]
         except ValueError as error:
-            raise CsmriError(f"{path}: {error} in stage {row['stage']!r}; make it again with tune.py") from error
+            raise CsmriError(
+                f"{path}: {error} in stage {row['stage']!r}; expected numbers; restore the file or remove it"
+            ) from error
         table.append([f"**{cell}**" for cell in cells] if bold else cells)
     notes = ["NMSE of subjects held out for tuning, none of them tested on. The study's setting is in bold."]
     for stage in dict.fromkeys(row["stage"] for row in rows):
