@@ -49,8 +49,10 @@ def training_cines(store: Store, config: Config, *, source: Store | None = None,
             )
         )
 
-    dataset = tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch)
-    return Batches(dataset.prefetch(2), n_cines, round(n_cines * images))
+    def every_epoch() -> tf.data.Dataset:
+        return tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch).prefetch(2)
+
+    return Batches(every_epoch, n_cines, round(n_cines * images))
 
 
 def validation_cines(store: Store, config: Config) -> Batches:
@@ -61,9 +63,12 @@ def validation_cines(store: Store, config: Config) -> Batches:
     check_sizes(config, entries)
     n_cines = sum(entry.n_slices for entry in entries) * len(config.accelerations)
     epoch = tf.constant(VALIDATION_EPOCH, tf.int64)
-    dataset = slice_items(store, entries, config).map(lambda item: cine_example(item, epoch, config))
     n_images = sum(entry.n_slices * entry.n_frames for entry in entries) * len(config.accelerations)
-    return Batches(dataset.prefetch(2), n_cines, n_images)
+
+    def whole() -> tf.data.Dataset:
+        return slice_items(store, entries, config).map(lambda item: cine_example(item, epoch, config)).prefetch(2)
+
+    return Batches(whole, n_cines, n_images)
 
 
 def cine_example(item: dict[str, tf.Tensor], epoch: tf.Tensor, config: Config) -> Example:

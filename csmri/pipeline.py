@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 
 import tensorflow as tf
 
@@ -50,11 +51,16 @@ class Batches:
     the padding to a multiple of 2**depth.
     """
 
-    dataset: tf.data.Dataset
+    make: Callable[[], tf.data.Dataset]
     n_batches: int
     """Per epoch."""
     n_frames: int
     """Images per epoch; of whole cines drawn at random, what is to be expected."""
+
+    @cached_property
+    def dataset(self) -> tf.data.Dataset:
+        """Made when asked for: TensorFlow takes seconds to trace it, and a plan needs but the numbers."""
+        return self.make()
 
 
 def training_batches(store: Store, config: Config, *, source: Store | None = None, first_epoch: int = 0) -> Batches:
@@ -88,8 +94,10 @@ def training_batches(store: Store, config: Config, *, source: Store | None = Non
             .apply(lambda frames: _batched(frames, config.batch_size, padded))
         )
 
-    dataset = tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch).prefetch(tf.data.AUTOTUNE)
-    return _counted(dataset, entries, padded, config, passes=config.passes)
+    def every_epoch() -> tf.data.Dataset:
+        return tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch).prefetch(tf.data.AUTOTUNE)
+
+    return _counted(every_epoch, entries, padded, config, passes=config.passes)
 
 
 def validation_batches(store: Store, config: Config) -> Batches:
@@ -100,14 +108,17 @@ def validation_batches(store: Store, config: Config) -> Batches:
     padded = [padded_matrix(entry.matrix, config.depth, square=False) for entry in entries]
     check_sizes(config, entries)
     epoch = tf.constant(VALIDATION_EPOCH, tf.int64)
-    dataset = (
-        slice_items(store, entries, config)
-        .map(lambda item: training_example(item, epoch, config), num_parallel_calls=tf.data.AUTOTUNE)
-        .unbatch()
-        .apply(lambda frames: _batched(frames, config.batch_size, padded))
-        .prefetch(tf.data.AUTOTUNE)
-    )
-    return _counted(dataset, entries, padded, config, passes=1)
+
+    def whole() -> tf.data.Dataset:
+        return (
+            slice_items(store, entries, config)
+            .map(lambda item: training_example(item, epoch, config), num_parallel_calls=tf.data.AUTOTUNE)
+            .unbatch()
+            .apply(lambda frames: _batched(frames, config.batch_size, padded))
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    return _counted(whole, entries, padded, config, passes=1)
 
 
 def training_items(
@@ -327,7 +338,7 @@ def _batched(frames: tf.data.Dataset, batch_size: int, padded: Sequence[tuple[in
 
 
 def _counted(
-    dataset: tf.data.Dataset,
+    make: Callable[[], tf.data.Dataset],
     entries: Sequence[Entry],
     padded: Sequence[tuple[int, int]],
     config: Config,
@@ -341,7 +352,7 @@ def _counted(
     if config.images_per_epoch:
         frames_of_bucket = _cut(frames_of_bucket, config.images_per_epoch)
     n_batches = sum(math.ceil(n / config.batch_size) for n in frames_of_bucket.values())
-    return Batches(dataset, n_batches, frames_of_bucket.total())
+    return Batches(make, n_batches, frames_of_bucket.total())
 
 
 def _n_images(entry: Entry) -> int:

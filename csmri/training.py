@@ -167,6 +167,8 @@ def compile_network(network: keras.Model, config: Config, n_batches: int) -> ker
         loss=(CineError if config.network == "unrolled" else TargetError)(relative=config.loss == "relative"),
         weighted_metrics=[ImageMean("nmse"), ImageMean("initial_nmse"), ImageMean("bias")],
     )
+    # Made inside the first step, the optimizer's variables would have TensorFlow trace the step twice.
+    network.optimizer.build(network.trainable_variables)
     return network
 
 

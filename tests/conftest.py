@@ -1,15 +1,35 @@
-"""Tiny data and one tiny trained run, made once for all tests that need TensorFlow's slow parts."""
+"""Tiny data and one tiny trained run, made once for all tests, and all of pytest's processes, that need slow parts."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from csmri.data.cine import Cine
 from csmri.data.roi import Box
 from csmri.phantom import make_subject
+
+# `make test-slow` takes the second.
+settings.register_profile("quick", max_examples=10, deadline=None)
+settings.register_profile("slow", max_examples=100, deadline=None)
+settings.load_profile("quick")
+
+# Files whose tests take longest, begun first: a process that ends with one keeps all others waiting.
+LONGEST = (
+    "run/test_paper.py",
+    "test_ways.py",
+    "test_unrolled_run.py",
+    "test_training.py",
+    "test_pretrained.py",
+    "cli/test_commands.py",
+    "cli/test_bad_input.py",
+)
 
 # Before anything imports TensorFlow: its notes about the processor are no part of a test's output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -29,26 +49,55 @@ SPLIT = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {str(Path(__file__).parent / name): i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(str(item.path), len(place)))
+
+
 @pytest.fixture(scope="session")
-def cines() -> dict[str, Cine]:
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Path of a name, made by the first process that asks for it; the others wait for it and must not change it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made_once"
+    folder.mkdir(exist_ok=True)
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = folder / f"{name}.done"
+            if not done.exists():
+                make(folder / name)
+                done.touch()
+        return folder / name
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def cines(made_once) -> dict[str, Cine]:
     """Five subjects of 32 x 32 pixels; the two for testing have 4 and 2 x 6 frames."""
-    sizes = [("k", 0, 2, 5), ("k", 1, 1, 4), ("k", 2, 1, 4), ("k", 3, 2, 6), ("york", 0, 1, 4)]
-    subjects = [
-        make_subject(index, domain=domain, size=32, n_slices=n_slices, n_frames=n_frames)
-        for domain, index, n_slices, n_frames in sizes
-    ]
-    return {cine.subject: cine for cine in subjects}
+
+    def make(path: Path) -> None:
+        sizes = [("k", 0, 2, 5), ("k", 1, 1, 4), ("k", 2, 1, 4), ("k", 3, 2, 6), ("york", 0, 1, 4)]
+        subjects = [
+            make_subject(index, domain=domain, size=32, n_slices=n_slices, n_frames=n_frames)
+            for domain, index, n_slices, n_frames in sizes
+        ]
+        path.write_bytes(pickle.dumps({cine.subject: cine for cine in subjects}))
+
+    return pickle.loads(made_once("cines", make).read_bytes())
 
 
 @pytest.fixture(scope="session")
-def store(cines, tmp_path_factory):
+def store(cines, made_once):
     from csmri.data.store import StoreWriter, open_store
 
-    path = tmp_path_factory.mktemp("shared") / "store"
-    with StoreWriter(path) as writer:
-        for name, cine in cines.items():
-            writer.add(cine, SPLIT[name])
-    return open_store(path)
+    def make(path: Path) -> None:
+        with StoreWriter(path) as writer:
+            for name, cine in cines.items():
+                writer.add(cine, SPLIT[name])
+
+    return open_store(made_once("store", make))
 
 
 @pytest.fixture(scope="session")
@@ -62,13 +111,11 @@ def config():
 
 
 @pytest.fixture(scope="session")
-def run(config, store, tmp_path_factory) -> Path:
+def run(config, store, made_once) -> Path:
     """A finished run; tests must not change it."""
     from csmri.training import train
 
-    path = tmp_path_factory.mktemp("shared") / "standalone"
-    train(config, store, path, report=lambda line: None)
-    return path
+    return made_once("standalone", lambda path: train(config, store, path, report=lambda line: None))
 
 
 @pytest.fixture

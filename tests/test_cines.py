@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +12,7 @@ from csmri.cines import cine_example, training_cines, validation_cines
 from csmri.config import Config
 from csmri.core.errors import CsmriError
 from csmri.core.seeds import subject_key
+from csmri.data.store import StoreWriter, open_store
 from csmri.kspace.fourier import fft_y
 
 CONFIG = Config(network="unrolled", consistency="hard", batch_size=1, epochs=3, passes=2, validation_split="validation")
@@ -104,3 +107,33 @@ def test_both_laws_are_drawn(store):
 def test_impossible_config_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         Config(**{**CONFIG.model_dump(), **fields})
+
+
+@pytest.mark.parametrize("crop_columns", [0, 12])
+def test_complex_cines_are_undersampled_with_their_phase(cines, tmp_path, crop_columns):
+    """K-space is that of the complex images, the reference their magnitude; magnitude subjects stay as they are."""
+    cine = cines["k_phantom_000"]
+    phase = np.exp(1j * np.arange(5)[:, np.newaxis, np.newaxis] * np.linspace(0, 1, 32)).astype(np.complex64)
+    subjects = {"plain": [cine], "mixed": [cine, replace(cine, images=cine.images * phase, subject="turned")]}
+    config = CONFIG.model_copy(update={"epochs": 1, "augment": False, "passes": 1, "crop_columns": crop_columns})
+    found = {}
+    for name, some in subjects.items():
+        with StoreWriter(tmp_path / name) as writer:
+            for one in some:
+                writer.add(one, "train")
+        found[name] = collect(training_cines(open_store(tmp_path / name), config))
+    plain = [b"".join(part.tobytes() for part in example) for example in found["plain"]]
+    mixed = {b"".join(part.tobytes() for part in example): example for example in found["mixed"]}
+    assert set(plain) < set(mixed) and len(mixed) == 2 * len(plain)
+    for key, (initial, mask, truth) in mixed.items():
+        if key in plain:
+            continue
+        assert truth.dtype == np.float32 and truth[..., 0].min() >= 0
+        images = initial[..., 0] + 1j * initial[..., 1]
+        assert np.abs(images.imag).max() > 0.1
+        if not crop_columns:
+            reference = truth[0, ..., 0] * phase
+            acquired = mask[0].astype(bool)
+            np.testing.assert_allclose(
+                fft_y(images[0]).numpy()[acquired], fft_y(reference).numpy()[acquired], atol=1e-5
+            )

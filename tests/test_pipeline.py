@@ -339,6 +339,62 @@ def test_validation_is_one_pass_without_augmentation_and_always_the_same(store):
     np.testing.assert_allclose(references[0] / references[0].max(), images[0] / images[0].max(), atol=1e-6)
 
 
+# --- complex images
+
+
+@pytest.fixture(scope="module")
+def phases(cines, tmp_path_factory):
+    """Stores of one magnitude subject: alone, beside a complex one, and itself complex with no phase or with one."""
+    cine = cines["k_phantom_000"]
+    phase = np.exp(1j * np.linspace(0, 3, 5)[:, np.newaxis, np.newaxis] * np.linspace(0, 1, 32)).astype(np.complex64)
+    turned = replace(cine, images=cine.images * phase)
+    stores = {}
+    for name, subjects in {
+        "magnitude": [cine],
+        "mixed": [cine, replace(turned, subject="turned")],
+        "no phase": [replace(cine, images=cine.images.astype(np.complex64))],
+        "phase": [turned],
+    }.items():
+        path = tmp_path_factory.mktemp("phases") / "store"
+        with StoreWriter(path) as writer:
+            for subject in subjects:
+                writer.add(subject, "train")
+                writer.add(replace(subject, subject=f"source of {subject.subject}"), "pretrain")
+        stores[name] = open_store(path)
+    return stores
+
+
+ONE_EPOCH = CONFIG.model_copy(update={"epochs": 1})
+
+
+def test_a_magnitude_subject_is_the_same_beside_a_complex_one(phases):
+    alone = frames_of(collect(training_batches(phases["magnitude"], ONE_EPOCH)))
+    mixed = frames_of(collect(training_batches(phases["mixed"], ONE_EPOCH)))
+    assert set(alone) < set(mixed) and len(mixed) == 2 * len(alone)
+    assert set(frames_of(collect(training_batches(phases["no phase"], ONE_EPOCH)))) == set(alone)
+
+
+def test_a_phase_changes_the_input_and_not_the_reference(phases):
+    config = ONE_EPOCH.model_copy(update={"augment": False, "shuffle_frames": 1, "batch_size": 1})
+    plain, turned = (collect(training_batches(phases[name], config)) for name in ("magnitude", "phase"))
+    assert len(plain) == len(turned)
+    for (inputs, target, _), (other, another, _) in zip(plain, turned, strict=True):
+        assert np.abs(inputs - other).max() > 1e-3
+        one, two = ((i[..., 0] + 2 * t[..., 0] - 1) for i, t in ((inputs, target), (other, another)))
+        np.testing.assert_allclose(one / one.max(), two / two.max(), atol=1e-5)
+
+
+def test_complex_subjects_are_held_out_and_blended_like_others(phases):
+    store = phases["mixed"]
+    config = ONE_EPOCH.model_copy(update={"validation_split": "pretrain"})
+    assert len(collect(validation_batches(store, config))) == validation_batches(store, config).n_batches
+    blend = BLEND.model_copy(update={"batch_size": 8, "passes": 1})
+    for target, source in (("magnitude", "phase"), ("phase", "magnitude")):
+        batches = training_batches(phases[target], blend, source=phases[source])
+        assert len(collect(batches)) == 6 * batches.n_batches
+        assert all(np.isfinite(part).all() for batch in collect(batches) for part in batch)
+
+
 # --- crops and short epochs
 
 

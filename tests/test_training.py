@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,13 +17,14 @@ import tensorflow as tf
 from csmri import __version__, training
 from csmri.config import Config, read_config
 from csmri.core.errors import CsmriError
+from csmri.core.provenance import published_path
 from csmri.data.cine import Cine
 from csmri.data.store import StoreWriter, open_store
 from csmri.evaluation import metrics
-from csmri.pipeline import training_batches, validation_batches
-from csmri.training import ImageMean, TargetError, compiled_network, read_record, train
+from csmri.pipeline import Batches, training_batches, validation_batches
+from csmri.training import ImageMean, TargetError, compiled_network, train
 from csmri.unet import build_unet
-from csmri.weights import describe_saved_model, load_weights, saved_variables
+from csmri.weights import describe_saved_model, load_weights, saved_model_sha256, saved_variables
 
 # So small a step changes no float32 weight that is not zero: what is logged is of the weights at the start.
 STANDSTILL = 1e-30
@@ -153,6 +156,32 @@ def test_saved_models_tell_their_epoch_and_config(run, config):
     assert not same_bits(variables(run / "models" / "epoch_001"), variables(run / "models" / "final"))
 
 
+@pytest.mark.parametrize(
+    ("network", "size"),
+    [("unet", "1,080 images an epoch in 135 batches"), ("unrolled", "36 cines (1,080 images) an epoch")],
+)
+def test_size_of_an_epoch_is_told_in_what_a_step_takes(network, size):
+    """A step takes images, or one whole cine."""
+    unrolled = {"network": "unrolled", "batch_size": 1, "consistency": "soft"}
+    config = Config(**unrolled) if network == "unrolled" else Config()
+    batches = Batches(tf.data.Dataset.range(1), 36 if network == "unrolled" else 135, 1080)
+    assert training._size_of_an_epoch(batches, config) == size
+
+
+def test_the_first_epoch_is_said_to_compile(store, tmp_path, monkeypatch):
+    class Begun(Exception):
+        pass
+
+    def begin(*_: object, **__: object) -> None:
+        raise Begun
+
+    monkeypatch.setattr(keras.Model, "fit", begin)
+    said: list[str] = []
+    with pytest.raises(Begun):
+        train(Config(base_channels=1, depth=1, epochs=3), store, tmp_path / "run", report=said.append)
+    assert said[-1].endswith("epochs 1 to 3; the first one also compiles the network and takes longer")
+
+
 def test_config_is_kept(run, config):
     assert read_config(run / "config.toml") == config
 
@@ -160,7 +189,7 @@ def test_config_is_kept(run, config):
 def test_record_tells_data_seed_and_versions(run, config, store):
     record = json.loads((run / "run.json").read_text())
     assert record["store_sha256"] == store.sha256
-    assert record["store"] == str(store.path)
+    assert record["store"] == published_path(store.path) and not Path(record["store"]).is_absolute()
     assert record["seed"] == config.seed
     assert record["init"] is None
     network = build_unet(base_channels=2, depth=2)
@@ -215,7 +244,7 @@ def standstill(run, config, store, tmp_path_factory):
 def test_transfer_starts_from_the_same_bits(run, standstill):
     path, _, lines = standstill
     assert same_bits(variables(path / "models" / "final"), variables(run / "models" / "final"))
-    assert json.loads((path / "run.json").read_text())["init"] == str(run / "models" / "final")
+    assert json.loads((path / "run.json").read_text())["init"] == "models/final"
     assert any("all 26 variables loaded, after 2 epochs" in line for line in lines)
 
 
@@ -310,6 +339,8 @@ def test_killed_and_resumed_is_the_same_as_uninterrupted(store, uninterrupted, t
     assert "epochs 2 to 2" in lines[-1]
 
     assert same_bits(variables(path / "models" / "final"), variables(uninterrupted / "models" / "final"))
+    digests = {saved_model_sha256(one / "models" / "final") for one in (path, uninterrupted)}
+    assert len(digests) == 1
     rows, wanted = rows_of(path), rows_of(uninterrupted)
     for row in [*rows, *wanted]:
         del row["seconds"]
@@ -365,10 +396,26 @@ def test_run_from_another_start_is_refused(run, config, store, standstill):
         train(still, store, path, report=quiet)
 
 
-def test_start_is_known_by_its_weights_not_by_its_place(store, standstill, tmp_path):
+def test_start_is_known_by_its_weights_not_by_its_place(run, store, standstill, tmp_path):
     path, still, _ = standstill
-    moved = shutil.copytree(read_record(path)["init"], tmp_path / "moved")
+    moved = shutil.copytree(run / "models" / "final", tmp_path / "moved")
     assert train(still, store, path, init=moved, report=quiet) == path / "models" / "final"
+
+
+def test_start_is_known_by_the_digest_of_old_records(run, store, standstill, tmp_path):
+    """Records of csmri 0.1 hold the digest of the files, which depends on the order of the variables in them."""
+    path, still, _ = standstill
+    old = shutil.copytree(path, tmp_path / "run")
+    record = json.loads((old / "run.json").read_text())
+    init = run / "models" / "final"
+    file = init / "variables" / "variables.data-00000-of-00001"
+    record["init_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    (old / "run.json").write_text(json.dumps(record))
+    assert train(still, store, old, init=init, report=quiet) == old / "models" / "final"
+    record["init_sha256"] = "0" * 64
+    (old / "run.json").write_text(json.dumps(record))
+    with pytest.raises(CsmriError, match="holds a run with --init"):
+        train(still, store, old, init=init, report=quiet)
 
 
 def test_folder_of_something_else_is_refused(config, store, tmp_path):

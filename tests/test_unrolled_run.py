@@ -10,7 +10,7 @@ from csmri import export as exporting
 from csmri import training
 from csmri.cli import main
 from csmri.config import Config, write_config
-from csmri.data.cine import KSpace
+from csmri.data.cine import Cine, KSpace
 from csmri.data.records import read_records
 from csmri.formats import read, write
 from csmri.kspace.fourier import fft_y, image_to_kspace
@@ -134,6 +134,14 @@ def test_evaluate_and_reconstruct_take_it_like_any_model(store, trained, tmp_pat
     assert result.exit_code == 0, result.output
     assert "takes the phase to rest" in result.stderr
     assert read(output).magnitude.shape == (1, 4, 16, 12)
+
+    # Of complex images, too, the phase may move; of magnitudes there is none.
+    for one, told in ((images[:, 0], True), (np.abs(images[:, 0]), False)):
+        write(tmp_path / "cine.npz", Cine(one, "someone"))
+        line = ["reconstruct", str(tmp_path / "cine.npz"), str(output), "--model", model, "--acceleration", "2"]
+        result = CliRunner().invoke(main, line)
+        assert result.exit_code == 0, result.output
+        assert ("takes the phase to rest" in result.stderr) is told
 
 
 @pytest.mark.parametrize("option", [["--consistency", "none"], ["--consistency", "soft"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from functools import partial
@@ -17,7 +18,16 @@ from csmri.config import Config
 from csmri.core.errors import CsmriError
 from csmri.core.files import temporary_name
 from csmri.unet import build_unet
-from csmri.weights import describe_saved_model, load_saved_model, load_weights, write_saved_model
+from csmri.weights import (
+    describe_saved_model,
+    has_weights,
+    load_saved_model,
+    load_weights,
+    saved_model_sha256,
+    saved_variables,
+    variables_of,
+    write_saved_model,
+)
 
 CONFIG = Config(base_channels=2, depth=2)
 
@@ -252,3 +262,89 @@ def test_window_of_frames_is_built_inside(tmp_path, cyclic):
     assert load_weights(again, tmp_path / "model") == []
     with pytest.raises(CsmriError, match="frames of the config and of the SavedModel differ"):
         load_weights(build_unet(base_channels=2, depth=2), tmp_path / "model")
+
+
+def sha256_of_files(path):
+    """Digest of csmri 0.1: of the files as they are."""
+    return hashlib.sha256((path / "variables" / "variables.data-00000-of-00001").read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def other_order(saved, network, tmp_path):
+    """The same weights, stored in another order of the variables, as after a training that was stopped."""
+    path = tmp_path / "other"
+    module = tf.Module()
+    module.variables_of_network = [
+        tf.Variable(variable.numpy(), name=variable.path) for variable in reversed(network.weights)
+    ]
+    tf.saved_model.save(module, str(path))
+    shutil.copy(saved / "csmri.json", path)
+    return path
+
+
+def test_weights_are_known_by_name_in_whatever_order(saved, other_order):
+    assert sha256_of_files(saved) != sha256_of_files(other_order)
+    assert saved_model_sha256(saved) == saved_model_sha256(other_order)
+    again = make_network(seed=1)
+    assert load_weights(again, other_order) == []
+    for name, variable in saved_variables(saved).items():
+        assert saved_variables(other_order)[name].numpy().tobytes() == variable.numpy().tobytes()
+
+
+def test_other_weights_have_another_digest(saved, network, tmp_path):
+    known = {saved_model_sha256(saved)}
+    names = [variable.path for variable in network.weights]
+    for name in ("encoder0_conv0/bias", "bottom_conv1/kernel"):
+        changed = make_network()
+        variable = changed.weights[names.index(name)]
+        value = variable.numpy()
+        value.flat[0] = np.nextafter(value.flat[0], np.float32(9))  # one bit
+        variable.assign(value)
+        write_saved_model(changed, tmp_path / "model", config=CONFIG, epoch=7)
+        known.add(saved_model_sha256(tmp_path / "model"))
+    swapped = make_network()
+    first, second = (swapped.weights[names.index(f"encoder0_conv{i}/bias")] for i in (0, 1))
+    values = first.numpy(), second.numpy()
+    first.assign(values[1])
+    second.assign(values[0])
+    write_saved_model(swapped, tmp_path / "model", config=CONFIG, epoch=7)
+    known.add(saved_model_sha256(tmp_path / "model"))
+    assert len(known) == 4
+
+
+def test_digests_of_old_records_are_known(saved, other_order):
+    assert has_weights(saved, saved_model_sha256(saved))
+    assert has_weights(saved, sha256_of_files(saved))
+    assert has_weights(other_order, saved_model_sha256(saved))
+    assert not has_weights(saved, sha256_of_files(other_order))
+    assert not has_weights(saved, "0" * 64)
+
+
+def test_variables_are_those_of_the_graph_which_is_not_run(saved, spoilt):
+    by_graph = variables_of(load_saved_model(saved))
+    (spoilt / "saved_model.pb").write_bytes(b"a stranger's graph")
+    read = saved_variables(spoilt)
+    assert read.keys() == by_graph.keys()
+    for name, variable in read.items():
+        assert variable.numpy().tobytes() == by_graph[name].numpy().tobytes()
+    assert load_weights(make_network(seed=1), spoilt) == []
+    assert saved_model_sha256(spoilt) == saved_model_sha256(saved)
+
+
+@pytest.mark.parametrize("name", ["variables.index", "variables.data-00000-of-00001"])
+@pytest.mark.parametrize("content", [None, b"", b"no checkpoint at all"])
+def test_damaged_variables_are_refused(spoilt, name, content):
+    (spoilt / "variables" / name).unlink()
+    if content is not None:
+        (spoilt / "variables" / name).write_bytes(content)
+    with pytest.raises(CsmriError, match=r"copy: the SavedModel cannot be loaded: \S"):
+        load_weights(make_network(), spoilt)
+
+
+def test_checkpoint_of_another_program_is_refused(spoilt):
+    shutil.rmtree(spoilt / "variables")
+    tf.raw_ops.SaveV2(
+        prefix=str(spoilt / "variables" / "variables"), tensor_names=["a"], shape_and_slices=[""], tensors=[tf.ones(2)]
+    )
+    with pytest.raises(CsmriError, match="the SavedModel cannot be loaded"):
+        saved_variables(spoilt)

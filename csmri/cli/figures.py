@@ -65,13 +65,14 @@ def figures(
     With --cine and --outlines, the area of the blood pool over the beat is measured in the examples first, so that
     area can be drawn.
     """
-    import_tensorflow()
-    from csmri.results.draw import Wish, draw
+    from csmri.results.draw import Wish, builds_a_network, draw
 
     if not results.is_dir():
         raise CsmriError(f"{results}: no such folder; `csmri study` or `csmri evaluate --out {results}` makes it")
     if (cine is None) != (outlines is None):
         raise CsmriError("--cine and --outlines belong together: areas are measured in a cine with manual outlines")
+    if builds_a_network(results, only):
+        import_tensorflow()
     _keep_runs(results, runs)
     if cine is not None and outlines is not None:
         _measure_areas(results, cine, outlines)
@@ -82,10 +83,11 @@ def figures(
 
 def redraw(name: str, script: str) -> None:
     """Draw one figure or table for a script: of the folder given to it, or else of `acdc` beside it."""
-    import_tensorflow()
-    from csmri.results.draw import draw
+    from csmri.results.draw import builds_a_network, draw
 
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(script).parent / "acdc"
+    if builds_a_network(folder, [name]):
+        import_tensorflow()
     try:
         for drawn in draw(folder, [name]):
             print(*drawn.lines, *(f"{path}: written" for path in drawn.paths), sep="\n")

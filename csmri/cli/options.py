@@ -2,7 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
+
+if TYPE_CHECKING:
+    from csmri.run.runner import PlanRun
 
 SEED = click.IntRange(0, 2**31, max_open=True)
 """A seed on the command line may be what it may be in a config."""
+
+
+def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Argument and options of what runs a plan from a config: CONFIG, --out (`results`), --work, --plan."""
+    options = (
+        click.argument("config", type=click.Path(path_type=Path)),
+        click.option(
+            "--out",
+            "results",
+            type=click.Path(path_type=Path),
+            help="Results folder; what was stopped goes on. Default: results/NAME for study_NAME.toml or NAME.toml.",
+        ),
+        click.option(
+            "--work",
+            type=click.Path(path_type=Path),
+            help="Folder for checkpoints and SavedModels, by default RESULTS/work.",
+        ),
+        click.option("--plan", is_flag=True, help="Only tell what there is to do and how long it will take."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def results_folder(results: Path | None, config: Path) -> Path:
+    """Folder that a plan's results go to, where none is given by the name of its config."""
+    return results or Path("results") / config.stem.removeprefix("study_")
+
+
+def run_plan(run: PlanRun, *, plan: bool) -> None:
+    """Do a plan, or only tell it."""
+    if plan:
+        click.echo(run.plan())
+    else:
+        run.run()

@@ -8,7 +8,6 @@ import click
 
 from csmri.cli.options import SEED
 from csmri.cli.progress import progress
-from csmri.cli.quiet import import_tensorflow
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 
@@ -71,7 +70,6 @@ def phantom(
     With --picture they are drawn, below the cines of --beside: base, middle and apex, and a column over two beats.
     """
     if picture:
-        import_tensorflow()
         from csmri.results.figures import picture_suffix
 
         picture_suffix(picture)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from csmri.results.figures.boxes import View
 
 
+MOST_NAMES = 6
+"""Subjects that a note names."""
+
+
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE...")
 @click.argument("store", type=click.Path(path_type=Path))
@@ -81,8 +85,9 @@ def prepare(
             wanted.pseudonyms.save()  # before the store is there, in which nobody could tell who is who
         render_heart_boxes(views, writer.partial / "heart_boxes.png")
     boxes = store / "heart_boxes.png"
-    for note in wanted.notes:
-        click.echo(f"note: {note}")
+    for note, subjects in wanted.notes.items():
+        more = f" and {len(subjects) - MOST_NAMES} more" if len(subjects) > MOST_NAMES else ""
+        click.echo(f"note: {', '.join(subjects[:MOST_NAMES])}{more}: {note}")
     if wanted.doubtful:
         click.echo(f"note: look at {boxes}; where a box misses the heart, give --outlines SUBJECT=PATH")
     if wanted.left_out:
@@ -104,7 +109,8 @@ class _Wanted:
         self.found: dict[str, str] = {}
         """Name of a subject in the split file -> its own."""
         self.left_out: list[str] = []
-        self.notes: list[str] = []
+        self.notes: dict[str, list[str]] = {}
+        """What was guessed, repaired or is in doubt -> whose data."""
         self.doubtful = False
         """Whether a heart box may miss the heart."""
 
@@ -146,7 +152,8 @@ def _fill(writer: StoreWriter, paths: list[Path], wanted: _Wanted) -> list[View]
             wanted.found[name] = cine.subject
             who = cine.subject if entry.subject == cine.subject else f"{cine.subject} ({entry.subject})"
             # Of the reader's too, which the store does not keep under pseudonyms.
-            wanted.notes += [f"{who}: {note}" for note in dict.fromkeys((*cine.notes, *entry.notes))]
+            for note in dict.fromkeys((*cine.notes, *entry.notes)):
+                wanted.notes.setdefault(note, []).append(who)
             wanted.doubtful |= any(note in entry.notes for note in heart_box_notes(entry.heart_box, magnitude))
     return views
 

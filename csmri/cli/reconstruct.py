@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--picture",
     type=click.Path(path_type=Path),
-    help="Also draw images, profiles and error maps of the middle slice (PNG, SVG, PDF).",
+    help="Also draw images, profiles and error maps of the middle slice (PNG, SVG, PDF), or let it beat (GIF).",
 )
 @click.option("--caption", default="", help="Attribution under the picture.")
 def reconstruct(
@@ -66,7 +66,7 @@ def reconstruct(
 
     check_suffix(output)
     if picture is not None:
-        picture_suffix(picture)
+        picture_suffix(picture, animated=True)
     check_outputs([output, picture], [source])
     import_tensorflow()
     from csmri.baselines import find_method
@@ -112,7 +112,7 @@ def reconstruct(
         for note in heart_box_notes(box, magnitude):
             click.echo(f"note: {note} Look at it with --picture.")
         if picture:
-            _draw(record, done, acceleration, box, picture, caption)
+            _draw(record, done, acceleration, box, picture, caption, chosen)
     click.echo(f"{output}: written")
 
 
@@ -173,19 +173,29 @@ def _tell_quality(cine: Cine, done: list[SliceReconstruction], acceleration: flo
         click.echo(note)
 
 
-def _draw(cine: Cine, done: list[SliceReconstruction], acceleration: float, box: Box, path: Path, caption: str) -> None:
-    from csmri.results.figures import render_reconstructions
+def _draw(
+    cine: Cine, done: list[SliceReconstruction], acceleration: float, box: Box, path: Path, caption: str, method: str
+) -> None:
+    from csmri.core.names import INITIAL
+    from csmri.formats.gif import durations_ms
+    from csmri.results.figures import ANIMATED, picture_suffix, render_beating, render_reconstructions
     from csmri.results.folder import Example
 
     middle = cine.n_slices // 2
     example = Example(cine.subject, middle, acceleration, cine.magnitude[middle], done[middle].methods, box)
-    render_reconstructions([example], path, caption=caption)
+    show = [INITIAL, method]
+    if picture_suffix(path, animated=True) == ANIMATED:
+        times, spacing = durations_ms(cine), cine.spacing_mm
+        render_beating(example, path, durations_ms=times, show=show, spacing_mm=spacing, caption=caption)
+    else:
+        render_reconstructions([example], path, show=show, caption=caption)
     click.echo(f"{path}: drawn")
 
 
 def _write(source: Cine | KSpace, slices: list[SliceReconstruction], output: Path, method: str) -> None:
     import numpy as np
 
+    from csmri.core.provenance import without_absolute_paths
     from csmri.data.cine import Cine
     from csmri.formats import write
 
@@ -198,7 +208,8 @@ def _write(source: Cine | KSpace, slices: list[SliceReconstruction], output: Pat
         slice_spacing_mm=source.slice_spacing_mm,
         frame_times_ms=source.frame_times_ms,
         affine=source.affine,
-        provenance=f"csmri reconstruction by {method} at acceleration {achieved:.3f} of {source.provenance}",
+        provenance=f"csmri reconstruction by {method} at acceleration {achieved:.3f} of "
+        + without_absolute_paths(source.provenance),
         notes=source.notes,
     )
     write(output, reconstructed)

@@ -30,9 +30,9 @@ def report(results: Path, examples: Path | None, out: Path | None, note: str, sl
     if path.suffix.lower() not in PAGES:
         raise CsmriError(f"{path}: the report is a page of HTML; end the name in {' or '.join(PAGES)}")
     found = read_results(results)
+    given = None if examples is None else read_examples(examples)
     read = [file for file in results.rglob("*") if file.is_file() and file.suffix.lower() not in PAGES]
     check_outputs([path], [examples, *read])
-    given = None if examples is None else read_examples(examples)
     render_report(found, path, examples=given, note=note, max_slices=slices)
     images = "" if given or found.examples else ", without images: there is no examples.npz"
     click.echo(f"{path}: written, {path.stat().st_size / 1e6:.1f} MB{images}; open it in a browser")

@@ -6,25 +6,13 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.options import plan_options, results_folder, run_plan
 from csmri.cli.quiet import import_tensorflow
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    "results",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Results folder; a sweep that was stopped goes on.",
-)
-@click.option(
-    "--work",
-    type=click.Path(path_type=Path),
-    help="Folder for checkpoints and SavedModels, by default RESULTS/work.",
-)
-@click.option("--plan", is_flag=True, help="Only tell what there is to do.")
-def sweep(config: Path, results: Path, work: Path | None, plan: bool) -> None:
+@plan_options
+def sweep(config: Path, results: Path | None, work: Path | None, plan: bool) -> None:
     """Try methods with every combination of settings on every acquisition, as the TOML file CONFIG describes it.
 
     A method is a classical one, a trained network, or a training with fields to vary. Trainings are done first; then
@@ -38,8 +26,4 @@ def sweep(config: Path, results: Path, work: Path | None, plan: bool) -> None:
     import_tensorflow()
     from csmri.run import SweepRun
 
-    run = SweepRun(experiment, results, work, report=click.echo)
-    if plan:
-        click.echo(run.plan())
-    else:
-        run.run()
+    run_plan(SweepRun(experiment, results_folder(results, config), work, report=click.echo), plan=plan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -63,11 +63,20 @@ def first_message(error: ValidationError) -> str:
     return error.errors()[0]["msg"].removeprefix("Value error, ")
 
 
+def tables_of(kind: type[Frozen], key: str) -> type[Frozen] | None:
+    """Find the model of tables that a person names, `[methods.NAME]`; None for any other field."""
+    field = kind.model_fields.get(key)
+    found = get_args(field.annotation) if field and get_origin(field.annotation) is dict else ()
+    return found[1] if found and isinstance(found[1], type) and issubclass(found[1], Frozen) else None
+
+
 def _one_line(error: ValidationError, kind: type[Frozen]) -> str:
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
     model, place = kind, ""
-    if path and (table := table_of(kind, path[0])):
+    if len(path) > 1 and (table := tables_of(kind, path[0])):
+        model, place, path = table, f"[{path[0]}.{path[1]}] ", path[2:]
+    elif path and (table := table_of(kind, path[0])):
         if first["type"] == "model_type":
             return f"{path[0]} = {_shown(first['input'])}: expected a table [{path[0]}] of {_listed(table)}"
         if len(path) > 1:
@@ -80,7 +89,7 @@ def _one_line(error: ValidationError, kind: type[Frozen]) -> str:
         hint = f"; {key} is no stage's own, it stands above the first table" if key in kind.model_fields else ""
         return f"{place}{key}: unknown key; {allowed}{hint}"
     message = first_message(error)
-    return f"{place}{path[0]} = {_shown(first['input'])}: {message}" if path else message
+    return f"{place}{path[0]} = {_shown(first['input'])}: {message}" if path else f"{place}{message}"
 
 
 def _listed(model: type[Frozen]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import csv
+import errno
 import gzip
 import io
 import json
@@ -93,6 +94,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
+        if not _is_about(error, temporary, path):
+            raise
         raise _unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
@@ -119,6 +122,8 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
             path.rename(old)
         temporary.rename(path)
     except OSError as error:
+        if not _is_about(error, temporary, path):
+            raise
         raise _unwritable(path, error) from error
     finally:
         for left in (temporary, old):
@@ -163,7 +168,7 @@ def make_folder(path: str | Path) -> Path:
 
 
 def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path | None] = ()) -> None:
-    """Refuse, before any work is done, to write where that cannot be or where it would spoil what is read.
+    """Refuse, before any work is done, to write where it cannot be done or would spoil what is read.
 
     Parameters
     ----------
@@ -179,37 +184,47 @@ def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | P
         If an output is an input under this or another name (a symbolic or hard link), lies inside one or below a file,
         or its folder may not be written to.
     """
-    read = [Path(path) for path in inputs if path is not None]
+    # A name that no file can have is refused where it is read.
+    read = [Path(path) for path in inputs if path is not None and "\0" not in str(path)]
     written: list[Path] = []
     for output in (Path(path) for path in outputs if path is not None):
-        try:
-            _check_place(output)
-            for path in read:
-                if _is_same(output, path):
-                    raise CsmriError(f"{output}: is what is read ({path}); choose another place for what is written")
-                if path.is_dir() and any(_is_same(above, path) for above in output.absolute().parents):
-                    raise CsmriError(f"{output}: lies inside {path}, which is read; choose a place outside of it")
-            for other in written:
-                if _is_same(output, other):
-                    raise CsmriError(f"{output}: is to be written twice; choose another name for one of both")
-        except (OSError, ValueError) as error:
-            raise _unwritable(output, error) from error
+        _check_place(output)
+        for path in read:
+            if _is_same(output, path):
+                raise CsmriError(f"{output}: is what is read ({path}); choose another place for what is written")
+            if os.path.isdir(path) and any(_is_same(above, path) for above in output.absolute().parents):
+                raise CsmriError(f"{output}: lies inside {path}, which is read; choose a place outside of it")
+        if any(_is_same(output, other) for other in written):
+            raise CsmriError(f"{output}: is to be written twice; choose another name for one of both")
         written.append(output)
 
 
 def _check_place(path: Path) -> None:
-    parent = next((above for above in path.absolute().parents if os.path.lexists(above)), Path())
-    if not parent.is_dir():
-        raise CsmriError(f"{path}: lies below {parent}, which is no folder; choose another place")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise CsmriError(f"{path}: the folder {parent} may not be written to; choose another place")
+    _check_name(path)
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    folder = next(above for above in path.absolute().parents if os.path.lexists(above))
+    if not folder.is_dir():
+        raise _unwritable(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CsmriError(f"{path}: the folder {folder} may not be written to; choose another place")
+
+
+def _check_name(path: Path) -> None:
+    if "\0" in str(path):
+        raise CsmriError(f"{str(path)!r}: cannot be the name of a file; choose another")
 
 
 def _is_same(one: Path, other: Path) -> bool:
     """Whether two paths lead to one file or folder, which need not be there yet."""
-    if one.exists() and other.exists():
-        return one.samefile(other)
-    return one.resolve() == other.resolve()
+    # Those of `os` do not mind paths that cannot be.
+    if os.path.exists(one) and os.path.exists(other):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def remove_partial(folder: Path) -> None:
@@ -231,9 +246,11 @@ def _crc(path: Path) -> str:
 
 
 def _make_room(path: Path) -> None:
-    if "\0" in str(path):
-        raise CsmriError(f"{str(path)!r}: cannot be the name of a file; choose another")
-    make_folder(path.parent)
+    _check_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     for left in path.parent.glob(f"{PARTIAL}{_HOST}-*-{_crc(path)}*"):
         if _is_abandoned(left):
             _remove(left)
@@ -261,8 +278,18 @@ def _remove(left: Path) -> None:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
+def _is_about(error: OSError, temporary: Path, path: Path) -> bool:
+    """Whether an error is of what is being written, not of another file that was read or written meanwhile."""
+    if error.filename is None:
+        return not isinstance(error, BrokenPipeError)
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes | os.PathLike) else ""
+    return not name or name == str(path) or name.startswith(str(temporary))
+
+
 def _unwritable(path: Path, error: Exception) -> CsmriError:
     reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
+        reason = f"{error.filename} is no folder"
     return CsmriError(f"{path}: could not be written ({reason}); choose another place or make room")
 
 

@@ -24,12 +24,21 @@ BASELINES = (
 GROUND_TRUTH = "ground truth"
 """What the reference is called beside the methods."""
 
+SHORT = {ZERO_FILLED: "ZF", INITIAL: "IR", STANDALONE: "SL", TRANSFER: "TL"}
+"""What the paper calls them."""
 LABELS = {
-    INITIAL: "initial (IR)",
+    INITIAL: f"initial ({SHORT[INITIAL]})",
     PRETRAIN: "pretrained",
-    STANDALONE: "standalone (SL)",
-    TRANSFER: "transfer (TL)",
+    STANDALONE: f"standalone ({SHORT[STANDALONE]})",
+    TRANSFER: f"transfer ({SHORT[TRANSFER]})",
 }
+TITLES = {
+    ZERO_FILLED: "Zero-filled",
+    INITIAL: "Initial reconstruction",
+    STANDALONE: "Standalone learning",
+    TRANSFER: "Transfer learning",
+}
+"""For headings."""
 
 WAY_LABELS = {
     STANDALONE: "standalone",
@@ -99,3 +108,14 @@ def shown_methods(methods: Iterable[str], show: Sequence[str] = ()) -> list[str]
         raise CsmriError(f"cannot show {', '.join(unknown)}: no such method in the examples; {', '.join(names)} are")
     left_out = {ZERO_FILLED, *transfers(names)[:-1]}
     return list(dict.fromkeys(show)) or [name for name in names if name not in left_out]
+
+
+def short(name: str) -> str:
+    """Abbreviate as the paper does: IR, SL, TL; `TL 10` for `transfer_10`; a name of one's own stays."""
+    epochs = pretraining_epochs(name)
+    return f"TL {epochs}" if epochs is not None else SHORT.get(name, name)
+
+
+def title(name: str) -> str:
+    """Name a method for a heading."""
+    return TITLES[TRANSFER] if is_transfer(name) else TITLES.get(name, name)

@@ -108,7 +108,7 @@ def heart_box_notes(box: Box, images: NDArray[np.float32]) -> list[str]:
         notes.append("The heart box comes from the motion of one slice alone, which need not be the heart's.")
     ends = zip((box.y, box.x), (box.height, box.width), images.shape[-2:], strict=True)
     if any(size < n and (first == 0 or first + size == n) for first, size, n in ends):
-        notes.append("The heart box lies at the edge of the image, where a heart rarely is.")
+        notes.append("The heart box lies at the edge of the image and may miss a part of the heart.")
     return notes
 
 

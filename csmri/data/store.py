@@ -155,7 +155,7 @@ class StoreWriter:
         scale = float(magnitude.max())
         shard = self._shard(subject)
         with tf.io.TFRecordWriter(str(self.partial / shard)) as writer:
-            for index, images in enumerate((cine.images if cine.is_complex else magnitude) / np.float32(scale)):
+            for index, images in enumerate(_divided(cine.images if cine.is_complex else magnitude, scale)):
                 writer.write(_serialise_slice(subject, index, images))
         box = heart_box(magnitude, outlines, spacing_mm=cine.spacing_mm)
         told = () if self.pseudonyms else (without_absolute_paths(note) for note in cine.notes)
@@ -248,6 +248,13 @@ def parse_slice(record: tf.Tensor, *, as_complex: bool = False) -> dict[str, tf.
     else:
         images = parsed(tf.float32)
     return {**features, "images": images}
+
+
+def _divided(images: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Images in units of `scale`; complex ones part by part, so that without a phase they are as magnitudes are."""
+    if not np.iscomplexobj(images):
+        return images / np.float32(scale)
+    return (np.ascontiguousarray(images).view(np.float32) / np.float32(scale)).view(np.complex64)
 
 
 def _serialise_slice(subject: str, index: int, images: NDArray[np.float32] | NDArray[np.complex64]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,19 @@ def write(path: str | Path, cine: Cine) -> None:
     cine : Cine
         White is the 99.5th percentile of the whole cine.
     """
-    pages = [Image.fromarray(page) for page in grid(cine)]
-    with replacing(Path(path)) as temporary:
+    write_pages(path, [Image.fromarray(page) for page in grid(cine)], durations_ms(cine))
+
+
+def write_pages(
+    path: str | Path, pages: Sequence[Image.Image], durations: Sequence[int], *, optimize: bool = False
+) -> None:
+    """Write pages as an endless animation, each shown for its time in ms; `path` is replaced atomically.
+
+    With `optimize` only what changes from page to page is written, which needs a colour that no page uses.
+    """
+    with replacing(path) as temporary:
         pages[0].save(
-            temporary, save_all=True, append_images=pages[1:], duration=durations_ms(cine), loop=0, optimize=False
+            temporary, save_all=True, append_images=pages[1:], duration=list(durations), loop=0, optimize=optimize
         )
 
 

@@ -118,6 +118,12 @@ def draw(results: Path, names: Sequence[str] = (), wish: Wish | None = None) -> 
     return [PRODUCTS[name].draw(found, wish) for name in chosen]
 
 
+def builds_a_network(results: Path, names: Sequence[str] = ()) -> bool:
+    """Whether `draw` with the same arguments builds a network, for which TensorFlow is loaded: figure 1 shows one."""
+    of_paper = not any((results / name).exists() for name in (TRANSFER_STUDY, SWEEP))
+    return "fig1" in names or (not names and of_paper)
+
+
 # --- what was drawn last
 
 

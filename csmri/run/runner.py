@@ -93,7 +93,8 @@ class PlanRun(ABC):
             if all(stage.is_done() for stage in self.stages):
                 self.report(f"{self.results}: all {len(self.stages)} stages are done, nothing to do")
                 return False
-            remove_partial(self.results)
+            for folder in (self.results, self.work):
+                remove_partial(folder)
             self._describe()
             # What a plan needs from the data is known before; how fast a training is, only with them.
             for stage in [stage for stage in self.stages if stage.name == PHANTOMS and not stage.is_done()]:

@@ -24,6 +24,7 @@ from csmri.config import Sampling
 from csmri.data.records import read_records, read_timings
 from csmri.data.store import open_store
 from csmri.formats import read_cine, write
+from csmri.formats.gif import durations_ms
 from csmri.reconstruction import baseline_reconstructor, load_reconstructor, simulate_slices
 from csmri.results.tables import table2
 from csmri.weights import saved_model_sha256, saved_variables
@@ -50,7 +51,7 @@ STEPS = {
     "figures": "figures {f}/results --run {f}/pretrain --run {f}/transfer --caption made-up",
     "export": "export {f}/transfer {f}/exported",
     "npz": RECONSTRUCT.format("npz") + " --picture {f}/out/picture.png",
-    "nii": RECONSTRUCT.format("nii.gz"),
+    "nii": RECONSTRUCT.format("nii.gz") + " --picture {f}/out/beating.gif",
     "gif": RECONSTRUCT.format("gif"),
     "hard": RECONSTRUCT.format("hard.npz") + " --consistency hard",
     "at": RECONSTRUCT.format("at.npz").replace("exported", "exported@hard"),
@@ -112,14 +113,14 @@ def test_train_reports_and_keeps_its_start(folder, printed):
     assert "all 26 variables loaded, after 1 epochs of pretraining" in printed["transfer"]
     assert "finished already, nothing to do" in printed["again"]
     record = json.loads((folder / "transfer" / "run.json").read_text())
-    assert record["init"] == f"{folder}/pretrain/models/final"
+    assert record["init"] == "models/final"
     with (folder / "transfer" / "log.csv").open(newline="") as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
 
 
 def test_evaluate_writes_records_and_table(folder, printed):
     results = folder / "results"
-    records = read_records(results / "records.csv")
+    records = read_records(results / "records.csv.gz")
     assert len(records) == 2 * 4 * 2 * 4  # slices, frames, accelerations, methods
     assert list(dict.fromkeys(r.method for r in records)) == ["zero-filled", "initial", "transfer", "first"]
     assert table2(records) in printed["evaluate"]
@@ -127,19 +128,19 @@ def test_evaluate_writes_records_and_table(folder, printed):
     assert description["seed"] == 5
     assert description["subjects"] == ["k_phantom_001"]
     first = description["models"]["first"]
-    assert (first["path"], first["epoch"]) == (f"{folder}/pretrain/models/final", 1)
-    assert first["weights_sha256"] == saved_model_sha256(first["path"])
+    assert (first["path"], first["epoch"]) == ("models/final", 1)  # no absolute path in what may be published
+    assert first["weights_sha256"] == saved_model_sha256(folder / "pretrain/models/final")
     assert description["store_sha256"] == open_store(folder / "store").sha256
 
 
 def test_evaluate_takes_classical_methods_and_a_model_in_several_ways(folder, printed):
     results = folder / "methods"
-    records = read_records(results / "records.csv")
+    records = read_records(results / "records.csv.gz")
     names = ["zero-filled", "initial", "view-sharing", "kt-focuss", "transfer", "transfer@hard", "soft"]
     assert list(dict.fromkeys(r.method for r in records)) == names
     nmse = {name: [r.nmse for r in records if r.method == name] for name in names}
     assert len({tuple(values) for values in nmse.values()}) == len(names)
-    assert [(t.method, t.slice) for t in read_timings(results / "seconds.csv")] == [
+    assert [(t.method, t.slice) for t in read_timings(results / "seconds.csv.gz")] == [
         (n, i) for i in (0, 1) for n in names
     ]
     description = json.loads((results / "evaluation.json").read_text())
@@ -149,7 +150,7 @@ def test_evaluate_takes_classical_methods_and_a_model_in_several_ways(folder, pr
     assert [model["consistency"] for model in description["models"].values()] == ["none", "hard", "soft"]
     assert description["models"]["soft"]["consistency_weight"] == 2
     assert description["baselines"]["kt-focuss"]["max_iterations"] == METHODS["kt-focuss"].settings.max_iterations
-    every = dict.fromkeys(r.method for r in read_records(folder / "all" / "records.csv"))
+    every = dict.fromkeys(r.method for r in read_records(folder / "all" / "records.csv.gz"))
     assert sorted(every) == sorted(METHODS)
 
 
@@ -177,7 +178,7 @@ def test_figures_are_drawn_from_the_records(folder, printed):
             picture.verify()
     assert f"{results / 'table2_nmse.md'}: written" in printed["figures"]
     rows = {row.replace(" ", "") for row in printed["figures"].splitlines()}
-    table = table2(read_records(results / "records.csv")).splitlines()[2:]
+    table = table2(read_records(results / "records.csv.gz")).splitlines()[2:]
     assert {row.replace(" ", "") for row in table} <= rows
     for run in ("pretrain", "transfer"):
         for name in ("log.csv", "config.toml", "run.json"):
@@ -231,7 +232,12 @@ def test_reconstruct_prints_quality_and_draws(folder, printed):
     ]
     with Image.open(folder / "out" / "picture.png") as picture:
         picture.verify()
+    with Image.open(folder / "out" / "beating.gif") as picture:
+        assert picture.n_frames == 4
+        assert picture.info["duration"] == durations_ms(read_cine(folder / "phantoms" / "k_phantom_001.npz"))[0]
+    assert f"{folder}/out/beating.gif: drawn\n" in printed["nii"]
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        "beating.gif",
         "new.at.npz",
         "new.focuss.npz",
         "new.gif",
@@ -285,6 +291,7 @@ def test_commands_stand_in_the_order_of_work():
         "prepare",
         "study",
         "transfer",
+        "sweep",
         "train",
         "reconstruct",
         "evaluate",

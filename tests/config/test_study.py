@@ -219,7 +219,7 @@ epochs = st.fixed_dictionaries({}, optional={"epochs": st.integers(1, 1_000_000)
 both = st.builds(lambda one, other: one | other, overrides, epochs)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(), st.text(), overrides, both, both)
 @example(HARD[0], HARD[1], {}, {}, {})
 @example(HARD[2], HARD[3], {}, {}, {})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from csmri.data.cine import Outlines
-from csmri.data.roi import Box, box_size, heart_box
+from csmri.data.roi import Box, box_size, heart_box, heart_box_notes
 
 CENTRES = pytest.mark.parametrize("centre", [(0.5, 0.5), (0.35, 0.6), (0.62, 0.41)])
 
@@ -82,3 +82,25 @@ def test_without_motion_the_middle():
 def test_crop():
     images = np.arange(2 * 4 * 5, dtype=np.float32).reshape(2, 4, 5)
     np.testing.assert_array_equal(Box(1, 2, 3, 2).crop(images), images[:, 1:4, 2:4])
+
+
+EDGE, ONE, STILL = "at the edge of the image", "the motion of one slice alone", "Nothing moves"
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (make_beating_disc((128, 128), (0.5, 0.4)), []),
+        (make_beating_disc((128, 128), (0.05, 0.4)), [EDGE]),
+        (make_beating_disc((128, 128), (0.5, 0.97)), [EDGE]),
+        (make_beating_disc((128, 128), (0.5, 0.4), n_slices=1), [ONE]),
+        (make_beating_disc((128, 128), (0.95, 0.95), n_slices=1), [ONE, EDGE]),
+        (make_beating_disc((128, 128), (0.5, 0.4)) * np.float32([1, 0]).reshape(2, 1, 1, 1), [ONE]),  # and a blank one
+        (np.ones((3, 4, 64, 64), np.float32), [STILL]),
+        (make_beating_disc((1, 128), (0, 0.5)), []),  # as high as the image, and not to be moved
+    ],
+)
+def test_a_box_that_may_miss_the_heart_is_told(images, said):
+    notes = heart_box_notes(heart_box(images), images)
+    assert len(notes) == len(said)
+    assert all(part in note for part, note in zip(said, notes, strict=True))

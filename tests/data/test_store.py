@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from csmri.core.errors import CsmriError
 from csmri.core.files import temporary_name
 from csmri.data.cine import Cine, Outlines
-from csmri.data.roi import heart_box
-from csmri.data.store import StoreWriter, open_store, read_split
+from csmri.data.pseudonyms import Pseudonyms
+from csmri.data.roi import heart_box, heart_box_notes
+from csmri.data.store import StoreWriter, open_store, parse_slice, read_split
 
 
 @pytest.fixture
@@ -61,13 +64,82 @@ def test_same_cine_makes_the_same_bytes(own_store, tmp_path, cines):
     assert open_store(tmp_path / "again").sha256 == open_store(own_store).sha256
 
 
-def test_complex_images_are_stored_as_magnitude(tmp_path, cines):
+def test_complex_images_keep_their_phase(tmp_path, cines):
     magnitude = cines["k_phantom_001"].images
-    cine = Cine(magnitude * np.complex64(1j), "turned")
+    cine = Cine(magnitude * np.exp(1j * np.arange(32)).astype(np.complex64), "turned")
+    with StoreWriter(tmp_path / "store") as writer:
+        writer.add(cine, "train")
+        writer.add(cines["k_phantom_000"], "train")
+    store = open_store(tmp_path / "store")
+    turned, plain = store.entries
+    assert turned.complex and not plain.complex
+    assert turned.heart_box == heart_box(cine.magnitude)
+    assert any("their phase is kept" in note for note in turned.notes)
+    assert not any("phase" in note for note in plain.notes)
+    (stored,) = store.slices(turned)
+    assert stored.dtype == np.complex64 and np.abs(stored).max() == pytest.approx(1)
+    np.testing.assert_allclose(stored * turned.scale, cine.images[0], rtol=1e-6)
+    assert next(store.slices(plain)).dtype == np.float32
+
+
+def test_both_kinds_are_parsed_as_complex_where_asked_for(tmp_path, cines):
+    with StoreWriter(tmp_path / "store") as writer:
+        writer.add(cines["k_phantom_001"], "train")
+        writer.add(replace(cines["k_phantom_000"], images=cines["k_phantom_000"].images * np.complex64(1j)), "train")
+    store = open_store(tmp_path / "store")
+    for entry in store.entries:
+        records = tf.data.TFRecordDataset(store.shards([entry])).map(lambda r: parse_slice(r, as_complex=True))
+        for parsed, images in zip(records, store.slices(entry), strict=True):
+            assert parsed["images"].dtype == tf.complex64
+            np.testing.assert_array_equal(parsed["images"], images.astype(np.complex64))
+
+
+def test_a_store_of_format_1_opens_and_magnitudes_have_the_shards_of_then(tmp_path):
+    golden = Path(__file__).parents[1] / "golden" / "store"
+    assert json.loads((golden / "manifest.json").read_text())["format"] == 1
+    store = open_store(golden)
+    with StoreWriter(tmp_path / "store") as writer:
+        for entry in store.entries:
+            assert not entry.complex
+            images = np.stack(list(store.slices(entry)))
+            assert images.dtype == np.float32
+            # The maximum is 1, so that the stored values are their own scaled ones.
+            writer.add(Cine(images, entry.subject), entry.split)
+    assert open_store(tmp_path / "store").sha256 == store.sha256
+    assert json.loads((tmp_path / "store" / "manifest.json").read_text())["format"] == 2
+
+
+def test_no_absolute_path_gets_into_a_store(tmp_path, cines):
+    told = f"{tmp_path}/some where/file.npz (NPZ)"
+    cine = replace(cines["k_phantom_000"], provenance=told, notes=(f"Made again by /usr/me/script.py from {told}",))
     with StoreWriter(tmp_path / "store") as writer:
         entry = writer.add(cine, "train")
-    (stored,) = open_store(tmp_path / "store").slices(entry)
-    np.testing.assert_allclose(stored * entry.scale, magnitude[0], rtol=2e-7)
+    assert entry.provenance == "some where/file.npz (NPZ)"
+    content = b"".join(file.read_bytes() for file in (tmp_path / "store").iterdir())
+    assert str(tmp_path).encode() not in content and b"/usr/me" not in content
+
+
+def test_under_pseudonyms_neither_name_nor_place_gets_into_a_store(tmp_path, cines):
+    cine = replace(
+        cines["k_phantom_000"],
+        subject="Doe^Jane 4711",
+        provenance="/ward/Doe^Jane 4711/series (DICOM)",
+        notes=("Ignored 1 file without a DICOM image, the first is Doe.txt.",),
+    )
+    images = cine.images.copy()
+    images[0, 1] = 0
+    pseudonyms = Pseudonyms(tmp_path / "key.json")
+    with StoreWriter(tmp_path / "store", pseudonyms) as writer:
+        entry = writer.add(replace(cine, images=images), "train")
+        with pytest.raises(CsmriError, match="'Doe\\^Jane 4711' was added already"):
+            writer.add(cine, "test")
+    assert entry.subject == pseudonyms.of("Doe^Jane 4711") != pseudonyms.of("Doe^Jane 4712")
+    assert entry.shard == f"{entry.subject}.tfrecord"
+    assert entry.notes == ("Slice 0, frame 1 is blank; it has no NMSE.",)
+    names = "".join(str(file) for file in (tmp_path / "store").iterdir())
+    content = b"".join(file.read_bytes() for file in (tmp_path / "store").iterdir())
+    for part in ("Doe", "Jane", "4711", "ward", "series"):
+        assert part not in names.removeprefix(str(tmp_path)) and part.encode() not in content
 
 
 def test_blank_frame_is_noted(tmp_path, cines):
@@ -75,7 +147,26 @@ def test_blank_frame_is_noted(tmp_path, cines):
     images[0, 2] = 0
     with StoreWriter(tmp_path / "store") as writer:
         entry = writer.add(Cine(images, "gap"), "train")
-    assert entry.notes == ("Slice 0, frame 2 is blank; it has no NMSE.",)
+    assert "Slice 0, frame 2 is blank; it has no NMSE." in entry.notes
+
+
+def test_blank_slice_is_noted_once(tmp_path, cines):
+    images = cines["k_phantom_000"].images.copy()
+    images[1] = 0
+    with StoreWriter(tmp_path / "store") as writer:
+        entry = writer.add(Cine(images, "padded"), "train")
+    assert [note for note in entry.notes if "blank" in note] == ["Slice 1 is blank; it has no quality."]
+
+
+def test_heart_box_that_may_miss_the_heart_is_noted(tmp_path, cines):
+    cine = cines["k_phantom_001"]  # of one slice
+    outlines = Outlines(endocardium={(0, 0): np.array([[1.0, 1.0], [2.0, 1.0]], np.float32)})
+    with StoreWriter(tmp_path / "store") as writer:
+        moving = writer.add(cine, "train")
+        outlined = writer.add(replace(cine, subject="outlined"), "train", outlines)
+    (note,) = heart_box_notes(moving.heart_box, cine.magnitude)
+    assert moving.notes == (*cine.notes, note)
+    assert outlined.notes == (*cine.notes, "The heart box is centred on the outlines of 1 images.")
 
 
 def test_split_without_subjects_is_refused(own_store):
@@ -113,7 +204,7 @@ def test_damaged_manifest_is_refused(own_store, content):
 def test_store_of_another_format_is_refused(own_store):
     manifest = json.loads((own_store / "manifest.json").read_text())
     (own_store / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
-    with pytest.raises(CsmriError, match="store format 99, expected 1"):
+    with pytest.raises(CsmriError, match="store format 99, expected 1 or 2; run"):
         open_store(own_store)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from csmri.config import Config, Sampling
 from csmri.core.errors import CsmriError
+from csmri.data.cine import Cine
 from csmri.data.records import (
     QUALITIES,
     UNTRAINED,
@@ -19,15 +20,18 @@ from csmri.data.records import (
     mean_over_subjects,
     read_records,
     read_timings,
+    with_quality,
     write_records,
     write_timings,
 )
+from csmri.data.store import StoreWriter, open_store
 from csmri.evaluation import evaluate as evaluation
 from csmri.evaluation.evaluate import common_law, with_direct
+from csmri.evaluation.metrics import frame_quality
 from csmri.kspace.consistency import combine
 from csmri.kspace.fourier import ifft_y
 from csmri.kspace.interpolation import interpolate_frames
-from csmri.reconstruction import Reconstructor, baseline_reconstructor
+from csmri.reconstruction import Reconstructor, baseline_reconstructor, simulate_slices
 from csmri.weights import SavedNetwork
 
 ACCELERATIONS = (2.0, 8.0)
@@ -278,6 +282,85 @@ def test_mean_is_over_subjects_not_over_frames(unequal):
 
 def test_single_subject_has_no_spread(unequal):
     assert mean_over_subjects(unequal[1:], "nmse_heart")["initial", 4.0] == (pytest.approx(0.3), 0.0)
+
+
+def test_subject_without_content_drops_out_of_the_mean_and_of_the_count(unequal):
+    nothing = dict.fromkeys(QUALITIES, float("nan"))
+    blank = [make_record(subject="c", frame=frame, **nothing) for frame in range(5)]
+    assert mean_over_subjects([*unequal, *blank], "nmse_heart") == mean_over_subjects(unequal, "nmse_heart")
+    assert mean_over_subjects(blank, "nmse_heart") == {}
+
+
+def test_left_out_images_are_counted_once_whatever_methods_there_are(unequal):
+    blank = make_record(subject="b", frame=3, **dict.fromkeys(QUALITIES, float("nan")))
+    every = [
+        replace(r, method=method, acceleration=a) for r in [*unequal, blank] for method in "xy" for a in (2.0, 4.0)
+    ]
+    counted, note = with_quality(every, "psnr")
+    assert len(counted) == 4 * len(unequal)
+    assert note == "1 of 5 images without content is left out."
+    assert with_quality(unequal, "psnr") == (unequal, "")
+    more = [*every, *(replace(r, frame=4) for r in every if r.frame == 3)]
+    assert with_quality(more, "ssim_heart")[1] == "2 of 6 images without content are left out."
+
+
+def test_a_psnr_that_an_older_csmri_gave_a_blank_image_does_not_count(unequal):
+    for psnr in (float("inf"), 45.0):
+        blank = make_record(subject="b", frame=3, **{name: float("nan") for name in ("nmse", "nmse_heart")}, psnr=psnr)
+        assert mean_over_subjects([*unequal, blank], "psnr")["initial", 4.0] == (0.5, 0.0)
+
+
+def test_content_is_asked_for_where_the_quality_is_judged(unequal):
+    nothing = {name: float("nan") for name in QUALITIES if name.endswith("heart")}
+    empty_box = make_record(subject="b", frame=3, **nothing)
+    assert with_quality([*unequal, empty_box], "psnr")[1] == ""
+    assert with_quality([*unequal, empty_box], "psnr_heart")[1] == "1 of 5 images without content is left out."
+
+
+def test_images_too_small_for_ssim_are_told_apart(unequal):
+    small = make_record(subject="b", frame=3, ssim_heart=float("nan"))
+    note = "1 of 5 images, too small for the window of SSIM, is left out."
+    assert with_quality([*unequal, small], "ssim_heart")[1] == note
+    assert with_quality([*unequal, small], "psnr_heart")[1] == ""
+
+
+def test_a_mean_that_is_not_finite_has_no_spread(unequal):
+    spoilt = make_record(subject="b", frame=3, nmse_heart=float("inf"))
+    mean, spread = mean_over_subjects([*unequal, spoilt], "nmse_heart")["initial", 4.0]
+    assert mean == float("inf") and np.isnan(spread)
+
+
+def test_blank_slices_and_frames_have_no_quality(cines, tmp_path):
+    images = np.concatenate([cines["k_phantom_003"].images, np.zeros((1, 6, 32, 32), np.float32)])
+    images[0, 2] = 0
+    with StoreWriter(tmp_path / "store") as writer:
+        writer.add(Cine(images, "padded"), "test")
+    found = records_of(open_store(tmp_path / "store"), (COPY,), accelerations=(4.0,))
+    blank = {(r.slice, r.frame) for r in found if np.isnan([getattr(r, name) for name in QUALITIES]).all()}
+    assert blank == {(0, 2), *((2, frame) for frame in range(6))}
+    assert all(np.isfinite(getattr(r, name)) for r in found for name in QUALITIES if (r.slice, r.frame) not in blank)
+    assert with_quality(found, "ssim")[1] == "7 of 18 images without content are left out."
+
+
+def test_complex_images_are_undersampled_with_their_phase(cines, tmp_path):
+    """A phase that moves makes the initial reconstruction worse, and must not be lost on the way through a store."""
+    magnitude = cines["k_phantom_003"].images
+    frame, y = np.arange(6)[:, np.newaxis, np.newaxis], np.arange(32)[:, np.newaxis]
+    cine = Cine((magnitude * np.exp(1j * (0.8 * frame + 0.1 * y))).astype(np.complex64), "flow")
+    with StoreWriter(tmp_path / "store") as writer:
+        entry = writer.add(cine, "test")
+        writer.add(replace(cine, images=magnitude, subject="still"), "train")
+    store = open_store(tmp_path / "store")
+    found = [r for r in records_of(store, (), accelerations=(4.0,)) if r.method == "initial"]
+    done = simulate_slices(cine, 4.0, seed=0, law=Sampling(), reconstructors=())
+    wanted = [
+        quality["nmse"]
+        for reference, one in zip(cine.magnitude, done, strict=True)
+        for quality in frame_quality(reference, one.methods["initial"], entry.heart_box)
+    ]
+    assert [r.nmse for r in found] == pytest.approx(wanted, rel=1e-4)
+    still = [r for r in records_of(store, (), accelerations=(4.0,), split="train") if r.method == "initial"]
+    assert np.mean(wanted) > 2 * np.mean([r.nmse for r in still])
 
 
 def test_blank_frames_are_left_out_of_the_mean(unequal):

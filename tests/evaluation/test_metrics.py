@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from csmri.evaluation.metrics import nmse, psnr, ssim
+from csmri.data.records import QUALITIES
+from csmri.data.roi import Box
+from csmri.evaluation.metrics import frame_quality, nmse, psnr, ssim
 
 
 def draw_pair(seed=0):
@@ -99,3 +101,57 @@ def test_ssim_uses_a_window_of_seven():
 def test_data_range_is_required(metric):
     with pytest.raises(TypeError, match="data_range"):
         metric(*draw_pair())
+
+
+BOX = Box(2, 3, 8, 9)
+
+
+def draw_cine(seed=0):
+    reference, noise = np.random.default_rng(seed).random((2, 3, 16, 20)).astype(np.float32)
+    return reference, reference + 0.1 * noise
+
+
+@pytest.mark.parametrize("image", ["blank", "noise"])
+def test_a_frame_without_content_has_no_quality(image):
+    """A PSNR of infinity, or of noise, would win and enter the means."""
+    reference, reconstructed = draw_cine()
+    reference[1] = 0
+    if image == "blank":
+        reconstructed[1] = 0
+    first, blank, _ = frame_quality(reference, reconstructed, BOX)
+    assert set(blank) == set(QUALITIES) and all(math.isnan(value) for value in blank.values())
+    assert all(math.isfinite(value) for value in first.values())
+
+
+def test_a_heart_box_without_content_has_no_quality_but_the_image_has():
+    reference, reconstructed = draw_cine()
+    BOX.crop(reference)[2] = 0
+    found = frame_quality(reference, reconstructed, BOX)[2]
+    assert {name for name, value in found.items() if math.isnan(value)} == {"nmse_heart", "psnr_heart", "ssim_heart"}
+
+
+def test_a_slice_without_content_has_no_quality():
+    reference, reconstructed = draw_cine()
+    found = frame_quality(0 * reference, reconstructed, BOX)
+    assert all(math.isnan(value) for frame in found for value in frame.values())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_that_is_not_finite_is_as_bad_as_can_be(value):
+    """Only what has no content may be left out of means, not what a method spoilt."""
+    reference, reconstructed = draw_cine()
+    reconstructed[0, 5, 5] = value
+    found = frame_quality(reference, reconstructed, BOX)[0]
+    assert found == {
+        **{"nmse": math.inf, "psnr": -math.inf, "ssim": -1.0},
+        **{"nmse_heart": math.inf, "psnr_heart": -math.inf, "ssim_heart": -1.0},
+    }
+
+
+def test_of_a_complex_reference_the_magnitude_is_compared():
+    reference, reconstructed = draw_cine()
+    turned = reference * np.exp(1j * np.arange(20)).astype(np.complex64)
+    for one, other in zip(
+        frame_quality(reference, reconstructed, BOX), frame_quality(turned, reconstructed, BOX), strict=True
+    ):
+        assert one == pytest.approx(other, rel=1e-4)

@@ -185,7 +185,7 @@ def sources(tmp_path_factory):
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".gz", ".npz", ".mat"])
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damage_never_lets_a_foreign_exception_out(tmp_path, sources, suffix, data):
     content = bytearray(sources[suffix])

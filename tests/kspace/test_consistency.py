@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csmri.core.errors import CsmriError
@@ -56,7 +56,6 @@ def test_soft_refuses_a_weight_that_is_none(weight):
 
 
 @given(shape=SHAPES, n_coils=st.integers(0, 2), weight=WEIGHTS, seed=st.integers(0, 2**16))
-@settings(deadline=None, max_examples=40)
 def test_never_raises_the_error_on_noise_free_data(shape, n_coils, weight, seed):
     full = (n_coils, *shape) if n_coils else shape
     truth, reconstructed = draw_complex(full, seed), draw_complex(full, seed + 1)
@@ -70,7 +69,6 @@ def test_never_raises_the_error_on_noise_free_data(shape, n_coils, weight, seed)
 
 
 @given(shape=SHAPES, n_coils=st.integers(0, 3), cyclic=st.booleans(), weight=WEIGHTS, seed=st.integers(0, 2**16))
-@settings(deadline=None, max_examples=40)
 def test_magnitude_takes_phase_and_coils_from_the_initial_reconstruction(shape, n_coils, cyclic, weight, seed):
     full = (n_coils, *shape) if n_coils else shape
     mask = draw_mask(shape[:2], seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csmri.kspace.fourier import fft_x, fft_y, ifft_x, ifft_y, image_to_kspace, kspace_to_image
@@ -34,7 +34,6 @@ def numpy_transform(values, axes, transform):
 
 # Sizes are drawn, and odd, even, one and non-square ones occur among them; `pair` is the same for all examples.
 @given(shape=SHAPES, seed=st.integers(0, 2**16))
-@settings(deadline=None, max_examples=15)
 @pytest.mark.parametrize("name", PAIRS)
 def test_algebra(name, shape, seed):
     forward, backward, axes = PAIRS[name]

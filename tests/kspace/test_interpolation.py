@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csmri.kspace.interpolation import interpolate_frames, nearest_acquired
 
 CYCLIC = pytest.mark.parametrize("cyclic", [True, False], ids=["cyclic", "held"])
-PROPERTY = settings(deadline=None, max_examples=40)
 
 
 def draw_complex(shape, seed):
@@ -46,7 +45,6 @@ def numpy_interpolation(kspace, mask, cyclic):
 
 @CYCLIC
 @given(mask=masks(), n_x=st.integers(1, 3), seed=st.integers(0, 2**16))
-@PROPERTY
 def test_equals_numpy_and_reads_nothing_else(cyclic, mask, n_x, seed):
     kspace = draw_complex((*mask.shape, n_x), seed)
     expected = numpy_interpolation(kspace, mask, cyclic)
@@ -58,7 +56,6 @@ def test_equals_numpy_and_reads_nothing_else(cyclic, mask, n_x, seed):
 
 @CYCLIC
 @given(mask=masks(every_line=True), seed=st.integers(0, 2**16))
-@PROPERTY
 def test_static_cine_is_recovered_exactly(cyclic, mask, seed):
     static = np.broadcast_to(draw_complex((1, mask.shape[1], 3), seed), (*mask.shape, 3))
     filled = interpolate_frames(np.where(mask[..., np.newaxis], static, 0), mask, cyclic=cyclic)
@@ -67,7 +64,6 @@ def test_static_cine_is_recovered_exactly(cyclic, mask, seed):
 
 @CYCLIC
 @given(mask=masks(every_line=True), seed=st.integers(0, 2**16))
-@PROPERTY
 def test_linear_motion_is_recovered_between_acquired_frames(cyclic, mask, seed):
     mask[[0, -1]] = True  # so that the wrap from the last frame to the first is between no frames
     start, speed = draw_complex((2, mask.shape[1], 2), seed)
@@ -77,7 +73,6 @@ def test_linear_motion_is_recovered_between_acquired_frames(cyclic, mask, seed):
 
 
 @given(mask=masks(), shift=st.integers(0, 8), seed=st.integers(0, 2**16))
-@PROPERTY
 def test_a_cycle_has_no_first_frame(mask, shift, seed):
     kspace = draw_complex((*mask.shape, 2), seed)
     rolled = interpolate_frames(np.roll(kspace, shift, axis=0), np.roll(mask, shift, axis=0))

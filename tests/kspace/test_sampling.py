@@ -8,7 +8,7 @@ from math import floor
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from csmri.config import Sampling
@@ -29,7 +29,6 @@ def draw(law, *, seed=0, n_frames=6, n_ky=64, acceleration=4.0):
 
 @LAWS
 @given(data=st.data(), n_ky=st.integers(1, 300), seed=st.integers(0, 100))
-@settings(deadline=None, max_examples=40)
 def test_line_count(law, data, n_ky, seed):
     tenths = data.draw(st.integers(10, 10 * n_ky), label="acceleration in tenths")
     counts = set(draw(law, seed=seed, n_frames=3, n_ky=n_ky, acceleration=tenths / 10).sum(axis=1))

@@ -6,6 +6,8 @@ import hashlib
 import re
 import subprocess
 import sys
+import warnings
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -15,6 +17,8 @@ from PIL import Image
 from csmri.core.errors import CsmriError
 from csmri.data.roi import Box
 from csmri.results.figures import picture_suffix, render_blocks, render_learning_curves, render_reconstructions
+from csmri.results.figures.boxes import render_heart_boxes
+from csmri.results.figures.pictures import legend_label, new_figure
 from csmri.results.folder import Example, Results, read_examples, read_results, write_examples
 
 SUFFIXES = [".png", ".svg", ".pdf"]
@@ -179,5 +183,37 @@ def test_unknown_picture_is_refused(tmp_path):
         with pytest.raises(CsmriError, match="cannot tell the format of the picture"):
             picture_suffix(path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(CsmriError, match=r"blocks\.png: could not be written"):
+    with pytest.raises(CsmriError, match=r"blocks\.png: could not be written \(.*file is no folder\)"):
         render_blocks(tmp_path / "file" / "blocks.png")
+
+
+def test_text_of_the_user_is_drawn_as_it_is(tmp_path, study_results):
+    """Dollar signs make no mathematics of names and captions, and an underscore hides none from a legend."""
+    odd = "$\\foo$ a|b _c"
+    text = []
+    with new_figure(tmp_path / "a.svg") as figure:
+        axes = figure.subplots()
+        axes.plot([0, 1], label=legend_label(f"_{odd}"))
+        text += [axes.set_title(odd), figure.text(0.5, 0.5, odd), axes.annotate(odd, (0, 0))]
+        text += axes.legend().get_texts()
+        axes.set_xlabel(odd)
+    assert [one.get_text() for one in text] == [odd, odd, odd, f" _{odd}"]
+    (study_results / "runs" / "seed_0" / "standalone").rename(study_results / "runs" / "seed_0" / odd)
+    render_learning_curves(read_results(study_results), tmp_path / "curves.png", caption=odd)
+    example = read_results(study_results).examples[0]
+    methods = {odd: example.reference, f"_{odd}": example.reference}
+    render_reconstructions([replace(example, subject=odd, methods=methods)], tmp_path / "images.png", caption=odd)
+    render_heart_boxes([(odd, example.reference[0], example.reference[0], Box(8, 9, 15, 12))], tmp_path / "boxes.png")
+
+
+def test_letters_that_the_font_lacks_are_no_warning(tmp_path):
+    with new_figure(tmp_path / "a.png") as figure, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.text(0.5, 0.5, "心臓")
+
+
+def test_mathematics_is_for_figures_without_text_of_the_user(tmp_path):
+    with new_figure(tmp_path / "a.png", math=True) as figure:
+        assert figure.text(0, 0, "$x$").get_parse_math()
+    with new_figure(tmp_path / "a.png") as figure:
+        assert not figure.text(0, 0, "$x$").get_parse_math()

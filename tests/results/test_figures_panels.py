@@ -73,6 +73,28 @@ def test_panels_are_the_windowed_pixels_of_one_frame_and_one_line():
     assert panels.nmse_heart[0] == pytest.approx(nmse, rel=1e-3)
 
 
+def test_a_blank_frame_is_not_the_one_shown(tmp_path):
+    example = make_example()
+    example.reference[0] = 0  # differs most from the others
+    assert moving_frame(example) == 2
+    (panels,) = make_panels([example])
+    assert np.isfinite(panels.nmse_heart).all()
+
+
+@pytest.mark.parametrize("where", ["heart box", "slice"])
+def test_images_without_content_are_drawn_without_a_number(tmp_path, where):
+    example = make_example()
+    (example.heart_box.crop(example.reference) if where == "heart box" else example.reference)[:] = 0
+    before = make_panels([example])
+    assert np.isnan(before[0].nmse_heart).all() and before[0].white > 0
+    write_panels(before, tmp_path)
+    json.loads((tmp_path / "fig4_panels.json").read_text(), parse_constant=pytest.fail)
+    after, _ = read_panels(tmp_path)
+    np.testing.assert_array_equal(before[0].nmse_heart, after[0].nmse_heart)
+    render_panels(after, tmp_path / "images.svg")
+    assert "–" in comments(tmp_path / "images.svg") and "nan" not in comments(tmp_path / "images.svg")
+
+
 def test_methods_can_be_chosen_and_ordered():
     (panels,) = make_panels([make_example()], ("transfer", "zero-filled"))
     assert panels.methods == ("transfer", "zero-filled")

@@ -29,7 +29,7 @@ from csmri.results.tables import (
     table2,
     write_tables,
 )
-from csmri.results.tables.quality import paired_t_test, sign_flip_test
+from csmri.results.tables.quality import acceleration_head, paired_t_test, sign_flip_test
 
 NMSE = {"standalone": [4.0, 5.0, 6.0, 9.0], "transfer_10": [3.0, 4.5, 5.5, 8.0]}
 """x 1e-3, of four subjects; differences -1, -0.5, -0.5, -1."""
@@ -64,7 +64,10 @@ def unequal():
 
 def test_table_2_has_the_form_of_the_paper(unequal):
     better = [replace(record, method="transfer", nmse_heart=record.nmse_heart / 10) for record in unequal]
-    faster = [replace(record, acceleration=8.0, nmse_heart=record.nmse_heart * 2) for record in [*unequal, *better]]
+    faster = [
+        replace(record, acceleration=8.0, achieved=8.0, nmse_heart=record.nmse_heart * 2)
+        for record in [*unequal, *better]
+    ]
     assert table2([*faster, *unequal, *better]).splitlines() == [
         "| nmse_heart x 1e-3 |             R = 4 |             R = 8 |",
         "|-------------------|------------------:|------------------:|",
@@ -78,6 +81,77 @@ def test_table_of_psnr_is_not_scaled_and_more_is_better(unequal):
     assert table2(unequal, "ssim").splitlines()[-1].split("|")[2].strip() == "0.5000 ± 0.0000"
     other = [replace(record, method="other", ssim=0.6) for record in unequal]
     assert table2([*unequal, *other], "ssim").splitlines()[-1].split("|")[2].strip() == "**0.6000 ± 0.0000**"
+
+
+@pytest.mark.parametrize(
+    ("achieved", "head"),
+    [
+        ({"a": 8.0}, "R = 8"),
+        ({"a": 8.001}, "R = 8"),
+        ({"a": 8.6364}, "R = 8 (8.64)"),
+        ({"a": 7.9167, "b": 7.9167}, "R = 8 (7.92)"),
+        ({"a": 7.9, "b": 8.4}, "R = 8 (8.2)"),  # the mean is 8.15
+        ({"a": 7.8, "b": 8.2}, "R = 8"),
+    ],
+)
+def test_heads_tell_the_acceleration_achieved(achieved, head):
+    records = [
+        make_record(subject=subject, acceleration=8.0, achieved=value, frame=frame)
+        for subject, value in achieved.items()
+        for frame in range(3 if subject == "a" else 1)
+    ]
+    assert acceleration_head(records, 8.0) == head
+    for table in quality_tables(records):
+        assert table.rows[0][1] == head
+        assert ("in brackets the one achieved" in table.notes[0]) == ("(" in head)
+    assert head in table2(records).splitlines()[0]
+    assert head in latex(quality_tables(records)[0])
+
+
+# --- images without content
+
+
+@pytest.fixture
+def with_blank():
+    """Two subjects of two images, one of them blank, and a third subject of nothing but one."""
+    nothing = dict.fromkeys(QUALITIES, math.nan)
+    images = {("a", 0): 0.1, ("a", 1): None, ("b", 0): 0.3, ("b", 1): 0.5, ("c", 0): None}
+    return [
+        make_record(subject=s, frame=i, method=method, seed=0, **(nothing if v is None else {"nmse_heart": factor * v}))
+        for (s, i), v in images.items()
+        for method, factor in {"standalone": 1.0, "transfer_10": 0.5}.items()
+    ]
+
+
+NOTE = "2 of 5 images without content are left out."
+
+
+def test_images_without_content_are_left_out_and_told_under_every_table(with_blank):
+    tables = quality_tables([*with_blank, *(replace(record, seed=1) for record in with_blank)])
+    assert [table.name for table in tables] == ["nmse_heart", "seeds", *[t.name for t in tables[2:]]]
+    assert all(table.notes[-1] == NOTE for table in tables)
+    assert all("nan" not in cell and "inf" not in cell for table in tables for row in table.rows for cell in row)
+    rows = {row[0]: row[1] for row in tables[0].rows}
+    assert rows["standalone (SL)"] == "250.00 ± 212.13" and rows["transfer 10 (TL10)"] == "**125.00 ± 106.07**"
+    assert "over 2 test subjects" in tables[0].notes[0] and "paired over 2 subjects" in tables[0].notes[1]
+    assert table2(with_blank).splitlines()[-2:] == ["", NOTE]
+    assert NOTE not in table2([record for record in with_blank if record.frame == 0 and record.subject != "c"])
+
+
+def test_a_subject_without_content_does_not_make_two_of_one(with_blank):
+    records = [record for record in with_blank if record.subject != "b"]
+    assert "of one test subject" in quality_tables(records)[0].notes[0]
+    assert "±" not in table2(records)
+    assert [one.n_subjects for one in compare(records, "standalone", "transfer_10")] == [1]
+
+
+def test_a_psnr_of_a_blank_image_does_not_win():
+    older = [
+        make_record(method=method, frame=frame, psnr=psnr, nmse=math.nan if frame else 0.5)
+        for method, values in {"one": (30.0, 35.0), "other": (20.0, math.inf)}.items()
+        for frame, psnr in enumerate(values)
+    ]
+    assert [line.split("|")[2].strip() for line in table2(older, "psnr").splitlines()[2:4]] == ["**30.00**", "20.00"]
 
 
 def test_a_method_without_an_acceleration_has_an_empty_cell():
@@ -208,6 +282,16 @@ def test_table_1_has_the_fields_of_the_study(tmp_path):
     assert rows["part of an image"] == ["32 columns at random"] * 2
 
 
+def test_table_1_tells_standalone_and_transfer_apart_where_they_differ(tmp_path):
+    study = Study(standalone={"epochs": 40}, transfer={"epochs": 30, "learning_rate": 1e-4, "augment": False})
+    (table,) = table1(study, tmp_path)
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows["epochs"] == ["50", "SL 40, TL 30"]
+    assert rows["learning rate"] == ["0.001", "SL 0.001, TL 0.0001"]
+    assert rows["augmentation"] == ["none", "SL flips, 90° rotation, TL none"]
+    assert rows["batch size"] == ["8 images"] * 2
+
+
 def test_what_was_tried_stands_below_with_the_chosen_in_bold(tmp_path):
     (tmp_path / "tuning.csv").write_text(TUNING)
     table = table1(Study(), tmp_path)[1]
@@ -233,6 +317,25 @@ def test_what_is_no_tuning_is_refused(tmp_path, text, message):
 
 
 # --- Markdown and LaTeX
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a|b", r"a\|b"),
+        (r"a\|b", r"a\\\|b"),
+        (r"a\b", r"a\b"),
+        ("||", r"\|\|"),
+        ("a\nb", "a b"),
+        ("**a|b**", r"**a\|b**"),
+    ],
+)
+def test_a_cell_of_markdown_stays_one(text, cell):
+    """What follows from GitHub's rules: a pipe is text after an odd number of backslashes, of which pairs are one."""
+    lines = markdown([["head", text], [text, "1"]]).splitlines()
+    assert [line.count("|") - line.count("\\|") for line in lines] == [3, 3, 3]
+    assert f" {cell} |" in lines[0] and f"| {cell} " in lines[2]
+    assert len(set(map(len, lines))) == 1
 
 
 def test_markdown_is_aligned():
@@ -272,5 +375,6 @@ def test_tables_of_a_study_are_latex(study_results):
 
 
 def test_a_table_that_cannot_be_written_is_said(tmp_path):
-    with pytest.raises(CsmriError, match="cannot write the table"):
-        write_tables([], tmp_path / "nowhere" / "table.md")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CsmriError, match=r"table\.md: could not be written .*file is no folder"):
+        write_tables([], tmp_path / "file" / "table.md")

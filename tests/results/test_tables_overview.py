@@ -53,6 +53,29 @@ def test_rows_by_hand(results):
     assert "25 frames of 144 × 120 to 30 frames of 160 × 120" in heart.notes[1]
 
 
+def test_images_without_content_and_achieved_accelerations_are_told(results):
+    nothing = dict.fromkeys(QUALITIES, float("nan"))
+    blank = [
+        replace(record, subject=subject, frame=9, **nothing)
+        for record in results.records
+        for subject in ("a", "c")
+        if record.frame == 0
+    ]
+    records = [replace(record, achieved=record.acceleration * 1.1) for record in [*results.records, *blank]]
+    heart, image = methods_tables(replace(results, records=records))
+    assert image.rows[0][1:5] == [
+        "R = 4 (4.40): NMSE",
+        "R = 4 (4.40): PSNR",
+        "R = 4 (4.40): SSIM",
+        "R = 8 (8.80): NMSE",
+    ]
+    plain = methods_tables(results)
+    assert heart.rows[1:] == plain[0].rows[1:] and image.rows[1:] == plain[1].rows[1:]
+    assert "Means over 2 test subjects" in heart.notes[0] and "in brackets the one achieved" in heart.notes[0]
+    assert image.notes[-1] == "2 of 6 images without content are left out."
+    assert image.notes[:-1] == heart.notes[:2] and len(plain[1].notes) == 2
+
+
 def test_processor_is_named_where_it_is_known(results):
     assert "on the machine of the evaluation;" in methods_tables(results)[0].notes[1]
     assert "on 2 cores of Some;" in methods_tables(replace(results, processor="2 cores of Some"))[0].notes[1]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
 from csmri.cli import main
 from csmri.config import TransferStudy, write_config
-from csmri.data.records import UNTRAINED, Record, write_records
+from csmri.data.records import QUALITIES, UNTRAINED, Record, write_records
 from csmri.results.folder import run_folder
 from csmri.results.tables import ratios, read_sweep, transfer_tables
 
@@ -70,6 +71,19 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_images_without_content_are_left_out_and_told(folder):
+    sweep = read_sweep(folder)
+    tables = transfer_tables(sweep)
+    nothing = dict.fromkeys(QUALITIES, float("nan"))
+    blank = [replace(record, frame=1, **nothing) for record in sweep.results.records if record.subject == "a"]
+    records = [replace(record, achieved=1.1 * record.achieved) for record in [*sweep.results.records, *blank]]
+    again = transfer_tables(replace(sweep, results=replace(sweep.results, records=records)))
+    assert again[0].rows[1:] == tables[0].rows[1:]
+    assert again[0].rows[0][1:3] == ["R = 4 (4.40)", "R = 8 (8.80)"]
+    assert "1 of 3 images without content is left out." in again[0].notes
+    assert not any("left out" in note for note in tables[0].notes)
+
+
 def test_ratios_are_those_of_the_means_seed_by_seed(folder):
     sweep = read_sweep(folder)
     for records, parts in ((sweep.results.records, TARGET), (sweep.source_records, SOURCE)):
@@ -115,7 +129,7 @@ def test_command_draws_them_from_the_records_alone_and_the_same_again(folder):
     names += ["transfer_curves.png", "transfer_curves.svg"]
     drawn = []
     for _ in range(2):
-        done = CliRunner().invoke(main, ["figures", str(folder)])
+        done = CliRunner().invoke(main, ["figures", str(folder), "--format", "png", "--format", "svg"])
         assert done.exit_code == 0, done.output
         assert "| blended, 2 subjects" in done.output
         assert all(f"{folder / name}: written" in done.output for name in names)
@@ -136,4 +150,4 @@ def test_missing_source_records_are_named(folder):
     (folder / "source_records.csv").unlink()
     done = CliRunner().invoke(main, ["figures", str(folder)])
     assert done.exit_code == 2
-    assert "source_records.csv: not a table of records" in done.output
+    assert "source_records.csv.gz: not a table of records" in done.output

@@ -128,6 +128,8 @@ def test_further_seeds_go_on_with_the_study(study, results, tmp_path):
     [
         ({"batch_size": 3}, "holds a study with batch_size = 8, not 3; choose another --out"),
         ({"pretrain_at": (1,)}, r"holds a study with pretrain_at = \(1, 2\), not \(1,\)"),
+        ({"standalone": {"epochs": 3}}, r"holds a study with \[standalone\] epochs = 2, not 3; choose another --out"),
+        ({"pretrain": {"passes": 2}}, r"holds a study with \[pretrain\] passes = 1, not 2"),
         ({"seeds": (4, 3)}, r"holds a study with seeds = \(3,\), not \(4, 3\)"),
         ({"example_subject": "k_phantom_000"}, "'k_phantom_000' is no test subject; those are"),
     ],
@@ -197,8 +199,15 @@ def test_one_pretraining_can_serve_all_seeds(study, results, tmp_path):
 def test_phantoms_are_made_where_no_store_is_named(tmp_path):
     study = Study(**FIELDS, phantom_subjects=(1, 2, 1), phantom_size=32, phantom_slices=1)
     run = StudyRun(study, tmp_path / "results")
-    splits = [entry.split for entry in run.target_store.entries]
-    assert splits == ["pretrain", "train", "train", "test"]
+    planned = run.target_store.entries
+    assert [entry.split for entry in planned] == ["pretrain", "train", "train", "test"]
+    assert "left" in run.plan() and not list(tmp_path.iterdir())  # a plan writes nothing
+    assert [stage.name for stage in run.stages][:2] == ["phantoms", "pretrain"]
+    run.do(run.stages[0])
+    made = run.target_store.entries
+    for name in ("subject", "split", "n_slices", "n_frames", "matrix"):
+        assert [getattr(entry, name) for entry in made] == [getattr(entry, name) for entry in planned]
+    assert run.stages[0].is_done()
     assert StudyRun(study, tmp_path / "results").target_store == run.target_store == open_store(run.target_store.path)
 
 

@@ -1,17 +1,19 @@
 """Records, logs, examples and a network -> the paper's figures; never runs a model."""
 
 from csmri.results.figures.area import render_area
+from csmri.results.figures.beating import render_beating
 from csmri.results.figures.blocks import render_blocks
 from csmri.results.figures.curves import render_learning_curves
 from csmri.results.figures.panels import Panels, choose_examples, make_panels, read_panels, write_panels
 from csmri.results.figures.phantoms import render_phantoms
-from csmri.results.figures.pictures import picture_suffix
+from csmri.results.figures.pictures import ANIMATED, picture_suffix
 from csmri.results.figures.reconstructions import render_panels, render_reconstructions
 from csmri.results.figures.sweep import render_sweep
 from csmri.results.figures.transfer import render_transfer, render_transfer_curves
 from csmri.results.figures.unet import Operation, describe_network, render_unet
 
 __all__ = [
+    "ANIMATED",
     "Operation",
     "Panels",
     "choose_examples",
@@ -20,6 +22,7 @@ __all__ = [
     "picture_suffix",
     "read_panels",
     "render_area",
+    "render_beating",
     "render_blocks",
     "render_learning_curves",
     "render_panels",

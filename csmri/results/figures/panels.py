@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -95,9 +95,19 @@ def make_panels(examples: Sequence[Example], show: Sequence[str] = ()) -> list[P
     around the box.
     """
     shown = [_Shown(example, show) for example in examples]
-    top = max(float(np.quantile(one.errors, 0.995)) for one in shown)
-    percent = next((scale for scale in ERROR_SCALES if scale >= top), ERROR_SCALES[-1])
-    return [one.panels(float(percent)) for one in shown]
+    percent = error_scale(one.errors for one in shown)
+    return [one.panels(percent) for one in shown]
+
+
+def error_scale(errors: Iterable[NDArray[np.float64]]) -> float:
+    """Top of the scale of some error maps, in % as they are: a round number that hardly a pixel exceeds."""
+    top = max(float(np.quantile(one, 0.995)) for one in errors)
+    return float(next((scale for scale in ERROR_SCALES if scale >= top), ERROR_SCALES[-1]))
+
+
+def white_level(example: Example) -> float:
+    """Magnitude that is drawn white: all but the brightest 2 % of the heart box are darker."""
+    return float(f"{np.quantile(example.heart_box.crop(example.reference), 0.98) or 1:.5g}")
 
 
 class _Shown:
@@ -116,7 +126,7 @@ class _Shown:
     def panels(self, error_percent: float) -> Panels:
         example, view, box = self.example, self.view, self.example.heart_box
         heart = box.crop(example.reference)
-        white = float(f"{np.quantile(heart, 0.98) or 1:.5g}")
+        white = white_level(example)
         present = heart.any(axis=(1, 2))
         motion = heart[present].var(axis=0).sum(axis=1) if present.any() else np.zeros(box.height)  # of every row
         centre = round(float(np.average(np.arange(box.height), weights=motion))) if motion.any() else box.height // 2

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from csmri.data.cine import Cine
@@ -29,8 +30,8 @@ def render_phantoms(cines: Sequence[Cine], path: str | Path, *, caption: str = "
         Attribution of real images.
     """
     text = f"{NOTE} {caption}".rstrip()
-    with new_figure(path, figsize=(WIDTH, 1.5 * len(cines) + 0.25), layout="constrained") as figure:
-        figure.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.01)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03, wspace=0.01)
+    with new_figure(path, figsize=(WIDTH, 1.5 * len(cines) + 0.25), layout=layout) as figure:
         rows = figure.subplots(len(cines), COLUMNS, squeeze=False)
         for row, cine in zip(rows, cines, strict=True):
             images = base_first(cine.magnitude)

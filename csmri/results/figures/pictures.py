@@ -20,6 +20,8 @@ from csmri.core.files import replacing
 
 UNDATED = {".png": ("Software",), ".svg": ("Date",), ".pdf": ("CreationDate", "Creator", "Producer")}
 """Suffixes of pictures, and what matplotlib would write into the file that changes."""
+ANIMATED = ".gif"
+"""Suffix of a picture that moves."""
 
 WIDTH = 7.16
 """Of a page with two columns, in inches."""
@@ -44,12 +46,27 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def picture_suffix(path: str | Path) -> str:
-    """Tell the format of a picture from its name, before any work is done."""
+def picture_suffix(path: str | Path, *, animated: bool = False) -> str:
+    """Tell the format of a picture from its name, before any work is done; `animated`: it may be one that moves."""
     suffix = Path(path).suffix.lower()
-    if suffix not in UNDATED:
-        raise CsmriError(f"{path}: cannot tell the format of the picture; end the name in {', '.join(UNDATED)}")
+    allowed = [*UNDATED, *([ANIMATED] if animated else [])]
+    if suffix not in allowed:
+        raise CsmriError(f"{path}: cannot tell the format of the picture; end the name in {', '.join(allowed)}")
+    if Path(path).is_dir():
+        raise CsmriError(f"{path}: is a folder; give the name of a file to write")
     return suffix
+
+
+@contextmanager
+def own_style(**changes: Any) -> Iterator[None]:
+    """Draw in csmri's style, with `changes` to it; no setting of the user reaches the block."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        settings: dict[Any, Any] = {**STYLE, "text.parse_math": False, **changes}
+        matplotlib.rcParams.update(settings)
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        yield
 
 
 @contextmanager
@@ -66,14 +83,10 @@ def new_figure(path: str | Path, *, math: bool = False, **options: Any) -> Itera
         Of the figure, such as its size.
     """
     suffix = picture_suffix(path)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**STYLE, "text.parse_math": math})
+    with own_style(**{"text.parse_math": math}):
         figure = Figure(**options)
         yield figure
-        with replacing(path) as temporary, warnings.catch_warnings():
-            # A letter that the font lacks is drawn as a box.
-            warnings.filterwarnings("ignore", r"Glyph .* missing from font", UserWarning)
+        with replacing(path) as temporary:
             # Without date, version and random names in it, the same records give the same file.
             undated: dict[str, Any] = {"format": suffix[1:], "metadata": dict.fromkeys(UNDATED[suffix])}
             if suffix == ".png":
@@ -112,7 +125,7 @@ def with_palette(picture: Image.Image) -> Image.Image:
 def _palette(pixels: NDArray[np.uint8], colours: NDArray[np.int32], places: NDArray[np.intp]) -> NDArray[np.int32]:
     """Colours that stand for those (colour, RGB) of the pixels (y, x, RGB); `places` (y, x) tells which has which."""
     greys = np.round(np.linspace(0, 255, GREYS)).astype(np.int32)[:, np.newaxis].repeat(3, axis=1)
-    # Pillow reduces images: this one has one row, of the pixels with a colour. There are some, for greys are 256 at most.
+    # Pillow reduces images: this one has one row, of the pixels with a colour. Some have: there are but 256 greys.
     row = Image.fromarray(pixels[~_is_grey(colours)[places]][np.newaxis])
     kept = row.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).convert("RGB")
     return np.concatenate([greys, np.unique(np.asarray(kept).reshape(-1, 3), axis=0).astype(np.int32)])

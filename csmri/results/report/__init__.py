@@ -13,13 +13,13 @@ from csmri import __version__
 from csmri.config import Config, Study
 from csmri.core.errors import CsmriError
 from csmri.core.files import replacing
-from csmri.core.names import STANDALONE, is_transfer
+from csmri.core.names import STANDALONE, is_transfer, short, title
 from csmri.results.folder import Example, Results
 from csmri.results.report import sections
 from csmri.results.report.curves import SIZES, curves_data, curves_svg
 from csmri.results.report.findings import Curve, compare, learning_curves, sentence
 from csmri.results.report.fragments import embedded_json
-from csmri.results.report.naming import colours, short, title
+from csmri.results.report.naming import colours
 from csmri.results.report.sprites import player_data
 from csmri.results.report.stage import missing_html, player_html
 from csmri.results.tables.savings import savings
@@ -125,7 +125,6 @@ def _curves(results: Results, curves: Sequence[Curve], classes: Mapping[str, str
     if not curves:
         return ""
     saved = savings(results)
-    standalone = next((curve for curve in curves if curve.training == STANDALONE), None)
     legend = "".join(
         f'<li class="{classes[curve.training]}"><i class="swatch"></i>{escape(_legend(curve.training))} '
         f'<b data-curve="{i}"></b></li>'
@@ -143,7 +142,7 @@ def _curves(results: Results, curves: Sequence[Curve], classes: Mapping[str, str
         f'<div id="curves" tabindex="0" role="group" aria-label="Learning curves; arrow keys step epochs">'
         f'<ul class="legend"><li class="epoch">epoch <b id="epoch">–</b></li>{legend}</ul>{pictures}</div>'
     )
-    table = sections.savings_table(saved, standalone, classes)
+    table = sections.epochs_saved(saved)
     return _section("curves", "Learning curves", text + plot + table)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from csmri.core.names import short
 from csmri.results.report.findings import Curve, times
-from csmri.results.report.naming import short
 from csmri.results.tables.savings import Saving
 
 SIZES = {"wide": (1140, 430), "medium": (720, 400), "narrow": (340, 320)}

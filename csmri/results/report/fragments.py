@@ -26,19 +26,6 @@ def details(summary: str, html: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>{html}</details>"
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, name: str = "") -> str:
-    """Table from HTML cells; the first of every row is its heading. Scrolls sideways where it is too wide."""
-    columns = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
-    )
-    label = escape(re.sub("<[^>]*>", "", caption))
-    return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{label}"><table class="{name}">'
-        f"<caption>{caption}</caption><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
 def nested(value: Any) -> str:
     """JSON of any form as nested definition lists; folders of the machine that wrote it are cut to their last name."""
     if isinstance(value, Mapping):

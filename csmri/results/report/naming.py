@@ -1,30 +1,12 @@
-"""How methods and trainings are called and coloured throughout the page."""
+"""In which order and colours methods and trainings stand throughout the page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from csmri.core.names import INITIAL, STANDALONE, TRANSFER, ZERO_FILLED, is_transfer, pretraining_epochs, transfers
+from csmri.core.names import INITIAL, STANDALONE, ZERO_FILLED, is_transfer, pretraining_epochs, transfers
 
-SHORT = {ZERO_FILLED: "ZF", INITIAL: "IR", STANDALONE: "SL", TRANSFER: "TL"}
-TITLES = {
-    ZERO_FILLED: "Zero-filled",
-    INITIAL: "Initial reconstruction",
-    STANDALONE: "Standalone learning",
-    TRANSFER: "Transfer learning",
-}
 ORDER = {ZERO_FILLED: 0, INITIAL: 1, STANDALONE: 2}
-
-
-def short(name: str) -> str:
-    """Abbreviate as the paper does: IR, SL, TL; `TL 10` for `transfer_10`; a name of one's own stays."""
-    epochs = pretraining_epochs(name)
-    return f"TL {epochs}" if epochs is not None else SHORT.get(name, name)
-
-
-def title(name: str) -> str:
-    """Name a method for a heading."""
-    return TITLES[TRANSFER] if is_transfer(name) else TITLES.get(name, name)
 
 
 def ordered(names: Iterable[str]) -> list[str]:

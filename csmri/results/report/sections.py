@@ -9,23 +9,23 @@ from html import escape
 
 from csmri.config import Config, Study, by_key, read_config
 from csmri.core.files import read_json
-from csmri.core.names import INITIAL, PRETRAIN, ZERO_FILLED, pretraining_epochs
+from csmri.core.names import INITIAL, PRETRAIN, ZERO_FILLED, pretraining_epochs, short, title
 from csmri.data.records import Record, mean_over_subjects
 from csmri.data.runs import CONFIG, RECORD
 from csmri.results.folder import EVALUATION, Results, run_folder
-from csmri.results.report.findings import QUALITY, Comparison, Curve, column, percent, thousandths, times
-from csmri.results.report.fragments import definitions, details, nested, table
-from csmri.results.report.naming import colours, ordered, short, title
-from csmri.results.tables.quality import about_heads, acceleration_head, left_out, n_counted_subjects
-from csmri.results.tables.savings import Saving
-
-QUALITIES = {
-    "nmse": ("NMSE × 10³, whole image", 1e3, 2),
-    "psnr_heart": ("PSNR in dB, heart box", 1.0, 2),
-    "ssim_heart": ("SSIM, heart box", 1.0, 4),
-    "psnr": ("PSNR in dB, whole image", 1.0, 2),
-    "ssim": ("SSIM, whole image", 1.0, 4),
-}
+from csmri.results.report.findings import QUALITY, Comparison, column, percent, thousandths, times
+from csmri.results.report.fragments import definitions, details, nested
+from csmri.results.report.naming import colours, ordered
+from csmri.results.tables.quality import (
+    about_heads,
+    acceleration_head,
+    left_out,
+    n_counted_subjects,
+    number,
+    quality_tables,
+)
+from csmri.results.tables.savings import Saving, savings_table
+from csmri.results.tables.text import html, html_table
 
 
 def key_figures(saving: Saving | None, comparison: Comparison | None) -> str:
@@ -67,7 +67,7 @@ def table2(records: Sequence[Record], trained: Sequence[float]) -> str:
         "zero, the lowest of a column is filled"
     )
     caption = ". ".join([caption, *(note.removesuffix(".") for note in _notes(records, QUALITY))])
-    return table(head, rows, caption=caption, name="errors")
+    return html_table(head, rows, caption=caption, name="errors")
 
 
 def _notes(records: Sequence[Record], quality: str) -> list[str]:
@@ -100,71 +100,25 @@ def _cell(
         tone = {"\N{MINUS SIGN}": "good", "+": "bad"}.get(text[0], "")
         change = f'<small class="{tone}">{text} to IR</small>'
     return (
-        f'<span class="value{best}">{_with_spread(mean, spread, 1e3, 2)}{mark}</span>'
+        f'<span class="value{best}">{_with_spread(mean, spread)}{mark}</span>'
         f'<span class="bar {colour}{best}"><i style="width:{share:.1f}%"></i></span>{change}'
     )
 
 
-def _with_spread(mean: float, spread: float, factor: float, digits: int) -> str:
-    text = f"{factor * mean:.{digits}f}"
-    return text if math.isnan(spread) else f"{text}<small> ± {factor * spread:.{digits}f}</small>"
+def _with_spread(mean: float, spread: float) -> str:
+    text = number(QUALITY, mean)
+    return text if math.isnan(spread) else f"{text}<small> ± {number(QUALITY, spread)}</small>"
 
 
 def other_qualities(records: Sequence[Record]) -> str:
-    """The same for the whole image, PSNR and SSIM, zero-filling included, folded."""
-    methods = ordered(record.method for record in records)
-    accelerations = sorted({record.acceleration for record in records})
-    tables = []
-    for quality, (caption, factor, digits) in QUALITIES.items():
-        means = mean_over_subjects(records, quality)
-        if not means:
-            continue
-        rows = []
-        for method in methods:
-            values = [means.get((method, acceleration)) for acceleration in accelerations]
-            rows.append([_name(method), *(_with_spread(*value, factor, digits) if value else "–" for value in values)])
-        head = ["Method", *(acceleration_head(records, acceleration) for acceleration in accelerations)]
-        caption = ". ".join([caption, *(note.removesuffix(".") for note in _notes(records, quality))])
-        tables.append(table(head, rows, caption=caption))
-    return details("Whole image, PSNR, SSIM, and zero-filling", "".join(tables)) if tables else ""
+    """Tests, spread over seeds, the whole image, PSNR and SSIM, zero-filling included, folded."""
+    tables = [html(one, name=one.name) for one in quality_tables(records)]
+    return details("Tests, seeds, whole image, PSNR, SSIM, and zero-filling", "".join(tables)) if tables else ""
 
 
-def savings_table(savings: Sequence[Saving], standalone: Curve | None, classes: Mapping[str, str]) -> str:
-    """Epochs that each transfer needed, over all seeds and seed by seed."""
-    if not savings or standalone is None:
-        return ""
-    first = savings[0]
-    rows = [
-        [
-            f'<i class="swatch {classes[standalone.training]}"></i>{_name(standalone.training)}',
-            "–",
-            str(first.standalone_epochs),
-            "1×",
-            "–",
-            f"{first.goal:.3f}",
-            "–",
-        ]
-    ]
-    for saving in savings:
-        seeds = [str(race.reached or "not") for race in saving.races]
-        epochs = pretraining_epochs(saving.training)
-        rows.append(
-            [
-                f'<i class="swatch {classes[saving.training]}"></i>{_name(saving.training)}',
-                "–" if epochs is None else str(epochs),
-                str(saving.reached) if saving.reached else f"not in {saving.epochs}",
-                f"<b>{times(saving.factor)}×</b>" if saving.factor else "–",
-                ", ".join(seeds) or "–",
-                f"{saving.final:.3f}",
-                percent(saving.final, saving.goal),
-            ]
-        )
-    head = ["Training", "Pretraining", "Epochs to SL’s end", "Fewer", "Seed by seed", "Final error", "Against SL"]
-    caption = (
-        "Epochs until the training error is down to standalone’s last of the same seed, median over seeds; "
-        "error: NMSE relative to the initial reconstruction’s"
-    )
-    return table(head, rows, caption=caption, name="savings")
+def epochs_saved(savings: Sequence[Saving]) -> str:
+    """Epochs that each transfer needed, over all seeds."""
+    return html(savings_table(savings), name="savings") if savings else ""
 
 
 def facts(results: Results, study: Study | None, config: Config | None) -> str:
@@ -218,7 +172,7 @@ def runs_table(results: Results) -> str:
             ]
         )
     head = ["Training", "Seed", "Epochs", "Final NMSE × 10³", "Minutes", "Parameters", "Revision"]
-    return details("Every training", table(head, rows, caption="Trainings in the order they ran")) if rows else ""
+    return details("Every training", html_table(head, rows, caption="Trainings in the order they ran")) if rows else ""
 
 
 def provenance(results: Results) -> str:

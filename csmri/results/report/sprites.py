@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from csmri.core.errors import CsmriError
-from csmri.core.names import ZERO_FILLED, is_transfer
+from csmri.core.names import ZERO_FILLED, is_transfer, short, title
 from csmri.data.roi import Box
 from csmri.evaluation.metrics import nmse
 from csmri.results.folder import Example
-from csmri.results.report.naming import colours, last_transfer, ordered, short, title
+from csmri.results.report.naming import colours, last_transfer, ordered
 
 PEAK_QUANTILE = 0.995
 """Of the ground truth in the heart box; this brightness, white, is the unit of everything that the player draws."""

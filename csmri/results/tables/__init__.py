@@ -7,7 +7,7 @@ from csmri.results.tables.overview import methods_tables
 from csmri.results.tables.quality import Comparison, compare, quality_tables, spread_over_seeds, table2
 from csmri.results.tables.savings import Race, Saving, savings, savings_table
 from csmri.results.tables.sweep import sweep_ratios, sweep_tables
-from csmri.results.tables.text import Table, latex, markdown, write_tables
+from csmri.results.tables.text import Table, html, html_table, latex, markdown, write_tables
 from csmri.results.tables.transfer import Ratios, Sweep, ratios, read_sweep, transfer_tables
 
 __all__ = [
@@ -20,6 +20,8 @@ __all__ = [
     "Table",
     "area_tables",
     "compare",
+    "html",
+    "html_table",
     "latex",
     "markdown",
     "measure_areas",

@@ -13,18 +13,18 @@ from csmri.data.records import Timing, mean_over_subjects
 from csmri.results.folder import Results
 from csmri.results.tables.quality import (
     RANGE,
+    SCALES,
     about_heads,
     acceleration_head,
     accelerations_of,
     best_method,
     left_out,
     n_counted_subjects,
+    number,
 )
 from csmri.results.tables.text import MISSING, Table
 
 REGIONS = {"_heart": "in the heart box", "": "over the whole image"}
-COLUMNS = {"nmse": ("NMSE", 1e3, 2), "psnr": ("PSNR", 1.0, 2), "ssim": ("SSIM", 1.0, 4)}
-"""Name, factor and digits of every quality."""
 
 
 def methods_tables(results: Results) -> list[Table]:
@@ -36,7 +36,7 @@ def methods_tables(results: Results) -> list[Table]:
         columns = [
             _column(results, quality, suffix, acceleration, list(labels))
             for acceleration in accelerations_of(results.records)
-            for quality in COLUMNS
+            for quality in SCALES
         ]
         columns.append(["seconds", *(f"{seconds[m]:.3g}" if m in seconds else MISSING for m in labels)])
         columns.append(["parameters", *(f"{n:,}" if (n := results.parameters.get(m)) else MISSING for m in labels)])
@@ -70,14 +70,13 @@ def median_seconds(timings: Iterable[Timing]) -> dict[str, float]:
 
 
 def _column(results: Results, quality: str, suffix: str, acceleration: float, methods: list[str]) -> list[str]:
-    name, factor, digits = COLUMNS[quality]
     means = mean_over_subjects(results.records, f"{quality}{suffix}")
     best = best_method(means, acceleration, least=quality == "nmse")
     initial = means.get((INITIAL, acceleration), (math.nan, 0.0))[0]
-    column = [f"{acceleration_head(results.records, acceleration)}: {name}"]
+    column = [f"{acceleration_head(results.records, acceleration)}: {quality.upper()}"]
     for method in methods:
         mean = means.get((method, acceleration), (math.nan, 0.0))[0]
-        cell = MISSING if math.isnan(mean) else f"{factor * mean:.{digits}f}"
+        cell = number(quality, mean)
         if quality == "nmse" and initial > 0 and not math.isnan(mean):
             cell += f" ({mean / initial:.3f})"
         column.append(f"**{cell}**" if method == best else cell)

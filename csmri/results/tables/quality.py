@@ -28,6 +28,8 @@ NAMES = {
     "ssim_heart": "SSIM in the heart box",
     "ssim": "SSIM of the whole image",
 }
+SCALES = {"nmse": (1e3, 2), "psnr": (1.0, 2), "ssim": (1.0, 4)}
+"""Factor and digits of every quality in tables, figures and pages."""
 MOST_SUBJECTS = 16
 """Beyond, the exact sign-flip test would take too long: 2**n sums."""
 
@@ -41,7 +43,7 @@ class Comparison:
     less_in: int
     """Subjects in which the one has less than the other."""
     change: float
-    """Of the mean, relative to the other."""
+    """Of the mean, relative to the other; NaN, as the tests, where an error is not finite."""
     t_test: float
     """Two-sided p of Student's paired t-test; NaN where it cannot be told (one subject, no spread)."""
     sign_flip: float
@@ -64,7 +66,7 @@ def quality_tables(records: Sequence[Record]) -> list[Table]:
         comparisons = {one.acceleration: one for one in compare(records, *pair)}
         columns = [comparisons.get(acceleration) for acceleration in accelerations_of(records)]
         rows += [
-            ["TL against SL, %", *(f"{100 * c.change:+.1f}".replace("-", "−") if c else MISSING for c in columns)],
+            ["TL against SL, %", *(_percent(c.change) if c else MISSING for c in columns)],
             ["p, paired t-test", *(_p(c.t_test) if c else MISSING for c in columns)],
             ["p, sign-flip test", *(_p(c.sign_flip) if c else MISSING for c in columns)],
         ]
@@ -118,8 +120,10 @@ def compare(records: Sequence[Record], other: str, one: str, quality: str = "nms
         pairs = np.array([[m[key][0] for key in keys] for m in by_subject.values() if all(key in m for key in keys)])
         if len(pairs):
             first, second = pairs.T
-            change = first.mean() / second.mean() - 1
-            t_test, sign_flip = paired_t_test(first - second), sign_flip_test(first - second)
+            change = t_test = sign_flip = math.nan
+            if np.isfinite(pairs).all():
+                change = first.mean() / second.mean() - 1
+                t_test, sign_flip = paired_t_test(first - second), sign_flip_test(first - second)
             less_in = int(np.sum(first < second))
             comparisons.append(Comparison(acceleration, len(pairs), less_in, float(change), t_test, sign_flip))
     return comparisons
@@ -152,7 +156,11 @@ def spread_over_seeds(records: Sequence[Record], quality: str = "nmse_heart") ->
     seeds = sorted({record.seed for record in records if record.seed != UNTRAINED})
     means = [mean_over_subjects([record for record in records if record.seed == seed], quality) for seed in seeds]
     values = {key: [m[key][0] for m in means if key in m] for key in dict.fromkeys(key for m in means for key in m)}
-    return {key: float(np.std(some, ddof=1)) for key, some in values.items() if len(some) > 1}
+    return {key: _spread(some) for key, some in values.items() if len(some) > 1}
+
+
+def _spread(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if np.isfinite(values).all() else math.nan
 
 
 def _seeds_table(records: Sequence[Record]) -> Table | None:
@@ -162,7 +170,7 @@ def _seeds_table(records: Sequence[Record]) -> Table | None:
     accelerations = accelerations_of(records)
     rows = [_head("sd over seeds", records)]
     for method in dict.fromkeys(method for method, _ in spread):
-        cells = (f"{1e3 * spread[key]:.2f}" if (key := (method, a)) in spread else MISSING for a in accelerations)
+        cells = (number("nmse", spread.get((method, a), math.nan)) for a in accelerations)
         rows.append([method_label(method), *cells])
     n = len({record.seed for record in records if record.seed != UNTRAINED})
     note = f"Standard deviation over {n} seeds of the mean over all test subjects."
@@ -173,19 +181,24 @@ def _seeds_table(records: Sequence[Record]) -> Table | None:
 def _rows(records: Sequence[Record], quality: str, head: str = "") -> list[list[str]]:
     means = mean_over_subjects(records, quality)
     accelerations, n_subjects = accelerations_of(records), n_counted_subjects(records, quality)
-    factor, digits = (1e3, 2) if quality.startswith("nmse") else (1.0, 2 if quality.startswith("psnr") else 4)
-    rows = [_head(head or (f"{quality} x 1e-3" if factor != 1 else quality), records)]
+    rows = [_head(head or (f"{quality} x 1e-3" if quality.startswith("nmse") else quality), records)]
     best = {a: best_method(means, a, least=quality.startswith("nmse")) for a in accelerations}
     for method in dict.fromkeys(record.method for record in records):
         row = [method_label(method)]
         for acceleration in accelerations:
             mean, spread = means.get((method, acceleration), (math.nan, math.nan))
-            cell = MISSING if math.isnan(mean) else f"{factor * mean:.{digits}f}"
+            cell = number(quality, mean)
             if n_subjects > 1 and not math.isnan(spread):
-                cell += f" ± {factor * spread:.{digits}f}"
+                cell += f" ± {number(quality, spread)}"
             row.append(f"**{cell}**" if best[acceleration] == method else cell)
         rows.append(row)
     return rows
+
+
+def number(quality: str, value: float) -> str:
+    """Write a quality, such as `nmse_heart`, as all tables do: NMSE x 1e3 and PSNR with two digits, SSIM with four."""
+    factor, digits = SCALES[quality.removesuffix("_heart")]
+    return MISSING if math.isnan(value) else f"{factor * value:.{digits}f}"
 
 
 def best_method(means: Means, acceleration: float, *, least: bool) -> str | None:
@@ -224,6 +237,10 @@ def about_heads(records: Sequence[Record]) -> list[str]:
 def accelerations_of(records: Iterable[Record]) -> list[float]:
     """Accelerations that there are records of, from the lowest on."""
     return sorted({record.acceleration for record in records})
+
+
+def _percent(change: float) -> str:
+    return MISSING if math.isnan(change) else f"{100 * change:+.1f}".replace("-", "−")
 
 
 def _p(value: float) -> str:

@@ -60,8 +60,8 @@ def sweep_tables(records: Sequence[Record], timings: Sequence[Timing]) -> list[T
             rows.append([method, *cells, f"{seconds[method]:.2g}" if method in seconds else MISSING])
         n = len({record.subject for record in own})
         note = (
-            f"NMSE in the heart box over that of temporal interpolation of the same data, means over {n} subject{'s' * (n > 1)}; "
-            "geometric mean over accelerations; seconds are medians over slices."
+            "NMSE in the heart box over that of temporal interpolation of the same data, means over "
+            f"{n} subject{'s' * (n > 1)}; geometric mean over accelerations; seconds are medians over slices."
         )
         title = f"{ratios.acquisition}: error left of the initial reconstruction's"
         notes = [" ".join([note, *about_heads(own)]), *left_out(own, "nmse_heart")]

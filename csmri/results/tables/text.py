@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 from csmri.core.files import write_text
@@ -58,6 +59,34 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 def _markdown_cell(text: str) -> str:
     """A cell that stays one: a pipe ends it, also one after backslashes, unless each of them has one of its own."""
     return re.sub(r"(\\*)\|", lambda found: f"{found[1] * 2}\\|", " ".join(text.splitlines()))
+
+
+def html(table: Table, *, name: str = "") -> str:
+    """Write a table as HTML with its title and notes as caption; text is escaped. Scrolls sideways where it is wide."""
+    head, *rows = [[_html_cell(cell) for cell in row] for row in table.rows]
+    return html_table(head, rows, caption=escape(". ".join([table.title, *_sentences(table.notes)])), name=name)
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str, name: str = "") -> str:
+    """Write a table of cells that are HTML already; the first of every row is its heading."""
+    columns = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    body = "".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
+    )
+    label = re.sub("<[^>]*>", "", caption).replace('"', "&quot;")
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{label}"><table class="{name}">'
+        f"<caption>{caption}</caption><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _html_cell(cell: str) -> str:
+    bold = re.fullmatch(r"\*\*(.*)\*\*", cell)
+    return f"<b>{escape(bold[1])}</b>" if bold else escape(cell)
+
+
+def _sentences(notes: Sequence[str]) -> list[str]:
+    return [note.removesuffix(".") for note in notes]
 
 
 def latex(table: Table) -> str:

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from csmri.core.names import INITIAL, STANDALONE, method_label, split_way, way_name
 from csmri.data.records import UNTRAINED, Record, mean_over_subjects, read_records
-from csmri.results.folder import SOURCE_RECORDS, Results, read_results
+from csmri.results.folder import SOURCE_RECORDS, Results, read_results, table_path
 from csmri.results.tables.quality import quality_tables
 from csmri.results.tables.savings import Saving, run_record, savings, savings_table
 from csmri.results.tables.text import MISSING, Table
@@ -46,7 +46,7 @@ class Sweep:
 
 def read_sweep(path: str | Path) -> Sweep:
     """Read a results folder of `csmri transfer`; refuses as `read_results` and `read_records` do."""
-    return Sweep(read_results(path), read_records(Path(path) / SOURCE_RECORDS))
+    return Sweep(read_results(path), read_records(table_path(Path(path), SOURCE_RECORDS)))
 
 
 def ratios(records: Sequence[Record]) -> Ratios:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -16,13 +17,15 @@ from click.testing import CliRunner
 from csmri.cli.report import report
 from csmri.config import Study
 from csmri.core.errors import CsmriError
+from csmri.core.names import short
+from csmri.data.records import QUALITIES
 from csmri.evaluation.metrics import nmse
 from csmri.results.folder import Results, read_results
 from csmri.results.report import render_report
 from csmri.results.report.curves import ticks
 from csmri.results.report.findings import Comparison, compare, learning_curves, percent, sentence, thousandths
 from csmri.results.report.fragments import embedded_json, without_folders
-from csmri.results.report.naming import last_transfer, ordered, short
+from csmri.results.report.naming import last_transfer, ordered
 from csmri.results.report.sprites import CEILING, Sprite, decode, encode_error, encode_reference, player_data
 from csmri.results.tables.savings import Race, Saving
 
@@ -126,6 +129,44 @@ def test_blank_images_are_shown_blank(images, value):
     embedded_json(data)
 
 
+def test_one_blank_frame_leaves_the_others_as_they_are(images):
+    reference = images[0].reference.copy()
+    reference[2] = 0
+    data = player_data([replace(images[0], reference=reference)], max_slices=1)
+    shown = data["slices"][0]["accelerations"][0]["nmse"]["initial"]
+    assert [value is None for value in shown] == [False, False, True, False, False, False]
+    embedded_json(data)
+
+
+def test_images_without_content_and_achieved_accelerations_are_told(study_folder, tmp_path):
+    results = read_results(study_folder)
+    nothing = dict.fromkeys(QUALITIES, float("nan"))
+    last = results.records[-1].subject
+    records = [
+        replace(r, **nothing) if (r.slice, r.frame) == (0, 2) or r.subject == last else r for r in results.records
+    ]
+    records = [replace(r, achieved=1.1 * r.acceleration) for r in records]
+    html = render(replace(results, records=records), tmp_path)
+    assert not re.search(r"\bnan\b|\binf\b|∞", html.partition("<script")[0])
+    tables = re.findall(r"<table.*?</table>", html, re.DOTALL)
+    told = [table for table in tables if "15 of 48 images without content are left out" in table]
+    assert len(told) == 8 and all("R = 8 (8.80)" in table for table in told)
+    assert "standard deviation over 3 subjects" in told[0]
+    found = compare(records)
+    assert found.n_subjects == 3
+    kept = [r for r in results.records if (r.slice, r.frame) != (0, 2) and r.subject != last]
+    assert found == compare(kept)
+
+
+def test_an_error_without_end_is_shown_as_such(study_folder, tmp_path):
+    results = read_results(study_folder)
+    spoilt = {"nmse": math.inf, "nmse_heart": math.inf, "psnr": -math.inf, "psnr_heart": -math.inf}
+    records = [replace(r, **spoilt) if r.method == "transfer_50" and not r.frame else r for r in results.records]
+    html = render(replace(results, records=records), tmp_path)
+    row = re.search(r"<abbr>TL 50</abbr>.*?</tr>", html, re.DOTALL)[0]
+    assert ">inf<" in row and "nan" not in row
+
+
 def test_images_that_do_not_fit_are_refused(images):
     wrong = replace(images[0], methods={"initial": images[0].reference[:2]})
     with pytest.raises(CsmriError, match=r"slice 0: initial has shape \(2, 40, 40\), the reference"):
@@ -158,6 +199,21 @@ def test_every_name_of_the_template_is_filled(page):
 def test_same_results_give_the_same_bytes(study_folder, page, tmp_path):
     render_report(read_results(study_folder), tmp_path / "again.html")
     assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
+
+
+def test_what_was_run_is_the_standalone_training_and_every_field_by_its_name(study_folder, tmp_path):
+    study = Study(learning_rate=0.5, standalone={"accelerations": [3.0], "learning_rate": 0.25})
+    html = render(replace(read_results(study_folder), study=study), tmp_path)
+    for term, text in {
+        "Trained on": "R = 3, mixed",
+        "Optimizer": "adam, learning rate 0.25, constant, batches of 8",
+        "learning_rate": "0.5",
+        "[pretrain] learning_rate": "0.001",
+        "[standalone] accelerations": "3.0",
+        "[transfer] epochs": "100",
+    }.items():
+        assert f"<dt>{term}</dt><dd>{text}</dd>" in html
+    assert "<dt>[transfer] accelerations</dt>" not in html
 
 
 def test_names_cannot_become_markup(study_folder, images, tmp_path):
@@ -197,12 +253,6 @@ def test_what_is_missing_is_left_out(study_folder, tmp_path, missing):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     parsed = Parsed(render(read_results(folder), tmp_path))
     assert not parsed.wrong and not parsed.open
-
-
-def test_figure_three_is_inlined_as_a_picture(study_folder, tmp_path):
-    (tmp_path / "fig3_learning_curves.svg").write_text("<svg/>")
-    html = render(replace(read_results(study_folder), path=tmp_path), tmp_path)
-    assert f'src="data:image/svg+xml;base64,{base64.b64encode(b"<svg/>").decode()}"' in html
 
 
 def test_table_marks_the_best_and_tells_the_change(page):

@@ -1,0 +1,107 @@
+"""A sweep tries every variant on every acquisition, once; trainings first."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from csmri.cli import main
+from csmri.config import Sweep, write_config
+from csmri.core.errors import CsmriError
+from csmri.data.records import read_records
+from csmri.results.folder import RECORDS
+from csmri.results.tables import sweep_ratios
+from csmri.run import SweepRun
+
+
+@pytest.fixture(scope="module")
+def fields(store, run, config, tmp_path_factory):
+    write_config(config.model_copy(update={"epochs": 1, "save_epochs": ()}), tmp_path_factory.getbasetemp() / "c.toml")
+    path = str(tmp_path_factory.getbasetemp() / "c.toml")
+    return {
+        "store": str(store.path),
+        "accelerations": (4.0,),
+        "slices": (0,),
+        "acquisitions": {"plain": {}, "moving": {"mask_width": 0.2, "phase_at_rest": 3.0, "phase_moving": 0.7}},
+        "split": "test",
+        "methods": {
+            "view-sharing": {},
+            "tv": {"method": "temporal-tv", "settings": {"step": [0.15, 0.5], "max_iterations": 5}},
+            "unet": {"model": str(run / "models" / "final"), "settings": {"consistency": ["none", "hard"]}},
+            "small": {"train": path, "settings": {"learning_rate": [1e-3, 3e-3]}},
+            "untouched": {"untrained": path},
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def results(fields, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    write_config(Sweep(**fields), folder / "sweep.toml")
+    done = CliRunner().invoke(main, ["sweep", str(folder / "sweep.toml"), "--out", str(folder / "results")])
+    assert done.exit_code == 0, done.output
+    assert "4 of 4 stages done" in done.output
+    return folder / "results"
+
+
+METHODS = [
+    *("zero-filled", "initial", "view-sharing", "tv step=0.15", "tv step=0.5"),
+    *("unet consistency=none", "unet consistency=hard", "small learning_rate=0.001", "small learning_rate=0.003"),
+    "untouched",
+]
+
+
+def test_every_variant_meets_every_acquisition(results):
+    records = read_records(results / RECORDS)
+    assert list(dict.fromkeys(record.method for record in records)) == METHODS
+    assert list(dict.fromkeys(record.acquisition for record in records)) == ["plain", "moving"]
+    assert {record.slice for record in records} == {0}
+    assert len(records) == (4 + 6) * 2 * len(METHODS)  # frames of one slice of both subjects
+    of = {(r.acquisition, r.method): r.nmse_heart for r in records if r.frame == 1}
+    assert len(set(of.values())) == len(of)
+    for name in ("sweep.md", "sweep.tex", "sweep.png", "sweep.toml", "drawn.json"):
+        assert (results / name).stat().st_size > 50
+
+
+def test_ratios_are_to_the_initial_reconstruction_of_the_same_acquisition(results):
+    records = read_records(results / RECORDS)
+    plain, moving = sweep_ratios(records)
+    assert (plain.acquisition, moving.acquisition) == ("plain", "moving")
+    own = [r for r in records if r.acquisition == "moving"]
+
+    def mean(method):
+        subjects = {r.subject for r in own}
+        each = [[r.nmse_heart for r in own if r.method == method and r.subject == s] for s in subjects]
+        return sum(sum(some) / len(some) for some in each) / len(each)
+
+    assert moving.of_method["tv step=0.5"][4.0] == pytest.approx(mean("tv step=0.5") / mean("initial"))
+    assert "initial" not in moving.of_method
+
+
+def test_second_run_does_nothing(fields, results):
+    told = []
+    assert not SweepRun(Sweep(**fields), results, report=told.append).run()
+    assert told == [f"{results}: all 4 stages are done, nothing to do"]
+
+
+def test_a_further_method_goes_nowhere_and_another_sweep_is_refused(fields, results):
+    with pytest.raises(CsmriError, match=r"holds a study with (accelerations|seed) = "):
+        SweepRun(Sweep(**{**fields, "seed": 1}), results)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"store": "nowhere"}, "store = 'nowhere': no such store"),
+        ({"methods": {"temporal-tv": {"settings": {"width": 1}}}}, "temporal-tv has no setting 'width'; it has "),
+        ({"methods": {"temporal-tv": {"settings": {"step": "wide"}}}}, "temporal-tv: "),
+        ({"methods": {"a": {"model": "nowhere"}}}, "nowhere: not a SavedModel folder"),
+        ({"methods": {"a": {"train": "nowhere.toml"}}}, "nowhere.toml: cannot read the config"),
+        ({"slices": (9,)}, "no subject of .* has one of them"),
+        ({"accelerations": (99.0,)}, "acceleration 99 is impossible"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(fields, tmp_path, changes, message):
+    with pytest.raises(CsmriError, match=message):
+        SweepRun(Sweep(**{**fields, **changes}), tmp_path / "results")
+    assert not list(tmp_path.iterdir())
