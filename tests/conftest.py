@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -116,6 +117,32 @@ def run(config, store, made_once) -> Path:
     from csmri.training import train
 
     return made_once("standalone", lambda path: train(config, store, path, report=lambda line: None))
+
+
+@pytest.fixture(scope="session")
+def train_through() -> Callable[..., Path]:
+    """As `train`, and keeps the files that a kill after the first epoch would have left: in the folder it returns.
+
+    Going on from there is half the work of killing a training and doing it again.
+    """
+    from csmri import training
+
+    original = training._Keeper.on_epoch_end
+
+    def both(config, store, run: Path, **options) -> Path:
+        killed = run.with_name(f"{run.name}_killed")
+
+        def on_epoch_end(self, epoch, logs=None):
+            original(self, epoch, logs)
+            if epoch == 0:
+                shutil.copytree(run, killed)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training._Keeper, "on_epoch_end", on_epoch_end)
+            training.train(config, store, run, report=lambda line: None, **options)
+        return killed
+
+    return both
 
 
 @pytest.fixture

@@ -4,8 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from csmri.config import Sampling
 from csmri.data.records import mean_over_subjects, read_records
+from csmri.evaluation.metrics import nmse
+from csmri.formats import read_cine
+from csmri.reconstruction import simulate_slices
+from csmri.results.folder import read_results
+from csmri.results.tables import savings
 
 RESULTS = Path(__file__).parents[1] / "demo"
 
@@ -26,6 +33,23 @@ def test_transfer_beats_standalone_beats_initial_reconstruction(results: Path) -
 
     transfer, standalone, initial = map(over_trained_accelerations, ("transfer_6", "standalone", "initial"))
     assert transfer < standalone < initial
+
+
+@pytest.mark.slow
+def test_transfer_is_as_good_after_a_quarter_of_the_epochs(results: Path) -> None:
+    (saving,) = [saving for saving in savings(read_results(results)) if saving.training == "transfer_6"]
+    assert saving.reached and 4 * saving.reached <= saving.standalone_epochs
+
+
+@pytest.mark.slow
+def test_beating_comparison_shows_a_network_that_is_better_by_half(results: Path) -> None:
+    truth = read_cine(results / "phantom" / "k_phantom_009.npz")
+    (done,) = simulate_slices(truth, 4.0, seed=0, law=Sampling(), reconstructors=())
+    reconstructed = read_cine(results / "reconstructed.npz").magnitude[0]
+    assert nmse(truth.magnitude[0], reconstructed) < 0.5 * nmse(truth.magnitude[0], done.methods["initial"])
+    assert (results / "beating.gif").stat().st_size < 1.5e6
+    with Image.open(results / "beating.gif") as picture:
+        assert picture.n_frames == truth.n_frames and picture.info["loop"] == 0
 
 
 @pytest.mark.slow

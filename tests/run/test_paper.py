@@ -18,7 +18,7 @@ from csmri.run.plan import DRAWING_SECONDS, Pace
 FIELDS = {
     "seeds": (3,),
     "base_channels": 2,
-    "depth": 2,
+    "depth": 1,
     "passes": 1,
     "pretrain_at": (1, 2),
     "standalone": {"epochs": 2},
@@ -89,7 +89,7 @@ def test_second_run_does_nothing_and_says_so(study, results):
     assert contents(results) == before
 
 
-@pytest.mark.parametrize("stop_before", ["pretrain", "transfer_2", "evaluate"])
+@pytest.mark.parametrize("stop_before", [pytest.param("pretrain", marks=pytest.mark.slow), "transfer_2", "evaluate"])
 def test_stopped_study_goes_on_to_the_same_records(study, results, tmp_path, stop_before):
     # What a stop leaves: the stages before it, which the whole study holds too, copied from there.
     path = tmp_path / "results"
