@@ -16,8 +16,10 @@ from keras import ops
 from csmri.cines import training_cines, validation_cines
 from csmri.config import BLENDED, Config, read_config, write_config
 from csmri.core.errors import CsmriError
-from csmri.core.files import locked, make_folder, remove_partial, replacing, write_json
+from csmri.core.files import make_folder, remove_partial, replacing
+from csmri.core.locks import locked
 from csmri.core.provenance import computes_bfloat16_in_software, git_revision, processor, published_path, versions
+from csmri.core.texts import write_json
 from csmri.data.runs import CONFIG, LOG, RECORD
 from csmri.data.store import Store
 from csmri.losses import CineError, ImageMean, TargetError

@@ -25,7 +25,8 @@ from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectG
 from csmri import __version__, scaling
 from csmri.config import Config, make_config
 from csmri.core.errors import CsmriError
-from csmri.core.files import replacing_folder, write_json
+from csmri.core.files import replacing_folder
+from csmri.core.texts import write_json
 from csmri.kspace.fourier import as_pair
 from csmri.kspace.initial import initial_images
 from csmri.unet import build_unet

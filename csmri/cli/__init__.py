@@ -25,7 +25,7 @@ from csmri.cli.study import study
 from csmri.cli.sweep import sweep
 from csmri.cli.train import train
 from csmri.cli.transfer import transfer
-from csmri.core.files import ending_cleanly
+from csmri.core.locks import ending_cleanly
 
 RESUMING = ("study", "transfer", "sweep", "train", "evaluate")
 """Commands that, stopped and given again, go on where they were."""

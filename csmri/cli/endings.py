@@ -9,7 +9,7 @@ import traceback
 import click
 
 from csmri.core.errors import CsmriError
-from csmri.core.files import Stopped
+from csmri.core.locks import Stopped
 
 TRACEBACK = "CSMRI_TRACEBACK"
 """Environment variable that, not empty, also shows where an error came from."""

@@ -99,10 +99,11 @@ def evaluate(
     subjects. Every record is kept when it is done: after a stop, the same command goes on.
     """
     import_tensorflow()
-    from csmri.core.files import locked
+    from csmri.core.files import check_outputs
+    from csmri.core.locks import locked
     from csmri.data.records import read_records
     from csmri.data.store import open_store
-    from csmri.evaluation.evaluate import common_law, spread_slices, with_direct
+    from csmri.evaluation.evaluate import check_evaluation, common_law, spread_slices, with_direct
     from csmri.reconstruction import baseline_reconstructor
     from csmri.results.folder import RECORDS
     from csmri.results.journal import Journal
@@ -124,6 +125,8 @@ def evaluate(
 
     for note in notes_on(networks, has_phase=any(entry.complex for entry in entries)):
         click.echo(f"note: {note}", err=True)
+    check_evaluation(opened, compared, split=split, law=law, accelerations=accelerations)
+    check_outputs([out], [store, *(network.saved.path for network in networks if network.saved)])
     description = describe_evaluation(opened, compared, split=split, law=law, seed=seed)
     with locked(out):
         begin_evaluation(out, description)

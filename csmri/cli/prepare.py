@@ -62,7 +62,7 @@ def prepare(
     drawn, so that numbers differ a little.
     """
     import_tensorflow()
-    from csmri.core.files import locked
+    from csmri.core.locks import locked
     from csmri.data.pseudonyms import Pseudonyms, refuse_published_key
     from csmri.data.runs import RECORD
     from csmri.data.store import MANIFEST, StoreWriter, read_split

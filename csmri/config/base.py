@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from csmri.core.errors import CsmriError
-from csmri.core.files import write_toml
+from csmri.core.texts import write_toml
 
 EVALUATION_ACCELERATIONS = (2.0, 3.0, 4.0, 8.0)
 

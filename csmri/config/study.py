@@ -21,8 +21,8 @@ from csmri.config.base import (
 from csmri.config.stages import Pretraining, SourceTraining, TargetTraining
 from csmri.config.training import Config, Training, Ways
 from csmri.core.errors import CsmriError
-from csmri.core.files import read_toml
 from csmri.core.names import PRETRAIN, STANDALONE, TRANSFER, transfer_name, way_name
+from csmri.core.texts import read_toml
 
 Method = Literal["standalone", Way]
 

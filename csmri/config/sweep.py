@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from csmri.config.base import EVALUATION_ACCELERATIONS, Accelerations, Frozen, Seed, Split, checked
 from csmri.config.sampling import Sampling
-from csmri.core.files import read_toml
 from csmri.core.names import BASELINES, INITIAL, ZERO_FILLED
+from csmri.core.texts import read_toml
 
 Value = bool | int | float | str
 NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,79}")

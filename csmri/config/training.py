@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 from csmri.config.base import BLENDED, Accelerations, Count, Epochs, Frozen, Seed, Split, Way, checked
 from csmri.config.network import Network
 from csmri.config.sampling import Sampling
-from csmri.core.files import read_toml
 from csmri.core.names import PRETRAIN
+from csmri.core.texts import read_toml
 
 LearningRate = Annotated[float, Field(gt=0, le=100)]
 Passes = Annotated[int, Field(ge=1, le=10_000)]

@@ -1,4 +1,4 @@
-"""A file or a folder appears whole or not at all, has one writer at a time, and a signal leaves nothing partial.
+"""A file or a folder appears whole or not at all.
 
 What is being written lies beside its place under a name that starts with `.partial-` and tells host and process. A
 process that was killed cannot take it away; whoever writes to the same place next does.
@@ -6,72 +6,20 @@ process that was killed cannot take it away; whoever writes to the same place ne
 
 from __future__ import annotations
 
-import codecs
 import contextlib
-import csv
 import errno
-import gzip
-import io
-import json
 import os
 import re
 import shutil
-import signal
 import socket
-import threading
-import tomllib
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from csmri.core.errors import CsmriError
 
-try:
-    import fcntl
-except ImportError:  # not on Windows, where nothing is locked
-    fcntl = None  # type: ignore[assignment]
-
 PARTIAL = ".partial-"
-_HOST = re.sub(r"[^\w.]", "_", socket.gethostname())[:40]
-
-
-class Stopped(KeyboardInterrupt):
-    """A signal asked the process to end; `code` is what it should exit with."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.code = 128 + number
-
-
-@contextlib.contextmanager
-def ending_cleanly() -> Iterator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into `Stopped`, so that what is half-written is taken away on the way out.
-
-    Only the main thread of a process hears of signals; in another one nothing changes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, _: object) -> None:
-        signal.signal(number, signal.SIG_IGN)  # asked twice, the cleaning still ends
-        raise Stopped(number)
-
-    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    # Who ignores a signal, as nohup does, goes on ignoring it.
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        for number in numbers:
-            if before[number] is not signal.SIG_IGN:
-                signal.signal(number, stop)
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, before[number])
-
-
-# --- writing
+HOST = re.sub(r"[^\w.]", "_", socket.gethostname())[:40]
 
 
 @contextlib.contextmanager
@@ -96,7 +44,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         if not _is_about(error, temporary, path):
             raise
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -124,37 +72,10 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         if not _is_about(error, temporary, path):
             raise
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     finally:
         for left in (temporary, old):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write text as UTF-8, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def write_json(path: str | Path, value: Any) -> None:
-    """Write JSON for people to read, whole or not at all."""
-    write_text(path, json.dumps(value, indent=1) + "\n")
-
-
-def write_toml(path: str | Path, fields: Mapping[str, Any]) -> None:
-    """Write fields as TOML, those that are mappings as tables below the others; whole or not at all."""
-    write_text(path, "\n".join(_toml_lines(fields, ())) + "\n")
-
-
-def write_csv(path: str | Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table as CSV, compressed where the name ends in .gz, whole or not at all."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *rows])
-    content = text.getvalue().encode()
-    if Path(path).suffix == ".gz":
-        content = gzip.compress(content, mtime=0)  # without a date, the same rows give the same bytes
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
 
 
 def make_folder(path: str | Path) -> Path:
@@ -163,7 +84,7 @@ def make_folder(path: str | Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     return path
 
 
@@ -206,10 +127,10 @@ def _check_place(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     folder = next(above for above in path.absolute().parents if os.path.lexists(above))
     if not folder.is_dir():
-        raise _unwritable(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)))
+        raise unwritable(path, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CsmriError(f"{path}: the folder {folder} may not be written to; choose another place")
 
@@ -238,7 +159,7 @@ def temporary_name(path: Path, process: int | None = None) -> Path:
     """Name beside `path` under which a process, by default this one, writes it."""
     # The suffix stays at the end: writers that choose by suffix must see it. The name is short however long `path` is.
     suffix = "".join(path.suffixes[-2:])[-12:]
-    return path.with_name(f"{PARTIAL}{_HOST}-{process or os.getpid()}-{_crc(path)}{suffix}")
+    return path.with_name(f"{PARTIAL}{HOST}-{process or os.getpid()}-{_crc(path)}{suffix}")
 
 
 def _crc(path: Path) -> str:
@@ -250,8 +171,8 @@ def _make_room(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(path, error) from error
-    for left in path.parent.glob(f"{PARTIAL}{_HOST}-*-{_crc(path)}*"):
+        raise unwritable(path, error) from error
+    for left in path.parent.glob(f"{PARTIAL}{HOST}-*-{_crc(path)}*"):
         if _is_abandoned(left):
             _remove(left)
 
@@ -259,7 +180,7 @@ def _make_room(path: Path) -> None:
 def _is_abandoned(left: Path) -> bool:
     """Whether the process of this machine that began it is no more, or is this one."""
     known = re.fullmatch(rf"{re.escape(PARTIAL)}(.+)-(\d+)-[0-9a-f]{{8}}.*", left.name)
-    if known is None or known[1] != _HOST:
+    if known is None or known[1] != HOST:
         return False
     process = int(known[2])
     if process == os.getpid():
@@ -286,134 +207,9 @@ def _is_about(error: OSError, temporary: Path, path: Path) -> bool:
     return not name or name == str(path) or name.startswith(str(temporary))
 
 
-def _unwritable(path: Path, error: Exception) -> CsmriError:
+def unwritable(path: Path, error: Exception) -> CsmriError:
+    """Say in one line why something cannot be written."""
     reason = getattr(error, "strerror", None) or str(error)
     if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
         reason = f"{error.filename} is no folder"
     return CsmriError(f"{path}: could not be written ({reason}); choose another place or make room")
-
-
-def _toml_lines(fields: Mapping[str, Any], table: tuple[str, ...]) -> list[str]:
-    below = {name: value for name, value in fields.items() if isinstance(value, Mapping)}
-    lines = [f"{_toml_key(name)} = {_toml_value(value)}" for name, value in fields.items() if name not in below]
-    for name, value in below.items():
-        place = (*table, name)
-        lines += ["", f"[{'.'.join(map(_toml_key, place))}]", *_toml_lines(value, place)]
-    return lines
-
-
-def _toml_key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml_value(name)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_toml_key(name)} = {_toml_value(one)}" for name, one in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml_value, value))}]"
-    # JSON's escapes are TOML's but for pairs of surrogates, which only pure ASCII needs, and the delete character.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-# --- reading
-
-
-def read_json(path: str | Path, *, advice: str = "write or remove it") -> dict[str, Any]:
-    """Read an object from a JSON file; empty where there is none.
-
-    Raises
-    ------
-    CsmriError
-        If the file holds something else.
-    """
-    path = Path(path)
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CsmriError(f"{path}: not the JSON that csmri writes, or damaged ({error}); {advice}") from error
-    if not isinstance(found, dict):
-        raise CsmriError(f"{path}: expected a JSON object, found {type(found).__name__}; {advice}")
-    return found
-
-
-def read_toml(path: str | Path, kind: str) -> dict[str, Any]:
-    """Read a TOML file, with or without a byte-order mark; `kind` tells in messages what it should have been."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError as error:
-        if b"\0" in error.object and not error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            raise CsmriError(f"{path}: cannot read the {kind}: this is no text; expected a TOML file") from error
-        raise CsmriError(f"{path}: the {kind} is not in UTF-8 ({error.reason}); save it as UTF-8") from error
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, tomllib.TOMLDecodeError):
-            raise CsmriError(f"{path}: not a TOML file: {error}") from error
-        if isinstance(error, RecursionError):
-            raise CsmriError(f"{path}: nested too deep for a {kind}") from error
-        raise CsmriError(f"{path}: cannot read the {kind}: {getattr(error, 'strerror', None) or error}") from error
-
-
-def read_csv(path: str | Path) -> list[dict[str, str]]:
-    """Read the rows of a table with a head, compressed or not; refuses nothing by itself.
-
-    Raises
-    ------
-    OSError, EOFError, ValueError
-        If there is no such file, its end is missing, or it is no text: the caller knows what it should have been.
-    """
-    content = Path(path).read_bytes()
-    try:
-        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
-        return list(csv.DictReader(io.StringIO(text, newline="")))
-    except (zlib.error, csv.Error) as error:
-        raise ValueError(str(error)) from error
-
-
-# --- one writer at a time
-
-
-@contextlib.contextmanager
-def locked(folder: str | Path) -> Iterator[None]:
-    """Keep a folder, which need not be there yet, to this process; others are refused until it is through or dead.
-
-    Raises
-    ------
-    CsmriError
-        If another process has it.
-    """
-    folder = Path(folder)
-    if fcntl is None:
-        yield
-        return
-    path = folder.absolute().with_name(f".{folder.absolute().name}.lock"[-200:])
-    try:
-        file = _lock(path, folder)
-    except (OSError, ValueError) as error:
-        raise _unwritable(folder, error) from error
-    try:
-        yield
-    finally:
-        # Removed while it is held: whoever waits for this file finds that it is no longer the one at its path.
-        path.unlink(missing_ok=True)
-        os.close(file)
-
-
-def _lock(path: Path, folder: Path) -> int:
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(file, 200).decode(errors="replace") or "another process"
-            os.close(file)
-            raise CsmriError(
-                f"{folder}: {owner} is writing to it; wait until it has ended, or choose another folder"
-            ) from None
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file), os.stat(path)):
-                os.truncate(file, 0)
-                os.write(file, f"process {os.getpid()} on {_HOST}".encode())
-                return file
-        os.close(file)

@@ -12,7 +12,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from csmri.core.errors import CsmriError
-from csmri.core.files import read_json, replacing
+from csmri.core.files import replacing
+from csmri.core.texts import read_json
 
 SALT, SUBJECTS = "salt", "subjects"
 N_DIGITS = 8

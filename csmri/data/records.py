@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from csmri.core.errors import CsmriError
-from csmri.core.files import read_csv, write_csv
+from csmri.core.texts import read_csv, write_csv
 
 QUALITIES = ("nmse", "nmse_heart", "psnr", "psnr_heart", "ssim", "ssim_heart")
 UNTRAINED = -1

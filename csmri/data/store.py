@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from csmri import __version__
 from csmri.config import Split
 from csmri.core.errors import CsmriError
-from csmri.core.files import locked, read_toml, replacing_folder, write_json
+from csmri.core.files import replacing_folder
+from csmri.core.locks import locked
 from csmri.core.provenance import without_absolute_paths
+from csmri.core.texts import read_toml, write_json
 from csmri.data.cine import Cine, Outlines
 from csmri.data.pseudonyms import Pseudonyms
 from csmri.data.roi import Box, heart_box, heart_box_notes

@@ -66,14 +66,21 @@ def evaluate(
         If two methods have one name, networks differ in their sampling, or an acceleration is impossible.
     """
     law = law or common_law(methods)
-    check_names(methods)
+    check_evaluation(store, methods, split=split, law=law, accelerations=accelerations)
     entries = store.of_split(split)
-    for entry in entries:
-        for acceleration in accelerations:
-            check_acceleration(acceleration, entry.matrix[0], law)
     items = plan_items(entries, seeds_of(methods), accelerations, slices=slices, acquisition=acquisition)
     left = {item for item in items if item.as_kept not in skip}
     return _evaluated(store, entries, methods, law, accelerations, seed, acquisition, left)
+
+
+def check_evaluation(
+    store: Store, methods: Sequence[Reconstructor], *, split: str, law: Sampling, accelerations: Sequence[float]
+) -> None:
+    """Refuse what `evaluate` would refuse, before anything is written."""
+    check_names(methods)
+    for entry in store.of_split(split):
+        for acceleration in accelerations:
+            check_acceleration(acceleration, entry.matrix[0], law)
 
 
 def with_direct(methods: Sequence[Reconstructor], *, cyclic: bool) -> list[Reconstructor]:
@@ -107,7 +114,7 @@ def plan_items(
 
 def spread_slices(n_slices: int, n_shown: int) -> set[int]:
     """Choose at most so many slices to show, spread from base to apex without the ends; the middle one for 1."""
-    return {round(position) for position in np.linspace(0, n_slices - 1, n_shown + 2)[1:-1]}
+    return {round(position) for position in np.linspace(0, n_slices - 1, min(n_shown, n_slices) + 2)[1:-1]}
 
 
 def check_names(methods: Sequence[Reconstructor]) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from csmri.config import Network, read_config, read_sweep_config, read_transfer_study
 from csmri.core.errors import CsmriError
-from csmri.core.files import read_json, write_json
+from csmri.core.names import shown_methods
+from csmri.core.texts import read_json, write_json
 from csmri.data.runs import CONFIG
 from csmri.results.figures import (
     choose_examples,
@@ -115,6 +116,8 @@ def draw(results: Path, names: Sequence[str] = (), wish: Wish | None = None) -> 
         if lacking := PRODUCTS[name].lacks(found):
             raise CsmriError(f"{results}: {lacking}")
     chosen = names or [name for name, one in PRODUCTS.items() if one.by_itself and not one.lacks(found)]
+    if "fig4" in chosen and found.examples:  # damaged images or unknown methods are refused before anything is drawn
+        shown_methods(found.examples[0].methods, wish.show)
     return [PRODUCTS[name].draw(found, wish) for name in chosen]
 
 
@@ -279,7 +282,8 @@ def _network(results: Results) -> Network:
 
 def _only_areas(folder: Path, names: Sequence[str]) -> bool:
     # They stand in a folder of their own as well.
-    return set(names) <= {"area"} and (bool(names) or not table_path(folder, RECORDS).exists()) and folder.is_dir()
+    has_areas, has_records = (table_path(folder, name).exists() for name in (AREAS, RECORDS))
+    return set(names) <= {"area"} and has_areas and (bool(names) or not has_records)
 
 
 # --- what each needs

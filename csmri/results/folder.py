@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from csmri.config import Study, read_study
 from csmri.core.errors import CsmriError
-from csmri.core.files import make_folder, read_json, replacing
+from csmri.core.files import make_folder, replacing
 from csmri.core.names import PRETRAIN, STANDALONE, TRANSFER
+from csmri.core.texts import read_json
 from csmri.data.records import Record, Timing, read_records, read_timings
 from csmri.data.roi import Box
 from csmri.data.runs import KEPT, LOG, Log, read_log

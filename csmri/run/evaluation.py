@@ -11,9 +11,10 @@ from typing import Any
 from csmri.baselines import find_method
 from csmri.config import Sampling
 from csmri.core.errors import CsmriError
-from csmri.core.files import make_folder, read_json, write_json
+from csmri.core.files import make_folder
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.core.provenance import git_revision, processor, published_path, versions
+from csmri.core.texts import read_json, write_json
 from csmri.data.records import Item
 from csmri.data.store import Store
 from csmri.evaluation.evaluate import evaluate, plan_items, seeds_of

@@ -14,9 +14,11 @@ import keras
 
 from csmri.config import Comparison, Sweep, by_key, write_config
 from csmri.core.errors import CsmriError
-from csmri.core.files import locked, make_folder, read_json, remove_partial, write_json
+from csmri.core.files import make_folder, remove_partial
+from csmri.core.locks import locked
 from csmri.core.names import INITIAL
 from csmri.core.provenance import git_revision, processor, versions
+from csmri.core.texts import read_json, write_json
 from csmri.data.records import UNTRAINED, Item, item_of, read_records
 from csmri.data.store import Entry, Store, open_store
 from csmri.evaluation.evaluate import common_law, plan_items
@@ -256,6 +258,8 @@ def _items_of(table: Path, changed: int) -> frozenset[Item]:
 
 def open_named(key: str, name: str) -> Store:
     """Open the store that a study names under a key; environment variables are expanded."""
+    if not name:
+        raise CsmriError(f'{key} is missing; name a prepared store, {key} = "STORE"')
     path = Path(os.path.expandvars(name))
     if not path.exists():
         raise CsmriError(f"{key} = {name!r}: no such store; `csmri prepare SOURCE... {path}` makes one")

@@ -135,7 +135,7 @@ CASES = {
     "study-into-a-file": ("study {w}/study_no_store.toml --out {w}/notes.txt", "notes.txt: is a file"),
     "study-into-other-results": (
         "study {w}/study_no_store.toml --out {w}/other.csv",
-        "holds results that are no study",
+        "holds records.csv of an experiment that it does not tell",
     ),
     "prepare-outlines-of-nobody": (
         "prepare {w}/cine.npz {o}/store --split {w}/split.toml --outlines nobody={w}/empty",

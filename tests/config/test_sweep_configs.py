@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from csmri.config import make_config, read_config, read_sweep_config
-from csmri.core.files import read_toml
+from csmri.core.texts import read_toml
 from csmri.reconstruction import changed_settings
 
 ROOT = Path(__file__).parents[2]

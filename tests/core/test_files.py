@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from csmri.core import files
+from csmri.core import files, locks, texts
 from csmri.core.errors import CsmriError
 
 NOBODY = 999_999_999
@@ -55,7 +55,7 @@ def test_a_folder_is_replaced_when_it_is_whole(tmp_path):
 
 @pytest.mark.parametrize("name", ["a" * 250 + ".csv", "ä" * 120 + ".csv", "a.b.c", ".hidden", "no suffix"])
 def test_any_name_can_be_written(tmp_path, name):
-    files.write_text(tmp_path / name, "text")
+    texts.write_text(tmp_path / name, "text")
     assert names(tmp_path) == [name]
 
 
@@ -63,7 +63,7 @@ def test_any_name_can_be_written(tmp_path, name):
 def test_a_place_that_cannot_be_is_refused(tmp_path, place):
     (tmp_path / "file").write_text("")
     with pytest.raises(CsmriError, match="could not be written|cannot be the name"):
-        files.write_text(tmp_path / place, "text")
+        texts.write_text(tmp_path / place, "text")
     with pytest.raises(CsmriError, match="could not be written|cannot be"), files.replacing_folder(tmp_path / place):
         pass
     assert names(tmp_path) == ["file"]
@@ -75,7 +75,7 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_
     other = files.temporary_name(tmp_path / "b.csv", NOBODY)
     for left in (dead, alive, other):
         left.write_text("half")
-    files.write_text(path, "whole")
+    texts.write_text(path, "whole")
     assert not dead.exists() and alive.exists() and other.exists()
     files.remove_partial(tmp_path)
     assert names(tmp_path) == sorted(["a.csv", alive.name])
@@ -83,22 +83,22 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_
 
 def test_a_folder_has_one_writer(tmp_path):
     folder = tmp_path / "deep" / "store"
-    with files.locked(folder):
-        script = f"from csmri.core import files\nwith files.locked({str(folder)!r}): print('in')"
+    with locks.locked(folder):
+        script = f"from csmri.core import locks\nwith locks.locked({str(folder)!r}): print('in')"
         beside = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         assert f"store: process {os.getpid()} on " in beside.stderr and "is writing to it; wait" in beside.stderr
         assert "in" not in beside.stdout
     assert names(folder.parent) == []
-    with files.locked(folder):
+    with locks.locked(folder):
         pass
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
     run = str(tmp_path / "run")
-    script = f"import os; from csmri.core import files\nwith files.locked({run!r}): os.kill(os.getpid(), 9)"
+    script = f"import os; from csmri.core import locks\nwith locks.locked({run!r}): os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", script], check=False)
     assert names(tmp_path) == [".run.lock"]
-    with files.locked(tmp_path / "run"):
+    with locks.locked(tmp_path / "run"):
         pass
     assert names(tmp_path) == []
 
@@ -108,13 +108,13 @@ def test_a_signal_ends_cleanly(tmp_path, number):
     run, path = str(tmp_path / "run"), str(tmp_path / "a")
     script = f"""
 import sys, time
-from csmri.core import files
+from csmri.core import files, locks, texts
 try:
-    with files.ending_cleanly(), files.locked({run!r}), files.replacing({path!r}) as temporary:
+    with locks.ending_cleanly(), locks.locked({run!r}), files.replacing({path!r}) as temporary:
         temporary.write_text("half")
         print("half", flush=True)
         time.sleep(60)
-except files.Stopped as stopped:
+except locks.Stopped as stopped:
     sys.exit(stopped.code)
 """
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -129,7 +129,7 @@ except files.Stopped as stopped:
 def test_who_ignores_a_signal_goes_on(monkeypatch):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with files.ending_cleanly():
+        with locks.ending_cleanly():
             os.kill(os.getpid(), signal.SIGHUP)
             time.sleep(0.01)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
@@ -143,39 +143,39 @@ TEXTS = ['"quotes" and \\ backslash', "emoji 🫀 and é", "line\nbreak\ttab\x00
 @pytest.mark.parametrize("text", TEXTS)
 def test_toml_comes_back(tmp_path, text):
     fields = {"text": text, "list": [1, 2.5, text], "true": True, "table": {"text": text, "key with blank": 1e-7}}
-    files.write_toml(tmp_path / "a.toml", fields)
-    assert files.read_toml(tmp_path / "a.toml", "config") == fields
+    texts.write_toml(tmp_path / "a.toml", fields)
+    assert texts.read_toml(tmp_path / "a.toml", "config") == fields
 
 
 def test_toml_of_other_editors(tmp_path):
     path = tmp_path / "a.toml"
     path.write_bytes(b"\xef\xbb\xbfseed = 1\r\n")
-    assert files.read_toml(path, "config") == {"seed": 1}
+    assert texts.read_toml(path, "config") == {"seed": 1}
     path.write_bytes('caption = "Mönch"'.encode("cp1252"))
     with pytest.raises(CsmriError, match="the config is not in UTF-8 .*; save it as UTF-8"):
-        files.read_toml(path, "config")
+        texts.read_toml(path, "config")
     path.write_text("a = " + "[" * 5000 + "]" * 5000)
     with pytest.raises(CsmriError, match="nested too deep"):
-        files.read_toml(path, "config")
+        texts.read_toml(path, "config")
 
 
 def test_json_is_read_or_refused(tmp_path):
     path = tmp_path / "a.json"
-    assert files.read_json(path) == {}
-    files.write_json(path, {"a": [1, None]})
-    assert files.read_json(path) == {"a": [1, None]}
+    assert texts.read_json(path) == {}
+    texts.write_json(path, {"a": [1, None]})
+    assert texts.read_json(path) == {"a": [1, None]}
     for text in ("[1]", "{", "[" * 100000):
         path.write_text(text)
         with pytest.raises(CsmriError, match=str(path)):
-            files.read_json(path)
+            texts.read_json(path)
 
 
 @pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
 def test_tables_come_back(tmp_path, name):
     rows = [{"a": "1", "b": 'x, "y"\nz'}, {"a": "é", "b": ""}]
     for path in (tmp_path / name, tmp_path / f"other-{name}"):
-        files.write_csv(path, ("a", "b"), (tuple(row.values()) for row in rows))
-        assert files.read_csv(path) == rows
+        texts.write_csv(path, ("a", "b"), (tuple(row.values()) for row in rows))
+        assert texts.read_csv(path) == rows
     # Neither date nor name is in it.
     assert (tmp_path / name).read_bytes() == (tmp_path / f"other-{name}").read_bytes()
     assert (tmp_path / name).read_bytes().startswith(b"\x1f\x8b") == name.endswith(".gz")
@@ -184,7 +184,7 @@ def test_tables_come_back(tmp_path, name):
 @pytest.mark.parametrize("harm", [slice(0, -9), slice(0, 20), "body", "text"])
 def test_a_damaged_table_is_an_error_that_the_caller_can_tell(tmp_path, harm):
     path = tmp_path / "table.csv.gz"
-    files.write_csv(path, ("a",), [(str(i),) for i in range(1000)])
+    texts.write_csv(path, ("a",), [(str(i),) for i in range(1000)])
     content = bytearray(path.read_bytes())
     if isinstance(harm, slice):
         content = content[harm]
@@ -194,4 +194,4 @@ def test_a_damaged_table_is_an_error_that_the_caller_can_tell(tmp_path, harm):
         content = b"\xff\xfe"
     path.write_bytes(content)
     with pytest.raises((OSError, EOFError, ValueError)):
-        files.read_csv(path)
+        texts.read_csv(path)

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from csmri.core.errors import CsmriError
-from csmri.core.files import replacing, write_text
+from csmri.core.files import replacing
 from csmri.core.names import shown_methods
+from csmri.core.texts import write_text
 from csmri.data.roi import Box
 from csmri.evaluation.metrics import nmse
 from csmri.results.folder import Example

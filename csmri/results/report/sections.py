@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from csmri.config import Config, Study, by_key, read_config
-from csmri.core.files import read_json
 from csmri.core.names import INITIAL, PRETRAIN, ZERO_FILLED, pretraining_epochs, short, title
+from csmri.core.texts import read_json
 from csmri.data.records import Record, mean_over_subjects
 from csmri.data.runs import CONFIG, RECORD
 from csmri.results.folder import EVALUATION, Results, run_folder

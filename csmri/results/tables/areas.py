@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
-from csmri.core.files import read_csv, write_csv
 from csmri.core.names import GROUND_TRUTH, method_label
+from csmri.core.texts import read_csv, write_csv
 from csmri.data.area import Beat, Ventricle, blood_area, blood_in_outlines, find_ventricle, measure_beat
 from csmri.data.cine import Cine, Outlines
 from csmri.results.folder import Example

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from csmri.core.files import write_text
+from csmri.core.texts import write_text
 
 MISSING = "–"
 """A cell without a number."""
