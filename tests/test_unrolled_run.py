@@ -98,7 +98,8 @@ def test_coils_are_reconstructed_one_by_one(reconstruct):
 def test_transfer_starts_from_its_weights_and_may_only_scale_them(store, trained, tmp_path):
     init = trained / "models" / "epoch_001"
     before = saved_variables(init)
-    config = CONFIG.model_copy(update={"transfer": "scale-shift", "train_subjects": 1, "epochs": 1, "save_epochs": ()})
+    changes = {"transfer": "scale-shift", "train_subjects": 1, "epochs": 1, "save_epochs": (), "validation_split": ""}
+    config = CONFIG.model_copy(update=changes)
     train(config, store, tmp_path / "run", init=init, report=quiet)
     after = saved_variables(tmp_path / "run" / "models" / "final")
     kernels = [name for name in before if name.endswith("/kernel")]
