@@ -19,14 +19,14 @@ RESULTS = Path(__file__).parents[1] / "demo"
 
 @pytest.fixture(scope="module")
 def results() -> Path:
-    if not (RESULTS / "records.csv").is_file():
-        pytest.skip("demo/records.csv is missing; run `make demo` first")
+    if not (RESULTS / "records.csv.gz").is_file():
+        pytest.skip("demo/records.csv.gz is missing; run `make demo` first")
     return RESULTS
 
 
 @pytest.mark.slow
 def test_transfer_beats_standalone_beats_initial_reconstruction(results: Path) -> None:
-    means = mean_over_subjects(read_records(results / "records.csv"), "nmse_heart")
+    means = mean_over_subjects(read_records(results / "records.csv.gz"), "nmse_heart")
 
     def over_trained_accelerations(method: str) -> float:
         return float(np.mean([means[method, acceleration][0] for acceleration in (4.0, 8.0)]))

@@ -98,7 +98,8 @@ def test_coils_are_reconstructed_one_by_one(reconstruct):
 def test_transfer_starts_from_its_weights_and_may_only_scale_them(store, trained, tmp_path):
     init = trained / "models" / "epoch_001"
     before = saved_variables(init)
-    config = CONFIG.model_copy(update={"transfer": "scale-shift", "train_subjects": 1, "epochs": 1, "save_epochs": ()})
+    changes = {"transfer": "scale-shift", "train_subjects": 1, "epochs": 1, "save_epochs": (), "validation_split": ""}
+    config = CONFIG.model_copy(update=changes)
     train(config, store, tmp_path / "run", init=init, report=quiet)
     after = saved_variables(tmp_path / "run" / "models" / "final")
     kernels = [name for name in before if name.endswith("/kernel")]
@@ -116,7 +117,7 @@ def test_evaluate_and_reconstruct_take_it_like_any_model(store, trained, tmp_pat
     arguments = ["evaluate", f"net={model}", str(store.path), "--method", "view-sharing", "--acceleration", "4"]
     result = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path / "results")])
     assert result.exit_code == 0, result.output
-    methods = {record.method for record in read_records(tmp_path / "results" / "records.csv")}
+    methods = {record.method for record in read_records(tmp_path / "results" / "records.csv.gz")}
     assert methods == {"zero-filled", "initial", "view-sharing", "net"}
 
     images, mask = draw((1, 2, 4, 16, 12))

@@ -16,7 +16,10 @@ from csmri.run import SweepRun
 
 @pytest.fixture(scope="module")
 def fields(store, run, config, tmp_path_factory):
-    write_config(config.model_copy(update={"epochs": 1, "save_epochs": ()}), tmp_path_factory.getbasetemp() / "c.toml")
+    write_config(
+        config.model_copy(update={"epochs": 1, "save_epochs": (), "validation_split": ""}),
+        tmp_path_factory.getbasetemp() / "c.toml",
+    )
     path = str(tmp_path_factory.getbasetemp() / "c.toml")
     return {
         "store": str(store.path),
