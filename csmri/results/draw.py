@@ -283,7 +283,7 @@ def _network(results: Results) -> Network:
 def _only_areas(folder: Path, names: Sequence[str]) -> bool:
     # They stand in a folder of their own as well.
     has_areas, has_records = (table_path(folder, name).exists() for name in (AREAS, RECORDS))
-    return set(names) <= {"area"} and has_areas and (bool(names) or not has_records)
+    return set(names) == {"area"} if names else has_areas and not has_records
 
 
 # --- what each needs

@@ -22,7 +22,8 @@ from csmri.config import (
 from csmri.core.errors import CsmriError
 from csmri.data.store import read_split
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.toml"))
+FOLDER = Path(__file__).parents[2] / "configs"
+CONFIGS = sorted(path for path in FOLDER.rglob("*.toml") if path.parent.name != "sweeps")  # see test_sweep_configs.py
 DEEP = 5000
 
 

@@ -20,6 +20,7 @@ from csmri.results.figures import (
     write_panels,
 )
 from csmri.results.figures.panels import moving_frame, view_around
+from csmri.results.figures.pictures import DPI
 from csmri.results.folder import Example
 
 
@@ -110,7 +111,7 @@ def test_many_methods_keep_their_size_and_long_names_are_broken(tmp_path):
         render_reconstructions([example], tmp_path / f"{n_methods}.png")
         with Image.open(tmp_path / f"{n_methods}.png") as picture:
             inches = 0.24 + (n_methods + 1) * ((1.1 if n_methods == 8 else 1.55) + 0.06)
-            assert picture.width / 200 == pytest.approx(inches, abs=0.02)
+            assert picture.width / DPI == pytest.approx(inches, abs=0.02)
     render_reconstructions([example], tmp_path / "many.svg")
     assert {"low-rank-", "plus-sparse", "transfer 50 (TL50)"} <= set(comments(tmp_path / "many.svg"))
 
