@@ -110,7 +110,9 @@ def plan_text(title: str, stages: Sequence[Stage], pace: Pace) -> str:
     left = [pace.seconds_left(stage) for stage in stages]
     n_done = sum(stage.is_done() for stage in stages)
     head = f"{title}: {n_done} of {len(stages)} stages done"
-    lines = [head + (f", about {duration(sum(left))} left" if sum(left) else "")]
+    known = all(seconds or stage.is_done() for stage, seconds in zip(stages, left, strict=True))
+    lines = [head + (f", about {duration(sum(left))} left" if sum(left) and known else "")]
+    width = max(15, *(len(stage.name) for stage in stages))
     for stage, seconds in zip(stages, left, strict=True):
         epochs = stage.epochs_done() if stage.config else 0
         state = DONE if stage.is_done() else RUNNING if epochs else LEFT
@@ -119,7 +121,7 @@ def plan_text(title: str, stages: Sequence[Stage], pace: Pace) -> str:
             amount = f"{epochs} of {stage.config.epochs} epochs" if epochs else f"{stage.config.epochs} epochs"
         remaining = "" if state == DONE or not seconds else f"about {duration(seconds)}"
         seed = "" if stage.seed is None else f"seed {stage.seed}"
-        lines.append(f"  {state:<8} {seed:<8} {stage.name:<15} {amount:>18}  {remaining}".rstrip())
+        lines.append(f"  {state:<8} {seed:<8} {stage.name:<{width}} {amount:>18}  {remaining}".rstrip())
     return "\n".join(lines)
 
 

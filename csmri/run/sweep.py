@@ -19,7 +19,7 @@ from csmri.reconstruction import Reconstructor, baseline_reconstructor, changed_
 from csmri.results.folder import RECORDS, SWEEP, table_path
 from csmri.results.journal import Journal
 from csmri.run.evaluation import EvaluationRun
-from csmri.run.plan import EVALUATE, Pace, Stage, measure_pace, n_images
+from csmri.run.plan import EVALUATE, Pace, Stage, measure_pace
 from csmri.run.runner import PlanRun, open_named
 from csmri.training import FINAL, MODELS, make_batches
 from csmri.weights import build_network, describe_saved_model, saved_model_folder, write_saved_model
@@ -113,8 +113,9 @@ class SweepRun(PlanRun):
             if one and one.is_trained:
                 images = make_batches(self.store, one.config).n_frames
                 yield Stage(one.name, one.config.seed, one.config, one.run, one.init, images)
-        per_slice = len(self.study.acquisitions) * len(self.study.accelerations) * len(self._seeds)
-        yield Stage(EVALUATE, images=n_images(self.entries) * per_slice, is_finished=self._is_evaluated)
+        n_frames = {entry.subject: entry.n_frames for entry in self.entries}
+        n_judged = sum(n_frames[item.subject] for item in self.items)
+        yield Stage(EVALUATE, images=n_judged, is_finished=self._is_evaluated)
 
     def _is_evaluated(self) -> bool:
         path = table_path(self.results, RECORDS)
