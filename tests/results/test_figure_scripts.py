@@ -198,7 +198,11 @@ def pixels(path):
         return np.asarray(picture.convert("RGB"), np.int16)
 
 
-@pytest.mark.parametrize("folder", committed_results() or [""])
+@pytest.mark.parametrize(
+    "folder",
+    # One of them draws nearly all there is.
+    [pytest.param(one, marks=[] if one == "results/acdc" else pytest.mark.slow) for one in committed_results() or [""]],
+)
 def test_committed_figures_are_those_of_their_records(folder, tmp_path):
     """In a fresh clone: without the images of the data set."""
     if not folder:

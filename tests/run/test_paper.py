@@ -12,7 +12,7 @@ from csmri.data.records import read_records
 from csmri.data.runs import read_log
 from csmri.data.store import StoreWriter, open_store
 from csmri.results.folder import read_results
-from csmri.run import StudyRun
+from csmri.run import StudyRun, runner
 from csmri.run.plan import DRAWING_SECONDS, Pace
 
 FIELDS = {
@@ -43,6 +43,12 @@ def results(study, lines, tmp_path_factory):
     path = tmp_path_factory.mktemp("study") / "results"
     assert StudyRun(study, path, report=lines.append).run()
     return path
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures and report cost as much as a training, and are no matter of who looks at the records only."""
+    monkeypatch.setattr(runner, "draw_all", lambda results: [])
 
 
 def changed(study, **fields):
@@ -90,7 +96,7 @@ def test_second_run_does_nothing_and_says_so(study, results):
 
 
 @pytest.mark.parametrize("stop_before", [pytest.param("pretrain", marks=pytest.mark.slow), "transfer_2", "evaluate"])
-def test_stopped_study_goes_on_to_the_same_records(study, results, tmp_path, stop_before):
+def test_stopped_study_goes_on_to_the_same_records(study, results, undrawn, tmp_path, stop_before):
     # What a stop leaves: the stages before it, which the whole study holds too, copied from there.
     path = tmp_path / "results"
     kept = TRAININGS[: TRAININGS.index(stop_before)] if stop_before in TRAININGS else TRAININGS
@@ -110,7 +116,7 @@ def test_stopped_study_goes_on_to_the_same_records(study, results, tmp_path, sto
     assert (path / "records.csv.gz").read_bytes() == (results / "records.csv.gz").read_bytes()
 
 
-def test_further_seeds_go_on_with_the_study(study, results, tmp_path):
+def test_further_seeds_go_on_with_the_study(study, results, undrawn, tmp_path):
     path = shutil.copytree(results, tmp_path / "results")
     more = changed(study, seeds=(3, 4))
     assert StudyRun(more, path, report=lambda line: None).run()
