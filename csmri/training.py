@@ -100,7 +100,7 @@ def _train(
 ) -> Path:
     remove_partial(run)
     blend = (source or store) if config.transfer == BLENDED else None
-    _refuse_other_run(run, config, store, init, blend)
+    refuse_other_run(run, config, store, init, blend)
     batches = make_batches(store, config, source=blend)
     validation = held_out_batches(store, config) if config.validation_split else None
     network, first_epoch = _start(config, run, init, batches, report)
@@ -215,7 +215,8 @@ def _refuse_impossible_transfer(config: Config, init: str | Path | None, source:
         raise CsmriError(f"--source is blended in by transfer = {BLENDED!r} only, not by {config.transfer!r}")
 
 
-def _refuse_other_run(run: Path, config: Config, store: Store, init: str | Path | None, blend: Store | None) -> None:
+def refuse_other_run(run: Path, config: Config, store: Store, init: str | Path | None, blend: Store | None) -> None:
+    """Refuse a folder that holds something else than a run of this config, data and start; `blend` is the source."""
     if run.exists() and not run.is_dir():
         raise CsmriError(f"{run}: is a file; the run needs a folder")
     if not (run / RECORD).exists():

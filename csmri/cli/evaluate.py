@@ -11,6 +11,7 @@ from csmri.cli.methods import baseline_names, consistency_options, load_model, n
 from csmri.cli.progress import progress
 from csmri.cli.quiet import import_tensorflow
 from csmri.config import EVALUATION_ACCELERATIONS
+from csmri.core.errors import CsmriError
 from csmri.core.names import BASELINES
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def evaluate(
     entries = opened.of_split(split)
     compared = with_direct([*baselines, *networks], cyclic=law.cyclic)
     slices = spread_slices(entries[0].n_slices, example_slices)
+    if others := [a for a in example_accelerations if a not in accelerations]:
+        raise CsmriError(f"--example-acceleration {others[0]:g} is not among those evaluated; give --acceleration, too")
     kept_at = example_accelerations or _shown_of(accelerations)
 
     def is_example(item: Item) -> bool:
@@ -143,9 +146,10 @@ def evaluate(
         )
         if len(run.left) < len(run.items):
             click.echo(f"{out}: {len(run.items) - len(run.left):,} of {len(run.items):,} items are done already")
-        with progress(run.do(), len(run.left), f"evaluating {store}") as bar:
-            for _ in bar:
-                pass
+        if run.left:
+            with progress(run.do(), len(run.left), f"evaluating {store}") as bar:
+                for _ in bar:
+                    pass
         journal.finish(run.items)
     # From the rounded records of the file, so that whoever makes the table again gets the same.
     records = read_records(out / RECORDS)

@@ -110,11 +110,18 @@ def _measure_areas(results: Path, cine: Path, outlines: Path) -> None:
 
 def _keep_runs(results: Path, runs: Sequence[Path]) -> None:
     from csmri.config import read_config
-    from csmri.data.runs import CONFIG, KEPT
-    from csmri.results.folder import keep_run
+    from csmri.core.texts import read_json
+    from csmri.data.runs import CONFIG, KEPT, RECORD
+    from csmri.results.folder import keep_run, run_folder
 
     for run in runs:
         if not all((run / name).is_file() for name in KEPT):
             raise CsmriError(f"{run}: not a run with a finished epoch; expected {', '.join(KEPT)} in it")
+    places: dict[tuple[str, int], Path] = {}
     for run in runs:
-        keep_run(run, results, run.resolve().name, read_config(run / CONFIG).seed)
+        place = run.resolve().name, read_config(run / CONFIG).seed
+        kept = read_json(run_folder(results, *place) / RECORD)
+        if places.setdefault(place, run) != run or (kept and kept != read_json(run / RECORD)):
+            raise CsmriError(f"{run}: another run of this name and seed is kept; rename the folder of one of them")
+    for place, run in places.items():
+        keep_run(run, results, *place)

@@ -181,7 +181,8 @@ def _draw(
     from csmri.results.figures import ANIMATED, picture_suffix, render_beating, render_reconstructions
     from csmri.results.folder import Example
 
-    middle = cine.n_slices // 2
+    with_content = [index for index, images in enumerate(cine.magnitude) if images.any()]
+    middle = min(with_content, key=lambda index: abs(index - cine.n_slices // 2))
     example = Example(cine.subject, middle, acceleration, cine.magnitude[middle], done[middle].methods, box)
     show = [INITIAL, method]
     if picture_suffix(path, animated=True) == ANIMATED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from itertools import product
 from pathlib import Path
@@ -56,6 +57,11 @@ class Variants(Frozen):
             raise ValueError("init is what a training starts from; it belongs to train")
         return self
 
+    @property
+    def n_combinations(self) -> int:
+        """How many combinations of settings there are."""
+        return math.prod(len(value) for value in self.settings.values() if isinstance(value, list))
+
     def combinations(self) -> dict[str, dict[str, Value]]:
         """Every combination of settings, by what tells it from the others: `strength=0.01`; "" where there is one."""
         lists = {name: value if isinstance(value, list) else [value] for name, value in self.settings.items()}
@@ -91,6 +97,8 @@ class Sweep(Frozen):
                 raise ValueError(f"{name!r} cannot name an acquisition or a method: take letters, digits, . @ + - _")
         if not self.acquisitions:
             raise ValueError("name an acquisition: [acquisitions.gaussian]")
+        if len(self.variants()) < sum(method.n_combinations for method in self.methods.values()):
+            raise ValueError("two variants have one name: names or values differ too little; give methods other names")
         for name, one in self.methods.items():
             if name in (ZERO_FILLED, INITIAL):
                 raise ValueError(f"{name} takes part always; leave it out")

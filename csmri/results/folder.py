@@ -171,6 +171,11 @@ def read_results(path: str | Path) -> Results:
         _told_of(evaluation.get("processor", {})),
     )
     if not (results.logs or results.records or results.study):
+        stopped = [kind for name, kind in EXPERIMENTS.items() if (path / name).exists()]
+        if stopped:
+            raise CsmriError(
+                f"{path}: holds a {stopped[0]} that was stopped before it had results; give its command again"
+            )
         raise CsmriError(
             f"{path}: holds neither {RUNS}/seed_*/*/{LOG} nor {RECORDS}; "
             f"`csmri study` and `csmri evaluate --out {path}` write them"

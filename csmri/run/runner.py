@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from csmri.config import Comparison, Sweep, by_key, write_config
+from csmri.config import BLENDED, Comparison, Sweep, by_key, write_config
 from csmri.core.errors import CsmriError
 from csmri.core.files import make_folder, remove_partial
 from csmri.core.locks import locked
@@ -20,6 +20,7 @@ from csmri.core.names import INITIAL
 from csmri.core.provenance import git_revision, processor, versions
 from csmri.core.texts import read_json, write_json
 from csmri.data.records import UNTRAINED, Item, item_of, read_records
+from csmri.data.runs import RECORD
 from csmri.data.store import Entry, Store, open_store
 from csmri.evaluation.evaluate import common_law, plan_items
 from csmri.reconstruction import baseline_reconstructor, load_reconstructor
@@ -28,7 +29,7 @@ from csmri.results.folder import keep_run, refuse_other_experiment, table_path
 from csmri.results.journal import Journal
 from csmri.run.evaluation import EvaluationRun
 from csmri.run.plan import DRAW, PHANTOMS, Pace, Stage, duration, measure_pace, plan_text
-from csmri.training import train
+from csmri.training import refuse_other_run, train
 
 PROVENANCE, WORK = "study.json", "work"
 REPORT_SECONDS = 10.0
@@ -92,15 +93,18 @@ class PlanRun(ABC):
             False if nothing was left to do.
         """
         with locked(self.results):
+            self.refuse_changes()
             if all(stage.is_done() for stage in self.stages):
                 self.report(f"{self.results}: all {len(self.stages)} stages are done, nothing to do")
                 return False
             for folder in (self.results, self.work):
                 remove_partial(folder)
-            self._describe()
-            # What a plan needs from the data is known before; how fast a training is, only with them.
+            # What a plan needs from the data is known before, their digest and the pace of a training are not.
             for stage in [stage for stage in self.stages if stage.name == PHANTOMS and not stage.is_done()]:
+                make_folder(self.results)
+                write_config(self.study, self.results / self.file)
                 self.do(stage)
+            self._describe()
             pace = self.pace()
             self.report(plan_text(str(self.results), self.stages, pace))
             for stage in self.stages:
@@ -118,11 +122,31 @@ class PlanRun(ABC):
 
     def plan(self) -> str:
         """Tell what there is to do and how long it will take; writes nothing."""
+        self.refuse_changes()
         return plan_text(str(self.results), self.stages, self.pace())
 
     @abstractmethod
     def pace(self) -> Pace:
         """How long things take on this machine."""
+
+    def made_of(self) -> dict[str, Any]:
+        """What records depend on besides config and images, by names for messages: heart boxes, other networks."""
+        return {"heart boxes": {entry.subject: list(entry.heart_box) for entry in self._target().entries}}
+
+    def refuse_changes(self) -> None:
+        """Refuse data, networks or trainings that are not those that results or work folder were made with."""
+        before = read_json(self.results / PROVENANCE, advice="remove it and start the study again")
+        for key, store in self.stores().items() if before else ():
+            if before.get("store_sha256", {}).get(key) != store.sha256:
+                raise CsmriError(f"{self.results}: holds a study on other data in {key}; choose another --out")
+        for key, value in self.made_of().items():
+            if key in before.get("made_of", {}) and before["made_of"][key] != value:
+                raise CsmriError(f"{self.results}: holds results with other {key}; choose another --out")
+        for stage in self.stages:
+            if stage.config and (stage.run / RECORD).exists():
+                store = self.store_of(stage)
+                blend = store if stage.config.transfer == BLENDED else None
+                refuse_other_run(stage.run, stage.config, store, stage.init, blend)
 
     def store_of(self, stage: Stage) -> Store:
         """Store that a training learns from."""
@@ -163,14 +187,11 @@ class PlanRun(ABC):
 
     def _describe(self) -> None:
         make_folder(self.results)
-        stores = {name: store.sha256 for name, store in self.stores().items()}
-        before = read_json(self.results / PROVENANCE, advice="remove it and start the study again")
-        for key, sha256 in stores.items() if before else ():
-            if before.get("store_sha256", {}).get(key) != sha256:
-                raise CsmriError(f"{self.results}: holds a study on other data in {key}; choose another --out")
-        if not before:
+        # Where phantoms are made, what is known of the store comes with them.
+        if not (self.results / PROVENANCE).exists():
             record = {
-                "store_sha256": stores,
+                "store_sha256": {name: store.sha256 for name, store in self.stores().items()},
+                "made_of": self.made_of(),
                 "subjects": {split: [e.subject for e in entries] for split, entries in self.subjects().items()},
                 "git_revision": git_revision(),
                 "versions": versions(),
@@ -192,9 +213,8 @@ class PlanRun(ABC):
             if name == "seeds" and set(held) <= set(value) and value[0] == held[0]:
                 continue  # further seeds go on with the study
             if name not in self.cosmetic and held != value:
-                raise CsmriError(
-                    f"{results}: holds a study with {name} = {held!r}, not {value!r}; choose another --out"
-                )
+                told = f"{name} = {_listed(held)!r}, not {_listed(value)!r}"
+                raise CsmriError(f"{results}: holds a study with {told}; choose another --out")
 
 
 class ComparisonRun(PlanRun):
@@ -254,6 +274,10 @@ def _items_in(table: Path) -> frozenset[Item]:
 @lru_cache(maxsize=8)
 def _items_of(table: Path, changed: int) -> frozenset[Item]:
     return frozenset(map(item_of, read_records(table)))
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value  # as a TOML file has it
 
 
 def open_named(key: str, name: str) -> Store:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from csmri.config import Acquisition, Config, Sweep, Variants, make_config, read_config, read_sweep_config
 from csmri.core.errors import CsmriError
@@ -22,7 +23,13 @@ from csmri.run.evaluation import EvaluationRun
 from csmri.run.plan import EVALUATE, Pace, Stage, measure_pace
 from csmri.run.runner import PlanRun, open_named
 from csmri.training import FINAL, MODELS, make_batches
-from csmri.weights import build_network, describe_saved_model, saved_model_folder, write_saved_model
+from csmri.weights import (
+    build_network,
+    describe_saved_model,
+    saved_model_folder,
+    saved_model_sha256,
+    write_saved_model,
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,17 @@ class SweepRun(PlanRun):
 
     def subjects(self) -> dict[str, Sequence[Entry]]:
         return {self.study.split: self.entries}
+
+    def made_of(self) -> dict[str, Any]:
+        """Networks that the sweep does not train itself; the trainings' own folders tell what they were."""
+        networks: dict[str, Any] = {}
+        for name, (method, _) in self.study.variants().items():
+            made = self._trained[name]
+            if method.model:
+                networks[f"weights of {name}"] = saved_model_sha256(os.path.expandvars(method.model))
+            elif made and not made.is_trained:
+                networks[f"network of {name}"] = made.config.model_dump(mode="json")
+        return super().made_of() | networks
 
     def pace(self) -> Pace:
         trains = any(stage.config for stage in self.stages)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from csmri.config import Network, TransferStudy, read_transfer_study
 from csmri.core.errors import CsmriError
@@ -14,7 +15,7 @@ from csmri.results.folder import RECORDS, SOURCE_RECORDS, TRANSFER_STUDY
 from csmri.run.plan import Stage, n_images
 from csmri.run.runner import ComparisonRun, open_named
 from csmri.training import FINAL, MODELS, make_batches
-from csmri.weights import describe_saved_model, saved_model_folder
+from csmri.weights import describe_saved_model, saved_model_folder, saved_model_sha256
 
 ON_TARGET, ON_SOURCE = "evaluate target", "evaluate source"
 TESTS = {ON_TARGET: ("test", RECORDS), ON_SOURCE: ("validation", SOURCE_RECORDS)}
@@ -55,6 +56,9 @@ class TransferRun(ComparisonRun):
     def subjects(self) -> dict[str, tuple[Entry, ...]]:
         names = {entry.split for entry in self.store.entries}
         return {split: self.store.of_split(split) for split in sorted(names)}
+
+    def made_of(self) -> dict[str, Any]:
+        return super().made_of() | ({"weights of init": saved_model_sha256(self.init)} if self.init else {})
 
     def do(self, stage: Stage) -> None:
         # The network that all start from is the same for all seeds.

@@ -56,6 +56,10 @@ def test_what_is_done_is_not_done_again(evaluate, results):
     [
         (("--split", "test"), "holds an evaluation with split = 'validation', not 'test'; choose another --out"),
         (("--split", "validation", "--seed", "1"), "holds an evaluation with seed = 0, not 1"),
+        (
+            ("--split", "validation", "--acceleration", "4", "--example-acceleration", "6"),
+            "6 is not among those evaluated",
+        ),
         (("--split", "validation", "--mask-law", "schlemper", "--acceleration", "2"), "with sampling = "),
     ],
 )

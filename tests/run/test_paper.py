@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -133,10 +134,10 @@ def test_further_seeds_go_on_with_the_study(study, results, undrawn, tmp_path):
     ("fields", "message"),
     [
         ({"batch_size": 3}, "holds a study with batch_size = 8, not 3; choose another --out"),
-        ({"pretrain_at": (1,)}, r"holds a study with pretrain_at = \(1, 2\), not \(1,\)"),
+        ({"pretrain_at": (1,)}, r"holds a study with pretrain_at = \[1, 2\], not \[1\]"),
         ({"standalone": {"epochs": 3}}, r"holds a study with \[standalone\] epochs = 2, not 3; choose another --out"),
         ({"pretrain": {"passes": 2}}, r"holds a study with \[pretrain\] passes = 1, not 2"),
-        ({"seeds": (4, 3)}, r"holds a study with seeds = \(3,\), not \(4, 3\)"),
+        ({"seeds": (4, 3)}, r"holds a study with seeds = \[3\], not \[4, 3\]"),
         ({"example_subject": "k_phantom_000"}, "'k_phantom_000' is no test subject; those are"),
     ],
 )
@@ -157,6 +158,22 @@ def test_changed_data_is_refused(study, results, cines, tmp_path):
     write_config(changed(study, target_store=other), path / "study.toml")
     with pytest.raises(CsmriError, match="holds a study on other data in target_store"):
         StudyRun(changed(study, target_store=other), path, report=lambda line: None).run()
+
+
+def test_trainings_of_another_study_in_the_work_folder_are_refused(study, results, tmp_path):
+    run = StudyRun(changed(study, batch_size=4), tmp_path / "other", results / "work", report=lambda line: None)
+    with pytest.raises(CsmriError, match="holds a run with batch_size = 8, not 4; choose another folder"):
+        run.run()
+    assert not (tmp_path / "other").exists()
+
+
+def test_other_heart_boxes_are_refused(study, results, tmp_path):
+    path = shutil.copytree(results, tmp_path / "results")
+    record = json.loads((path / "study.json").read_text())
+    record["made_of"]["heart boxes"]["k_phantom_002"] = [0, 0, 5, 5]
+    (path / "study.json").write_text(json.dumps(record))
+    with pytest.raises(CsmriError, match="holds results with other heart boxes"):
+        StudyRun(study, path, path / "work", report=lambda line: None).run()
 
 
 def test_missing_store_is_refused_in_one_line(study, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -90,6 +92,25 @@ def test_second_run_does_nothing(fields, results):
 def test_a_further_method_goes_nowhere_and_another_sweep_is_refused(fields, results):
     with pytest.raises(CsmriError, match=r"holds a study with (accelerations|seed) = "):
         SweepRun(Sweep(**{**fields, "seed": 1}), results)
+
+
+def test_another_network_or_training_by_the_same_name_is_refused(fields, results, run):
+    methods = fields["methods"]
+    other = {**methods, "unet": {**methods["unet"], "model": str(run / "models" / "epoch_001")}}
+    folder = results / "sweep.toml"
+    before = folder.read_text()
+    write_config(Sweep(**{**fields, "methods": other}), folder)  # as if the model at this path had changed
+    with pytest.raises(CsmriError, match="holds results with other weights of unet consistency=none"):
+        SweepRun(Sweep(**{**fields, "methods": other}), results).run()
+    folder.write_text(before)
+    config = Path(methods["small"]["train"])
+    text = config.read_text()
+    config.write_text(text.replace("passes = 2", "passes = 1"))
+    with pytest.raises(CsmriError, match="holds results with other network of untouched"):
+        SweepRun(Sweep(**fields), results).run()
+    with pytest.raises(CsmriError, match="holds a run with passes = 2, not 1"):
+        SweepRun(Sweep(**fields), results.with_name("other"), results / "work").run()
+    config.write_text(text)
 
 
 @pytest.mark.parametrize(
