@@ -24,8 +24,9 @@ GOLDEN = Path(__file__).parent / "golden"
 KILLS = int(os.environ.get("CSMRI_KILLS", "4"))
 STUDY = """
 seeds = [0, 1]
-pretrain_store = "store"
-target_store = "store"
+phantom_subjects = [1, 1, 1]
+phantom_size = 32
+phantom_slices = 1
 base_channels = 1
 depth = 1
 passes = 1
@@ -44,8 +45,8 @@ COMMANDS = {
     "study": "study study.toml --out out",
 }
 TIMED = {"seconds.csv.gz", "log.csv", "run.json", "drawn.json", "checkpoint.keras", "saved_model.pb", "fingerprint.pb"}
-"""Files with times or dates, or a digest of such files, and what TensorFlow numbers anew in every process; of weights the
-digest is compared."""
+"""Files with times or dates, or a digest of such files, and what TensorFlow numbers anew in every process; of weights
+the digest is compared."""
 
 
 def start(command: str, folder: Path) -> subprocess.Popen:

@@ -23,8 +23,8 @@ from csmri.core.names import PRETRAIN, STANDALONE, TRANSFER, WAY_LABELS
 
 ROOT = Path(__file__).parents[2]
 STAGES = json.loads((Path(__file__).parent / "stages.json").read_text("utf-8"))
-"""Written by revision 65d2598, whose studies were flat: file -> what all its trainings have in common, and the rest. The demo
-has had one pass an epoch since."""
+"""Written by revision 65d2598, whose studies were flat: file -> what all its trainings have in common, and the rest.
+The demo has had one pass an epoch since."""
 TRAINING = set(Training.model_fields) - set(Network.model_fields) - set(Sampling.model_fields)
 HARD = [
     "Herz \N{HEAVY BLACK HEART} \N{FACE WITH TEARS OF JOY} Müller, Åström, 心臓",
