@@ -84,9 +84,8 @@ def patient():
     return read_cine(folder)
 
 
-@pytest.mark.parametrize(
-    "acceleration", [pytest.param(one, marks=[] if one == 4 else pytest.mark.slow) for one in EVALUATION_ACCELERATIONS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("acceleration", EVALUATION_ACCELERATIONS)
 def test_beats_the_initial_reconstruction_on_a_patient_it_has_not_seen(reconstructor, acceleration, patient):
     both = np.mean(
         [heart_nmse(patient, index, acceleration, reconstructor) for index in range(1, patient.n_slices, 3)], axis=0

@@ -23,7 +23,7 @@ from csmri.unrolled import build_unrolled
 from csmri.ways import folded, learning_rates, paced, part, prepare, trained_parameters
 from csmri.weights import load_weights, saved_variables, write_saved_model
 
-FIELDS = {"base_channels": 2, "depth": 2, "epochs": 2, "batch_size": 8, "passes": 1, "shuffle_frames": 16}
+FIELDS = {"base_channels": 2, "depth": 1, "epochs": 2, "batch_size": 8, "passes": 1, "shuffle_frames": 16}
 WAYS = ["all", "frozen-encoder", "frozen-decoder", "scale-shift", "discriminative", "blended"]
 HALVES = {"frozen-encoder": ("encoder",), "frozen-decoder": ("decoder", "normalised_error")}
 """Beginnings of the names of layers that are not trained."""
@@ -45,7 +45,7 @@ def values(path):
 def init(tmp_path_factory):
     """A network to go on from; it need not have learnt anything."""
     path = tmp_path_factory.mktemp("init") / "model"
-    write_saved_model(build_unet(base_channels=2, depth=2, seed=7), path, config=of_way("all"), epoch=3)
+    write_saved_model(build_unet(base_channels=2, depth=1, seed=7), path, config=of_way("all"), epoch=3)
     return path
 
 
@@ -197,7 +197,7 @@ def test_export_of_a_scaled_run_is_a_plain_network(trained, init, tmp_path):
     exported, final = values(tmp_path / "exported"), values(trained("scale-shift") / "models" / "final")
     assert exported.keys() == values(init).keys()
     assert all(exported[name].tobytes() == final[name].tobytes() for name in exported)
-    load_weights(build_unet(base_channels=2, depth=2), tmp_path / "exported")
+    load_weights(build_unet(base_channels=2, depth=1), tmp_path / "exported")
 
 
 # --- discriminative learning rates
@@ -243,7 +243,7 @@ def test_every_layer_steps_by_its_own_rate(name):
 
 def test_optimizer_with_rates_comes_back(trained):
     optimizer = load_checkpoint(trained("discriminative")).optimizer
-    assert optimizer.rates == learning_rates(build_unet(base_channels=2, depth=2), 0.7)
+    assert optimizer.rates == learning_rates(build_unet(base_channels=2, depth=1), 0.7)
     assert isinstance(optimizer, keras.optimizers.Adam)
     assert optimizer.epsilon == training.EPSILON
     network = compile_network(build_unet(base_channels=2, depth=2), of_way("all"), 1)
