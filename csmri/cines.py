@@ -19,6 +19,7 @@ from csmri.pipeline import (
     check_sizes,
     drawn_mask,
     magnitude,
+    plain,
     random_columns,
     slice_items,
     training_items,
@@ -40,6 +41,7 @@ def training_cines(store: Store, config: Config, *, source: Store | None = None,
     n_cines = config.images_per_epoch or n_cines
     images = sum(entry.n_slices * entry.n_frames for entry in entries) / sum(entry.n_slices for entry in entries)
 
+    @plain
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         return (
             items(epoch)
@@ -66,7 +68,8 @@ def validation_cines(store: Store, config: Config) -> Batches:
     n_images = sum(entry.n_slices * entry.n_frames for entry in entries) * len(config.accelerations)
 
     def whole() -> tf.data.Dataset:
-        return slice_items(store, entries, config).map(lambda item: cine_example(item, epoch, config)).prefetch(2)
+        items = slice_items(store, entries, config)
+        return items.map(plain(lambda item: cine_example(item, epoch, config))).prefetch(2)
 
     return Batches(whole, n_cines, n_images)
 

@@ -29,6 +29,9 @@ SLICE_BUFFER = 1024
 
 VALIDATION_EPOCH = -1
 
+plain = tf.autograph.experimental.do_not_convert
+"""Traces a function as it stands: there is no Python `if` of a tensor here, and looking for one takes seconds."""
+
 
 class Draw(IntEnum):
     """What a random draw is for; keeps, say, the mask of an item independent of its augmentation."""
@@ -77,6 +80,7 @@ def training_batches(store: Store, config: Config, *, source: Store | None = Non
         whole = sum(map(_n_images, entries)) * len(config.accelerations) * config.passes
         config = config.model_copy(update={"images_per_epoch": config.images_per_epoch or whole})
 
+    @plain
     def of_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         def example(item: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             return training_example(item, epoch, config)
@@ -112,7 +116,7 @@ def validation_batches(store: Store, config: Config) -> Batches:
     def whole() -> tf.data.Dataset:
         return (
             slice_items(store, entries, config)
-            .map(lambda item: training_example(item, epoch, config), num_parallel_calls=tf.data.AUTOTUNE)
+            .map(plain(lambda item: training_example(item, epoch, config)), num_parallel_calls=tf.data.AUTOTUNE)
             .unbatch()
             .apply(lambda frames: _batched(frames, config.batch_size, padded))
             .prefetch(tf.data.AUTOTUNE)
@@ -296,6 +300,7 @@ def slice_items(
         default_value=-1,
     )
 
+    @plain
     def variants(record: tf.Tensor) -> tf.data.Dataset:
         features = parse_slice(record, as_complex=as_complex)
         key = keys.lookup(features["subject"])
