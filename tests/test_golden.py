@@ -27,7 +27,7 @@ MASKS = json.loads((GOLDEN / "masks.json").read_text("utf-8"))
 CASES = [
     ("acdc", "gaussian", "acdc/patient065/patient065_4d.nii.gz"),
     ("beyond/acdc_schlemper", "schlemper", "acdc/patient065/patient065_4d.nii.gz"),
-    ("beyond/sunnybrook", "gaussian", "sunnybrook/SCD0000301"),
+    pytest.param("beyond/sunnybrook", "gaussian", "sunnybrook/SCD0000301", marks=pytest.mark.slow),
 ]
 
 

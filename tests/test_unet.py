@@ -127,7 +127,7 @@ def test_imports_nothing_of_csmri():
         if isinstance(node, ast.Import | ast.ImportFrom)
         for alias in node.names
     }
-    assert imported == {"__future__", "keras", "numpy"}
+    assert imported == {"__future__", "keras", "numpy", "typing"}
 
 
 def test_a_window_of_frames_changes_the_first_kernel_and_nothing_else():

@@ -100,7 +100,7 @@ REFUSED = {
     "inspect-empty-file": ("inspect {w}/empty.npz", "empty.npz: the file is empty"),
     "train-empty-config": ("train {w}/empty.toml --store {w}/missing --out {o}/run", "missing: not a prepared store"),
     "study-of-another-kind": ("study {w}/split.toml --out {o}/study", "unknown key 'test'"),
-    "transfer-empty": ("transfer {w}/empty.toml --out {o}/study", "not a prepared store"),
+    "transfer-empty": ("transfer {w}/empty.toml --out {o}/study", "store is missing; name a prepared store"),
     "evaluate-below-a-file": ("evaluate {w}/store --out {w}/notes.txt/results", "notes.txt"),
     "export-below-a-file": ("export {w}/run {w}/notes.txt/model", "notes.txt is no folder"),
     "export-onto-a-folder": ("export {w}/run {w}/folder.npz", "exists already"),

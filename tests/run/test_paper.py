@@ -117,6 +117,7 @@ def test_stopped_study_goes_on_to_the_same_records(study, results, undrawn, tmp_
     assert (path / "records.csv.gz").read_bytes() == (results / "records.csv.gz").read_bytes()
 
 
+@pytest.mark.slow
 def test_further_seeds_go_on_with_the_study(study, results, undrawn, tmp_path):
     path = shutil.copytree(results, tmp_path / "results")
     more = changed(study, seeds=(3, 4))
