@@ -11,6 +11,7 @@ from csmri.cli import main
 from csmri.config import TransferStudy, read_transfer_study, write_config
 from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN, split_way, way_name
+from csmri.core.provenance import published_path
 from csmri.data.records import read_records
 from csmri.data.store import StoreWriter, open_store
 from csmri.phantom import make_subject
@@ -19,7 +20,7 @@ from csmri.results.tables import read_sweep
 from csmri.run import TransferRun
 from csmri.training import read_record
 from csmri.unet import build_unet
-from csmri.weights import write_saved_model
+from csmri.weights import saved_model_sha256, write_saved_model
 
 FIELDS = {
     **{"seeds": (3,), "base_channels": 2, "depth": 2, "passes": 1, "accelerations": (4.0,)},
@@ -228,7 +229,8 @@ def test_transfers_start_from_a_network_that_is_given(study, tmp_path):
     path = tmp_path / "results"
     assert TransferRun(given, path, report=lambda line: None).run()
     assert list(read_results(path).logs) == [("all_2", 5)]
-    assert read_record(path / "runs" / "seed_5" / "all_2")["init"] == str(model)
+    record = read_record(path / "runs" / "seed_5" / "all_2")
+    assert record["init"] == published_path(model) and record["init_sha256"] == saved_model_sha256(model)
     assert {(r.method, r.seed) for r in read_records(path / "source_records.csv.gz")} == {
         ("initial", -1),
         ("pretrain", 8),
