@@ -232,7 +232,7 @@ class ComparisonRun(PlanRun):
         items = self._items(seeds, split)
 
         def is_finished() -> bool:
-            return {item.as_kept for item in items} <= _items_in(table_path(self.results, records))
+            return {item.as_kept for item in items} <= items_in(table_path(self.results, records))
 
         return Stage(name, seed, images=images, is_finished=is_finished)
 
@@ -267,7 +267,8 @@ class ComparisonRun(PlanRun):
         return plan_items(entries, {INITIAL: UNTRAINED, **seeds}, self.study.evaluation_accelerations)
 
 
-def _items_in(table: Path) -> frozenset[Item]:
+def items_in(table: Path) -> frozenset[Item]:
+    """Work items that a table holds, read again only when the file has changed."""
     return _items_of(table, table.stat().st_mtime_ns) if table.exists() else frozenset()
 
 

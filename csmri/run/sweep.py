@@ -12,7 +12,7 @@ from typing import Any
 from csmri.config import Acquisition, Config, Sweep, Variants, make_config, read_config, read_sweep_config
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
-from csmri.data.records import UNTRAINED, item_of, read_records
+from csmri.data.records import UNTRAINED
 from csmri.data.store import Entry, Store
 from csmri.evaluation.evaluate import plan_items, with_direct
 from csmri.kspace.sampling import check_acceleration
@@ -21,7 +21,7 @@ from csmri.results.folder import RECORDS, SWEEP, table_path
 from csmri.results.journal import Journal
 from csmri.run.evaluation import EvaluationRun
 from csmri.run.plan import EVALUATE, Pace, Stage, measure_pace
-from csmri.run.runner import PlanRun, open_named
+from csmri.run.runner import PlanRun, items_in, open_named
 from csmri.training import FINAL, MODELS, make_batches
 from csmri.weights import (
     build_network,
@@ -136,9 +136,7 @@ class SweepRun(PlanRun):
         yield Stage(EVALUATE, images=n_judged, is_finished=self._is_evaluated)
 
     def _is_evaluated(self) -> bool:
-        path = table_path(self.results, RECORDS)
-        done = set(map(item_of, read_records(path))) if path.exists() else set()
-        return {item.as_kept for item in self.items} <= done
+        return {item.as_kept for item in self.items} <= items_in(table_path(self.results, RECORDS))
 
     def _training(self, name: str, method: Variants, own: Mapping[str, object]) -> _Trained | None:
         path = method.train or method.untrained
