@@ -15,15 +15,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from csmri.baselines import METHODS
 from csmri.config import Config, Sampling, read_config
 from csmri.core.names import INITIAL
 from csmri.core.provenance import computes_bfloat16_in_software, processor, versions
-from csmri.kspace.fourier import fft_y
-from csmri.kspace.sampling import make_mask, undersample
+from csmri.methods.classical import METHODS
+from csmri.methods.model import build_network, write_saved_model
+from csmri.methods.reconstruction import load_reconstructor
 from csmri.phantom import make_subject
-from csmri.reconstruction import load_reconstructor
-from csmri.weights import build_network, write_saved_model
+from csmri.physics.fourier import fft_y
+from csmri.physics.sampling import make_mask, undersample
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "beyond"
 

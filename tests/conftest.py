@@ -24,10 +24,10 @@ settings.load_profile("quick")
 # Files whose tests take longest, begun first: a process that ends with one keeps all others waiting.
 LONGEST = (
     "run/test_paper.py",
-    "test_ways.py",
-    "test_unrolled_run.py",
-    "test_training.py",
-    "test_pretrained.py",
+    "learning/test_transfer.py",
+    "learning/test_unrolled_run.py",
+    "learning/test_train.py",
+    "methods/test_pretrained.py",
     "cli/test_commands.py",
     "cli/test_bad_input.py",
 )
@@ -114,7 +114,7 @@ def config():
 @pytest.fixture(scope="session")
 def run(config, store, made_once) -> Path:
     """A finished run; tests must not change it."""
-    from csmri.training import train
+    from csmri.learning.train import train
 
     return made_once("standalone", lambda path: train(config, store, path, report=lambda line: None))
 
@@ -125,7 +125,7 @@ def train_through() -> Callable[..., Path]:
 
     Going on from there is half the work of killing a training and doing it again.
     """
-    from csmri import training
+    from csmri.learning import train as training
 
     original = training._Keeper.on_epoch_end
 

@@ -21,32 +21,21 @@ LAYERS = {
     "data": 2,
     "formats": 3,
     "phantom": 3,
-    "kspace": 3,
-    "scaling": 3,
-    "unet": 3,
-    "losses": 4,
-    "layers": 4,
-    "ways": 5,
-    "baselines": 5,
-    "unrolled": 5,
-    "weights": 6,
-    "pipeline": 7,
-    "reconstruction": 7,
-    "cines": 8,
-    "training": 9,
-    "evaluation": 9,
-    "export": 10,
-    "results": 10,
-    "run": 11,
-    "cli": 12,
-    "__main__": 13,
+    "physics": 3,
+    "methods": 4,
+    "learning": 5,
+    "evaluation": 5,
+    "results": 6,
+    "run": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in ROOT.rglob("*.py")}
 
 
 def dotted(file: str) -> str:
-    """Name a file as Python does: csmri.kspace for `kspace/__init__.py`."""
+    """Name a file as Python does: csmri.physics for `kspace/__init__.py`."""
     return ".".join(["csmri", *file.removesuffix(".py").split("/")]).removesuffix(".__init__")
 
 
@@ -54,7 +43,7 @@ MODULES = {dotted(file) for file in TREES}
 
 
 def module_of(name: str) -> str:
-    """Name the module or package of the table that a dotted name belongs to: kspace for csmri.kspace.fourier."""
+    """Name the module or package of the table that a dotted name belongs to: kspace for csmri.physics.fourier."""
     return name.split(".")[1] if "." in name else name
 
 
@@ -104,15 +93,15 @@ def test_imports_point_down():
 @pytest.mark.parametrize(
     ("file", "source"),
     [
-        ("pipeline.py", "from csmri.training import train"),
-        ("pipeline.py", "from csmri import training"),
-        ("pipeline.py", "import csmri.training as t"),
-        ("pipeline.py", "from .training import train"),
-        ("pipeline.py", "from . import training"),
-        ("kspace/fourier.py", "from csmri.weights import load"),
+        ("methods/unet.py", "from csmri.learning.train import train"),
+        ("methods/unet.py", "from csmri.learning import train as training"),
+        ("methods/unet.py", "import csmri.learning.train as t"),
+        ("methods/unet.py", "from ..learning.train import train"),
+        ("methods/unet.py", "from .. import learning"),
+        ("physics/fourier.py", "from csmri.methods.model import load"),
         ("data/roi.py", "from ..formats import npz"),
-        ("pipeline.py", "if TYPE_CHECKING:\n    from csmri.training import Batches"),
-        ("pipeline.py", "def f():\n    from csmri.config import Split"),
+        ("methods/unet.py", "if TYPE_CHECKING:\n    from csmri.learning.train import Batches"),
+        ("methods/unet.py", "def f():\n    from csmri.config import Split"),
     ],
 )
 def test_a_wrong_import_is_found(file, source):
@@ -122,9 +111,9 @@ def test_a_wrong_import_is_found(file, source):
 @pytest.mark.parametrize(
     ("file", "source"),
     [
-        ("kspace/initial.py", "from csmri.kspace.fourier import fft_y\nfrom . import sampling"),
-        ("cli/train.py", "def f():\n    from csmri import training"),
-        ("pipeline.py", "from csmri import __version__\nimport tensorflow\nfrom csmri import config"),
+        ("physics/initial.py", "from csmri.physics.fourier import fft_y\nfrom . import sampling"),
+        ("cli/train.py", "def f():\n    from csmri.learning import train as training"),
+        ("methods/unet.py", "from csmri import __version__\nimport tensorflow\nfrom csmri import config"),
     ],
 )
 def test_a_right_import_is_let_through(file, source):

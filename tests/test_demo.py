@@ -12,7 +12,7 @@ from csmri.core.provenance import processor, versions
 from csmri.data.records import mean_over_subjects, read_records
 from csmri.evaluation.metrics import nmse
 from csmri.formats import read_cine
-from csmri.reconstruction import simulate_slices
+from csmri.methods.reconstruction import simulate_slices
 from csmri.results.folder import read_results
 from csmri.results.tables import savings, table2
 

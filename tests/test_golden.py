@@ -17,9 +17,9 @@ from csmri.data.records import Record, mean_over_subjects, read_records, write_r
 from csmri.data.store import StoreWriter, open_store
 from csmri.evaluation.evaluate import evaluate, with_direct
 from csmri.formats import read_cine
-from csmri.reconstruction import load_reconstructor, simulation_mask
+from csmri.learning.train import epochs_behind, load_checkpoint
+from csmri.methods.reconstruction import load_reconstructor, simulation_mask
 from csmri.results.folder import RECORDS, read_results, table_path
-from csmri.training import epochs_behind, load_checkpoint
 
 GOLDEN = Path(__file__).parent / "golden"
 RESULTS = Path(__file__).parents[1] / "results"

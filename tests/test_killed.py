@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from csmri.weights import saved_model_sha256
+from csmri.methods.model import saved_model_sha256
 
 GOLDEN = Path(__file__).parent / "golden"
 KILLS = int(os.environ.get("CSMRI_KILLS", "4"))

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from csmri.baselines import Progress
+    from csmri.methods.classical import Progress
 
 PAUSE = 2.0
 """Seconds between two signs of life."""

@@ -105,7 +105,7 @@ def evaluate(
     from csmri.data.records import read_records
     from csmri.data.store import open_store
     from csmri.evaluation.evaluate import check_evaluation, common_law, spread_slices, with_direct
-    from csmri.reconstruction import baseline_reconstructor
+    from csmri.methods.reconstruction import baseline_reconstructor
     from csmri.results.folder import RECORDS
     from csmri.results.journal import Journal
     from csmri.results.tables import table2

@@ -23,7 +23,7 @@ def export(run: Path, out: Path, precision: str | None) -> None:
     Its default signature takes `initial` (frame, y, x), unnormalised, of any size, and returns `improved`.
     """
     import_tensorflow()
-    from csmri import export as exporting
+    from csmri.learning import export as exporting
 
     epoch, deviation = exporting.export(run, out, precision=precision or "")
     click.echo(

@@ -13,7 +13,7 @@ from csmri.core.errors import CsmriError
 from csmri.core.names import BASELINES
 
 if TYPE_CHECKING:
-    from csmri.reconstruction import Reconstructor
+    from csmri.methods.reconstruction import Reconstructor
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,7 +53,7 @@ def baseline_names(names: tuple[str, ...]) -> list[str]:
 
 def load_model(model: str, *, consistency: str | None = None, consistency_weight: float | None = None) -> Reconstructor:
     """Load what `SYNTAX` names; what it says of data consistency goes before the options."""
-    from csmri.reconstruction import load_reconstructor, model_name
+    from csmri.methods.reconstruction import load_reconstructor, model_name
 
     parts = MODEL.fullmatch(model)
     if parts is None:

@@ -19,7 +19,7 @@ from csmri.core.names import BASELINES
 if TYPE_CHECKING:
     from csmri.data.cine import Cine, KSpace
     from csmri.data.roi import Box
-    from csmri.reconstruction import SliceReconstruction
+    from csmri.methods.reconstruction import SliceReconstruction
 
 
 @click.command()
@@ -69,14 +69,14 @@ def reconstruct(
         picture_suffix(picture, animated=True)
     check_outputs([output, picture], [source])
     import_tensorflow()
-    from csmri.baselines import find_method
     from csmri.core.names import INITIAL, ZERO_FILLED
     from csmri.data.cine import KSpace
     from csmri.data.roi import heart_box, heart_box_notes
     from csmri.evaluation.evaluate import check_names, common_law
     from csmri.formats import read
-    from csmri.kspace.sampling import check_acceleration
-    from csmri.reconstruction import baseline_reconstructor, measured_slices, simulate_slices
+    from csmri.methods.classical import find_method
+    from csmri.methods.reconstruction import baseline_reconstructor, measured_slices, simulate_slices
+    from csmri.physics.sampling import check_acceleration
 
     record = read(source)
     acceleration = _checked(record, source, acceleration, picture)
@@ -119,7 +119,7 @@ def reconstruct(
 def _checked(record: Cine | KSpace, source: Path, acceleration: float | None, picture: Path | None) -> float:
     """The acceleration to simulate, of no meaning for measured k-space; refuses options that do not fit the record."""
     from csmri.data.cine import KSpace
-    from csmri.kspace.sampling import check_acceleration
+    from csmri.physics.sampling import check_acceleration
 
     if isinstance(record, KSpace):
         if acceleration is not None:

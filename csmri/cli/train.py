@@ -35,8 +35,8 @@ def train(config: Path, store: Path, run: Path, init: Path | None, source: Path 
     check_outputs([run], [store, init, source])
 
     import_tensorflow()
-    from csmri import training
     from csmri.data.store import open_store
+    from csmri.learning import train as training
 
     blend = open_store(source) if source else None
     final = training.train(experiment, open_store(store), run, init=init, source=blend, report=click.echo)

@@ -14,7 +14,7 @@ class Network(Frozen):
     """Which network, and its size; the paper's is the U-net of one frame, 64 channels and depth 4."""
 
     network: Literal["unet", "unrolled"] = "unet"
-    """The paper's U-net on magnitude images, or total variation and cascades over (frame, y, x) (`csmri.unrolled`)."""
+    """The paper's U-net on magnitude images, or `csmri.methods.unrolled`, cascades over (frame, y, x)."""
     base_channels: Annotated[int, Field(ge=1, le=512)] = 64
     """Channels at full resolution, of either network; the levels below have more."""
     depth: Annotated[int, Field(ge=1, le=7)] = 4

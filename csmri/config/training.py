@@ -74,7 +74,7 @@ class Config(Training, Ways):
     train_subjects: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Train on the first so many subjects of the split only, in the order of the store; 0 for all of them."""
     transfer: Way = "all"
-    """What becomes of the weights of --init: all trained (the paper), or another way of `csmri.ways`."""
+    """What becomes of the weights of --init: all trained (the paper), or another way of `csmri.learning.transfer`."""
     epochs: Count = 100
     save_epochs: Epochs = ()
     """Epochs after which a SavedModel is written besides the last."""

@@ -20,7 +20,7 @@ BASELINES = (
     "temporal-tv",
     "spatiotemporal-tv",
 )
-"""Names of the methods in `csmri.baselines`, for a command line that starts without TensorFlow."""
+"""Names of the methods in `csmri.methods.classical`, for a command line that starts without TensorFlow."""
 GROUND_TRUTH = "ground truth"
 """What the reference is called beside the methods."""
 

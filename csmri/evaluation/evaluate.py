@@ -17,10 +17,10 @@ from csmri.core.seeds import subject_key
 from csmri.data.records import UNTRAINED, Item, Outcome
 from csmri.data.store import Entry, Store
 from csmri.evaluation.metrics import frame_quality
-from csmri.kspace.fourier import fft_y
-from csmri.kspace.phase import with_phase
-from csmri.kspace.sampling import check_acceleration, undersample
-from csmri.reconstruction import Images, Reconstructor, baseline_reconstructor, simulation_mask
+from csmri.methods.reconstruction import Images, Reconstructor, baseline_reconstructor, simulation_mask
+from csmri.physics.fourier import fft_y
+from csmri.physics.phase import with_phase
+from csmri.physics.sampling import check_acceleration, undersample
 
 
 @dataclass(frozen=True, eq=False)

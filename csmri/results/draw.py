@@ -16,6 +16,7 @@ from csmri.core.errors import CsmriError
 from csmri.core.names import shown_methods
 from csmri.core.texts import read_json, write_json
 from csmri.data.runs import CONFIG
+from csmri.methods.unet import build_unet
 from csmri.results.figures import (
     choose_examples,
     make_panels,
@@ -63,7 +64,6 @@ from csmri.results.tables import (
     transfer_tables,
     write_tables,
 )
-from csmri.unet import build_unet
 
 AREAS, DRAWN = "area.csv.gz", "drawn.json"
 FORMATS = ("png", "svg", "pdf")

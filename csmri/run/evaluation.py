@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from csmri.baselines import find_method
 from csmri.config import Sampling
 from csmri.core.errors import CsmriError
 from csmri.core.files import make_folder
@@ -18,10 +17,11 @@ from csmri.core.texts import read_json, write_json
 from csmri.data.records import Item
 from csmri.data.store import Store
 from csmri.evaluation.evaluate import evaluate, plan_items, seeds_of
-from csmri.reconstruction import Reconstructor
+from csmri.methods.classical import find_method
+from csmri.methods.model import saved_model_name, saved_model_sha256
+from csmri.methods.reconstruction import Reconstructor
 from csmri.results.folder import EVALUATION, refuse_other_experiment
 from csmri.results.journal import Journal
-from csmri.weights import saved_model_name, saved_model_sha256
 
 IDENTITY = ("store_sha256", "split", "sampling", "seed", "heart_boxes")
 """What all records of an evaluation have in common."""

@@ -12,11 +12,11 @@ from csmri.core.names import PRETRAIN, ZERO_FILLED, transfer_name
 from csmri.data.records import Item
 from csmri.data.store import Entry, Store, StoreWriter, open_store
 from csmri.evaluation.evaluate import spread_slices
+from csmri.learning.train import FINAL, MODELS, make_batches
 from csmri.phantom import make_subject, subject_shape
 from csmri.results.folder import RECORDS, STUDY
 from csmri.run.plan import EVALUATE, PHANTOMS, Stage, measure_pace, n_images, plan_text
 from csmri.run.runner import ComparisonRun, open_named
-from csmri.training import FINAL, MODELS, make_batches
 
 N_EXAMPLE_SLICES = 3
 

@@ -13,7 +13,7 @@ from csmri.config import Config
 from csmri.data.runs import LOG, read_log
 from csmri.data.store import Entry, Store
 from csmri.evaluation.metrics import frame_quality
-from csmri.training import FINAL, MODELS, compiled_network, make_batches
+from csmri.learning.train import FINAL, MODELS, compiled_network, make_batches
 
 PHANTOMS, EVALUATE, DRAW = "phantoms", "evaluate", "draw"
 DONE, RUNNING, LEFT = "done", "running", "left"

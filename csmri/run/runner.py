@@ -23,13 +23,13 @@ from csmri.data.records import UNTRAINED, Item, item_of, read_records
 from csmri.data.runs import RECORD
 from csmri.data.store import Entry, Store, open_store
 from csmri.evaluation.evaluate import common_law, plan_items
-from csmri.reconstruction import baseline_reconstructor, load_reconstructor
+from csmri.learning.train import refuse_other_run, train
+from csmri.methods.reconstruction import baseline_reconstructor, load_reconstructor
 from csmri.results.draw import draw_all, is_drawn
 from csmri.results.folder import keep_run, refuse_other_experiment, table_path
 from csmri.results.journal import Journal
 from csmri.run.evaluation import EvaluationRun
 from csmri.run.plan import DRAW, PHANTOMS, Pace, Stage, duration, measure_pace, plan_text
-from csmri.training import refuse_other_run, train
 
 PROVENANCE, WORK = "study.json", "work"
 REPORT_SECONDS = 10.0

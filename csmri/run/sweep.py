@@ -15,21 +15,21 @@ from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.records import UNTRAINED
 from csmri.data.store import Entry, Store
 from csmri.evaluation.evaluate import plan_items, with_direct
-from csmri.kspace.sampling import check_acceleration
-from csmri.reconstruction import Reconstructor, baseline_reconstructor, changed_settings, load_reconstructor
-from csmri.results.folder import RECORDS, SWEEP, table_path
-from csmri.results.journal import Journal
-from csmri.run.evaluation import EvaluationRun
-from csmri.run.plan import EVALUATE, Pace, Stage, measure_pace
-from csmri.run.runner import PlanRun, items_in, open_named
-from csmri.training import FINAL, MODELS, make_batches
-from csmri.weights import (
+from csmri.learning.train import FINAL, MODELS, make_batches
+from csmri.methods.model import (
     build_network,
     describe_saved_model,
     saved_model_folder,
     saved_model_sha256,
     write_saved_model,
 )
+from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor, changed_settings, load_reconstructor
+from csmri.physics.sampling import check_acceleration
+from csmri.results.folder import RECORDS, SWEEP, table_path
+from csmri.results.journal import Journal
+from csmri.run.evaluation import EvaluationRun
+from csmri.run.plan import EVALUATE, Pace, Stage, measure_pace
+from csmri.run.runner import PlanRun, items_in, open_named
 
 
 @dataclass(frozen=True)

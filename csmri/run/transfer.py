@@ -11,11 +11,11 @@ from csmri.config import Network, TransferStudy, read_transfer_study
 from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN, STANDALONE, split_way
 from csmri.data.store import Entry, Store
+from csmri.learning.train import FINAL, MODELS, make_batches
+from csmri.methods.model import describe_saved_model, saved_model_folder, saved_model_sha256
 from csmri.results.folder import RECORDS, SOURCE_RECORDS, TRANSFER_STUDY
 from csmri.run.plan import Stage, n_images
 from csmri.run.runner import ComparisonRun, open_named
-from csmri.training import FINAL, MODELS, make_batches
-from csmri.weights import describe_saved_model, saved_model_folder, saved_model_sha256
 
 ON_TARGET, ON_SOURCE = "evaluate target", "evaluate source"
 TESTS = {ON_TARGET: ("test", RECORDS), ON_SOURCE: ("validation", SOURCE_RECORDS)}

@@ -18,16 +18,16 @@ from click.testing import CliRunner
 from PIL import Image
 
 from csmri import __version__
-from csmri.baselines import METHODS
 from csmri.cli import main
 from csmri.config import Sampling
 from csmri.data.records import read_records, read_timings
 from csmri.data.store import open_store
 from csmri.formats import read_cine, write
 from csmri.formats.gif import durations_ms
-from csmri.reconstruction import baseline_reconstructor, load_reconstructor, simulate_slices
+from csmri.methods.classical import METHODS
+from csmri.methods.model import saved_model_sha256, saved_variables
+from csmri.methods.reconstruction import baseline_reconstructor, load_reconstructor, simulate_slices
 from csmri.results.tables import table2
-from csmri.weights import saved_model_sha256, saved_variables
 
 SPLIT = 'pretrain = ["york_phantom_000"]\ntrain = ["k_phantom_000"]\ntest = ["k_phantom_001"]\n'
 CONFIG = "base_channels = 4\ndepth = 1\nepochs = 1\nbatch_size = 8\npasses = 1\naccelerations = [4.0]\n"
@@ -251,8 +251,8 @@ def test_reconstruct_prints_quality_and_draws(folder, printed):
 
 def test_reconstruct_takes_measured_kspace(folder, printed, cines):
     from csmri.data.cine import KSpace
-    from csmri.kspace.fourier import image_to_kspace
-    from csmri.reconstruction import simulation_mask
+    from csmri.methods.reconstruction import simulation_mask
+    from csmri.physics.fourier import image_to_kspace
 
     cine = cines["k_phantom_002"]
     mask = simulation_mask(Sampling(), seed=0, subject="m", slice_index=0, n_frames=4, n_ky=32, acceleration=4)

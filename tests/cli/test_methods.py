@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from csmri.baselines import Progress
 from csmri.cli import convergence, methods
 from csmri.cli.convergence import Watch
+from csmri.methods.classical import Progress
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from csmri.cli.convergence import Watch
 def test_a_model_is_named_with_its_consistency(text, expected, monkeypatch):
     """What follows the @ goes before the options, here `firm` and 7, only where it says something."""
     monkeypatch.setattr(
-        "csmri.reconstruction.load_reconstructor",
+        "csmri.methods.reconstruction.load_reconstructor",
         lambda path, *, name, consistency, consistency_weight: (path, name, consistency, consistency_weight),
     )
     options = {} if expected[2] is None else {"consistency": "firm", "consistency_weight": 7.0}

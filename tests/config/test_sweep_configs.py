@@ -8,7 +8,7 @@ import pytest
 
 from csmri.config import make_config, read_config, read_sweep_config
 from csmri.core.texts import read_toml
-from csmri.reconstruction import changed_settings
+from csmri.methods.reconstruction import changed_settings
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs" / "sweeps").glob("*.toml"))

@@ -10,9 +10,9 @@ import subprocess
 import pytest
 import tensorflow as tf
 
-from csmri import training
 from csmri.config import Config
 from csmri.core import provenance
+from csmri.learning import train as training
 from csmri.results import folder as records
 
 

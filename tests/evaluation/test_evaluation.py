@@ -28,11 +28,11 @@ from csmri.data.store import StoreWriter, open_store
 from csmri.evaluation import evaluate as evaluation
 from csmri.evaluation.evaluate import common_law, with_direct
 from csmri.evaluation.metrics import frame_quality
-from csmri.kspace.consistency import combine
-from csmri.kspace.fourier import ifft_y
-from csmri.kspace.interpolation import interpolate_frames
-from csmri.reconstruction import Reconstructor, baseline_reconstructor, simulate_slices
-from csmri.weights import SavedNetwork
+from csmri.methods.model import SavedNetwork
+from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor, simulate_slices
+from csmri.physics.consistency import combine
+from csmri.physics.fourier import ifft_y
+from csmri.physics.interpolation import interpolate_frames
 
 ACCELERATIONS = (2.0, 8.0)
 
@@ -155,7 +155,7 @@ def test_baselines_take_part_like_networks(store):
 
 
 def test_real_network_takes_part(store, run):
-    from csmri.reconstruction import load_reconstructor
+    from csmri.methods.reconstruction import load_reconstructor
 
     reconstructor = load_reconstructor(run / "models" / "final")
     some = records_of(store, (reconstructor,), accelerations=(4.0,), split="validation")

@@ -6,8 +6,8 @@ import keras
 import pytest
 
 from csmri.core.errors import CsmriError
+from csmri.methods.unet import build_unet
 from csmri.results.figures import describe_network, render_unet
-from csmri.unet import build_unet
 
 
 def drawn_text(path):

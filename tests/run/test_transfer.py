@@ -14,13 +14,13 @@ from csmri.core.names import PRETRAIN, split_way, way_name
 from csmri.core.provenance import published_path
 from csmri.data.records import read_records
 from csmri.data.store import StoreWriter, open_store
+from csmri.learning.train import read_record
+from csmri.methods.model import saved_model_sha256, write_saved_model
+from csmri.methods.unet import build_unet
 from csmri.phantom import make_subject
 from csmri.results.folder import read_results
 from csmri.results.tables import read_sweep
 from csmri.run import TransferRun
-from csmri.training import read_record
-from csmri.unet import build_unet
-from csmri.weights import saved_model_sha256, write_saved_model
 
 FIELDS = {
     **{"seeds": (3,), "base_channels": 2, "depth": 2, "passes": 1, "accelerations": (4.0,)},

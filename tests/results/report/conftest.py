@@ -14,8 +14,8 @@ from csmri.config import Sampling, Study, write_config
 from csmri.data.records import Record, write_records
 from csmri.data.roi import heart_box
 from csmri.evaluation.metrics import frame_quality
+from csmri.methods.reconstruction import simulate_slices
 from csmri.phantom import make_subject
-from csmri.reconstruction import simulate_slices
 from csmri.results.folder import Example, read_results, run_folder, write_examples
 from csmri.results.report import render_report
 

@@ -1,0 +1,262 @@
+"""Between Keras networks and SavedModel folders, both ways.
+
+A csmri SavedModel is complete: its default signature takes the unnormalised initial reconstruction and returns the
+improved image, and `csmri.json` inside the folder tells the config, the epoch and the version it came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
+
+from csmri import __version__
+from csmri.config import Config, make_config
+from csmri.core.errors import CsmriError
+from csmri.core.files import replacing_folder
+from csmri.core.texts import write_json
+from csmri.methods import scaling
+from csmri.methods.unet import build_unet
+from csmri.methods.unrolled import build_unrolled
+from csmri.physics.fourier import as_pair
+from csmri.physics.initial import initial_images
+
+DESCRIPTION = "csmri.json"
+_FOLDER = Path(__file__).parents[1] / "pretrained"
+SHIPPED = {"pretrained": _FOLDER / "unet", "pretrained-unrolled": _FOLDER / "unrolled"}
+"""Networks that csmri ships, by the names that stand for them wherever the path of a SavedModel is asked for."""
+
+
+@dataclass(frozen=True)
+class SavedNetwork:
+    """What a csmri SavedModel folder says of itself."""
+
+    path: Path
+    config: Config
+    epoch: int
+    """Epochs of training behind the weights."""
+
+
+def build_network(config: Config) -> keras.Model:
+    """Build the network that a config describes, untrained."""
+    if config.network == "unrolled":
+        return build_unrolled(
+            base_channels=config.base_channels,
+            cascades=config.cascades,
+            weight=config.measurement_weight,
+            cyclic=config.cyclic,
+            seed=config.seed,
+            precision=config.precision,
+        )
+    return build_unet(
+        base_channels=config.base_channels,
+        depth=config.depth,
+        frames=config.frames,
+        seed=config.seed,
+        precision=config.precision,
+    )
+
+
+def write_saved_model(network: keras.Model, path: str | Path, *, config: Config, epoch: int) -> None:
+    """Write a SavedModel with window, scaling, padding and cropping inside; replaces what is at `path` in one step.
+
+    Signature `serving_default` of a U-net: `initial` (frame, y, x) float32 >= 0 -> {`improved`: (frame, y, x)}; of an
+    unrolled network: `hybrid` (frame, ky, x) complex64, of which only acquired lines are read, and `mask` (frame, ky)
+    bool -> {`improved`: (frame, y, x) complex64}.
+    """
+    path = Path(path)
+    if keras.backend.backend() != "tensorflow":
+        return _write_through_tensorflow(network, path, config=config, epoch=epoch)
+    # Not archive.track(network): the archive finds the variables by itself, and would keep them twice.
+    archive = keras.export.ExportArchive()
+    serve, signature = (_unrolled if config.network == "unrolled" else _unet)(network, config)
+    archive.add_endpoint("serving_default", serve, input_signature=signature)
+    with replacing_folder(path) as partial:
+        archive.write_out(str(partial), verbose=False)
+        description = {"csmri": __version__, "epoch": epoch, "config": config.model_dump(mode="json")}
+        write_json(partial / DESCRIPTION, description)
+
+
+Serve = tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]
+
+
+def _unet(network: keras.Model, config: Config) -> Serve:
+    multiple = 2**config.depth
+
+    def improve(initial: tf.Tensor) -> dict[str, tf.Tensor]:
+        peak = scaling.frame_peak(initial)
+        matrix = tf.shape(initial)[1:]
+        missing = -matrix % multiple
+        padding = [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]]
+        window = scaling.network_input(initial, peak, frames=config.frames, cyclic=config.cyclic)
+        padded = tf.pad(window, padding)
+        target = network(padded, training=False)[:, : matrix[0], : matrix[1], 0]
+        return {"improved": scaling.corrected(initial, target, peak)}
+
+    return improve, [tf.TensorSpec((None, None, None), tf.float32, name="initial")]
+
+
+def _unrolled(network: keras.Model, config: Config) -> Serve:
+    def improve(hybrid: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
+        initial = as_pair(initial_images(hybrid, mask, cyclic=config.cyclic))
+        improved = network([initial[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]], training=False)[0]
+        return {"improved": tf.complex(improved[..., 0], improved[..., 1])}
+
+    hybrid = tf.TensorSpec((None, None, None), tf.complex64, name="hybrid")
+    return improve, [hybrid, tf.TensorSpec((None, None), tf.bool, name="mask")]
+
+
+def _write_through_tensorflow(network: keras.Model, path: Path, *, config: Config, epoch: int) -> None:
+    """Write the SavedModel from a process of its own: a process has one Keras backend, and this one's is another."""
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "network.weights.h5"
+        network.save_weights(weights)
+        arguments = json.dumps([str(weights), str(path), config.model_dump(mode="json"), epoch])
+        program = "import json, sys; from csmri.methods import model; model._rewrite(*json.loads(sys.argv[1]))"
+        environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+        subprocess.run([sys.executable, "-c", program, arguments], env=environment, check=True)
+
+
+def _rewrite(weights: str, path: str, fields: dict[str, Any], epoch: int) -> None:
+    config = make_config(fields, where=weights)
+    network = build_network(config)
+    network.load_weights(weights)
+    write_saved_model(network, path, config=config, epoch=epoch)
+
+
+def saved_model_folder(path: str | Path) -> Path:
+    """Tell the folder of a SavedModel, which may be one of `SHIPPED` by its name."""
+    return SHIPPED.get(str(path), Path(path))
+
+
+def saved_model_name(folder: Path) -> str:
+    """Name of a shipped network, the path of any other: what `saved_model_folder` made a folder of."""
+    names = {path: name for name, path in SHIPPED.items()}
+    return names.get(folder, str(folder))
+
+
+def saved_model_sha256(path: str | Path) -> str:
+    """Digest of the weights in a SavedModel by their names: the same weights have the same, however they are stored.
+
+    The order of the variables in the files is another in a training that was stopped and went on.
+    """
+    digest = hashlib.sha256()
+    for name, variable in sorted(saved_variables(describe_saved_model(path).path).items()):
+        values = variable.numpy()
+        digest.update(f"{name} {values.dtype} {values.shape}\n".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def has_weights(path: str | Path, sha256: str) -> bool:
+    """Whether a SavedModel has the weights of this digest, which records of csmri 0.1 hold as that of the files."""
+    folder = describe_saved_model(path).path
+    return sha256 in (_sha256_of_files(folder), saved_model_sha256(folder))
+
+
+def _sha256_of_files(path: Path) -> str:
+    digest = hashlib.sha256()
+    for shard in sorted((path / "variables").glob("variables.data-*")):
+        digest.update(shard.read_bytes())
+    return digest.hexdigest()
+
+
+def describe_saved_model(path: str | Path) -> SavedNetwork:
+    """Read config and epoch of a SavedModel folder without loading it."""
+    path = saved_model_folder(path)
+    if not (path / "saved_model.pb").is_file():
+        raise CsmriError(f"{path}: not a SavedModel folder (saved_model.pb is missing); `csmri train` writes them")
+    try:
+        description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
+        fields, epoch = dict(description["config"]), int(description["epoch"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CsmriError(f"{path}: a SavedModel, but not of csmri ({DESCRIPTION} is missing or damaged)") from error
+    return SavedNetwork(path, make_config(fields, where=str(path / DESCRIPTION)), epoch)
+
+
+def load_saved_model(path: str | Path) -> Any:
+    """Load a SavedModel with its signatures and variables."""
+    try:
+        return tf.saved_model.load(str(saved_model_folder(path)))
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise CsmriError(f"{path}: the SavedModel cannot be loaded: {_first_line(error)}") from error
+
+
+def saved_variables(path: str | Path) -> dict[str, tf.Tensor]:
+    """Read the variables of a SavedModel by their names in Keras, as `encoder0_conv0/kernel`.
+
+    Nothing else is read: the graph in the SavedModel, which may be a stranger's, is not.
+
+    Raises
+    ------
+    CsmriError
+        If they are missing or damaged.
+    """
+    folder = saved_model_folder(path)
+    graph = TrackableObjectGraph()
+    try:
+        reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+        # The keys of the files only number the variables; their names stand in the description of the objects.
+        graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+        return {
+            saved.full_name: tf.constant(reader.get_tensor(saved.checkpoint_key))
+            for node in graph.nodes
+            for saved in node.attributes
+            if saved.full_name
+        }
+    except Exception as error:  # a damaged file lets the reader raise whatever it likes, also an IndexError
+        raise CsmriError(f"{path}: the SavedModel cannot be loaded: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def variables_of(loaded: Any) -> dict[str, tf.Variable]:
+    """Variables of a loaded SavedModel by their names in Keras."""
+    # Keras lists them as `variables` where a model was tracked, else under the other name.
+    found: Any = getattr(loaded, "variables", None) or getattr(loaded, "_all_variables", ())
+    return {variable.name.removesuffix(":0"): variable for variable in found}
+
+
+def load_weights(network: keras.Model, path: str | Path) -> list[str]:
+    """Assign the variables of a SavedModel to a network of the same layers, by name and shape, bit for bit.
+
+    Returns
+    -------
+    list of str
+        Variables of the SavedModel that were not loaded because the network has none of that name.
+
+    Raises
+    ------
+    CsmriError
+        If a variable of the network is missing from the SavedModel or has another shape, as that of a window of other
+        frames has; nothing is assigned then.
+    """
+    saved = saved_variables(path)
+    for variable in network.weights:
+        if variable.path not in saved:
+            raise CsmriError(f"{path}: has no variable {variable.path}; it is a network of other layers (depth?)")
+        found, wanted = tuple(saved[variable.path].shape), tuple(variable.shape)
+        if found != wanted:
+            # Kernels end in (input channel, output channel); the U-net's first has the window of frames as input.
+            differs = "frames" if variable is network.weights[0] and found[-2] != wanted[-2] else "base_channels"
+            raise CsmriError(
+                f"{path}: variable {variable.path} has shape {found}, the network needs {wanted}; "
+                f"{differs} of the config and of the SavedModel differ"
+            )
+    for variable in network.weights:
+        variable.assign(saved.pop(variable.path).numpy())
+    return sorted(saved)
