@@ -1,16 +1,19 @@
-"""How k-t lines are drawn and how missing ones are interpolated."""
+"""What a scanner does to a cine: which k-t lines it acquires, and what phase, coils and noise it adds."""
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from csmri.config.base import Frozen
 
+Radians = Annotated[float, Field(ge=0, le=100)]
+
 
 class Sampling(Frozen):
-    """How k-t lines are drawn and how missing ones are interpolated (paper section 2.1)."""
+    """How a fully sampled cine is made an acquisition (`physics.simulate`), and how missing lines are interpolated."""
 
     mask_law: Literal["gaussian", "schlemper"] = "gaussian"
     """Density of the phase-encode lines; `schlemper` fixes width and centre lines (doi 10.1109/TMI.2017.2760978)."""
@@ -20,3 +23,19 @@ class Sampling(Frozen):
     """Lines around DC that the Gaussian law always keeps, counted inside n_ky / acceleration [our choice]."""
     cyclic: bool = True
     """Whether the last frame neighbours the first in the temporal interpolation [our choice]."""
+    phase: Literal["none", "static", "moving", "drift"] = "none"
+    """Phase that is simulated in place of the images' own: `none` leaves them as they are; `static` rests in time;
+    `moving` adds pulses of flow to that, and `drift` a slow smooth change."""
+    phase_static: Radians = math.pi
+    """Largest value of the smooth resting phase [rad]."""
+    phase_moving: Radians = 0.7
+    """Largest peak of a pulse of flow [rad]; each is drawn between half of it and all, with either sign."""
+    phase_drift: Radians = 0.3
+    """Largest value of the slow change over the cycle [rad]."""
+    phase_shift: Annotated[float, Field(ge=0, le=64)] = 0.5
+    """Largest shift of the echo off the centre of k-space, in samples of ky and kx: a ramp of the resting phase."""
+    coils: Annotated[int, Field(ge=1, le=32)] = 1
+    """Receive coils, of smooth sensitivity with a phase of its own; 1 has sensitivity 1 everywhere."""
+    snr: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """Signal over the standard deviation of the noise in the real (and the imaginary) part of the combined, fully
+    sampled image; the signal is the mean magnitude weighted by itself, sum |x|^2 / sum |x|. 0 for no noise."""

@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
+from keras import ops
+
+
+def fft(values: Any) -> Any:
+    """Transform the last axis, DC first, not normalised, of a complex tensor of TensorFlow or of the Keras backend."""
+    if tf.is_tensor(values):  # also where Keras has another backend: what `tf.data` simulates
+        return tf.signal.fft(values)
+    return _complex(*ops.fft((ops.real(values), ops.imag(values))))
+
+
+def ifft(values: Any) -> Any:
+    """Invert `fft`."""
+    if tf.is_tensor(values):
+        return tf.signal.ifft(values)
+    # The inverse transform is the forward one with real and imaginary part exchanged, over n.
+    imaginary, real = ops.fft((ops.imag(values), ops.real(values)))
+    return _complex(real, imaginary) / values.shape[-1]
 
 
 def fft_y(image: tf.Tensor) -> tf.Tensor:
@@ -20,12 +38,12 @@ def ifft_y(hybrid: tf.Tensor) -> tf.Tensor:
 def fft_x(values: tf.Tensor) -> tf.Tensor:
     """Transform the last axis, x to kx; complex64, DC at index n // 2."""
     # TensorFlow's ifft divides by n and its fft does not: dividing here and multiplying there makes both orthonormal.
-    return _centred(tf.signal.fft, values) / _root_of_length(values)
+    return _centred(fft, values) / _root_of_length(values)
 
 
 def ifft_x(values: tf.Tensor) -> tf.Tensor:
     """Transform the last axis back, kx to x; inverse and adjoint of `fft_x`."""
-    return _centred(tf.signal.ifft, values) * _root_of_length(values)
+    return _centred(ifft, values) * _root_of_length(values)
 
 
 def image_to_kspace(image: tf.Tensor) -> tf.Tensor:
@@ -41,6 +59,15 @@ def kspace_to_image(kspace: tf.Tensor) -> tf.Tensor:
 def as_pair(values: tf.Tensor) -> tf.Tensor:
     """Complex values (...) as real and imaginary part (..., 2), as networks take them."""
     return tf.stack([tf.math.real(values), tf.math.imag(values)], axis=-1)
+
+
+def from_pair(pair: Any) -> Any:
+    """Complex values (...) of pairs (..., 2); inverse of `as_pair`."""
+    return _complex(pair[..., 0], pair[..., 1])
+
+
+def _complex(real: Any, imaginary: Any) -> Any:
+    return ops.view_as_complex(ops.stack([real, imaginary], axis=-1))
 
 
 def _centred(transform: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:

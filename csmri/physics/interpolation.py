@@ -65,3 +65,9 @@ def interpolate_frames(kspace: tf.Tensor, mask: tf.Tensor, *, cyclic: bool = Tru
     filled = earlier + tf.cast(weight[..., tf.newaxis], kspace.dtype) * (later - earlier)
     filled = tf.where(tf.reduce_any(mask, axis=0)[:, tf.newaxis], filled, tf.zeros_like(filled))
     return tf.where(mask[..., tf.newaxis], kspace, filled)
+
+
+def temporal_mean(kspace: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """Average (..., frame, ky, x or kx) over the frames that acquired a line; (..., ky, x or kx), 0 where none did."""
+    acquired = tf.cast(mask, kspace.dtype)[..., tf.newaxis]
+    return tf.math.divide_no_nan(tf.reduce_sum(acquired * kspace, axis=-3), tf.reduce_sum(acquired, axis=0))

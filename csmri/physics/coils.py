@@ -1,0 +1,74 @@
+"""Coil sensitivity maps: drawn for a simulation, or estimated from measured data."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from csmri.data.acquisition import Acquisition
+from csmri.physics.fourier import ifft_y
+from csmri.physics.interpolation import temporal_mean
+from csmri.physics.smoothing import gaussian
+
+MAP_WIDTH = 2.0
+"""Standard deviation [pixels] of the Gaussian that estimated maps are smoothed with; real ones are smoother."""
+
+
+def make_coils(n_coils: int, matrix: Any, *, seed: tf.Tensor) -> tf.Tensor:
+    """Draw coil sensitivity maps (coil, y, x), complex64, smooth, root sum of squares 1.
+
+    Coils stand in a ring around the field of view, 0.9 to 1.5 half fields of view from its centre, each a Gaussian of
+    width 0.7 to 1.2 half fields of view, with a constant phase and ramps of up to 1 rad over half the field of view
+    (after Jaubert et al., Sci Rep 2024, doi 10.1038/s41598-024-62294-2, and the ranges of arrays at 1.5 T).
+    """
+    uniform = tf.random.stateless_uniform([6, n_coils, 1, 1], seed, alg="philox")
+    turn = (tf.reshape(tf.range(n_coils, dtype=tf.float32), [-1, 1, 1]) + uniform[0]) * (2 * math.pi / n_coils)
+    distance, width = 0.9 + 0.6 * uniform[1], 0.7 + 0.5 * uniform[2]
+    y, x = positions(matrix)
+    apart = tf.square(y - distance * tf.sin(turn)) + tf.square(x - distance * tf.cos(turn))
+    log_size = -apart / (2 * tf.square(width))
+    # Relative to the strongest coil of every pixel, so that far corners do not underflow.
+    size = tf.exp(log_size - tf.reduce_max(log_size, axis=0))
+    phase = math.pi * (2 * uniform[3] - 1) + (2 * uniform[4] - 1) * y + (2 * uniform[5] - 1) * x
+    size /= root_sum_of_squares(size)
+    return tf.complex(size * tf.cos(phase), size * tf.sin(phase))
+
+
+def positions(matrix: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Place of every row (y, 1) and column (1, x), from -1 to 1 over the field of view."""
+    rows, columns = (tf.linspace(-1.0, 1.0, n) if n is not None else None for n in (matrix[0], matrix[1]))
+    return rows[:, tf.newaxis], columns[tf.newaxis]
+
+
+def root_sum_of_squares(coils: Any) -> tf.Tensor:
+    """Combine coil images (coil, ...) without maps: magnitudes, float32."""
+    return tf.norm(tf.abs(coils), axis=0)
+
+
+def estimate_maps(data: Any, mask: Any) -> tf.Tensor | None:
+    """Estimate coil sensitivity maps from the acquired lines themselves, averaged over time.
+
+    Every line is seen in some frame, so that the temporal mean is hardly undersampled. The maps carry the resting
+    phase of the cine: with them, the combined image is nearly real where nothing moves.
+
+    Parameters
+    ----------
+    data : (coil, frame, ky, x), complex64
+    mask : (frame, ky), bool
+
+    Returns
+    -------
+    tf.Tensor (coil, y, x), complex64, root sum of squares 1 where there is signal, else 0; None for one coil.
+    """
+    if data.shape[0] == 1:
+        return None
+    smooth = gaussian(ifft_y(temporal_mean(data, mask)), MAP_WIDTH)
+    return tf.math.divide_no_nan(smooth, tf.cast(root_sum_of_squares(smooth), tf.complex64))
+
+
+def prepare(data: Any, mask: Any, *, cyclic: bool = True) -> Acquisition:
+    """Make an acquisition of measured hybrid data (coil, frame, ky, x), zero where not acquired."""
+    data, mask = tf.convert_to_tensor(data), tf.convert_to_tensor(mask)
+    return Acquisition(data, mask, estimate_maps(data, mask), 0.0, cyclic)

@@ -1,0 +1,93 @@
+"""What a scanner does to an image, E = mask . F_y . maps, its adjoint and its normal operator.
+
+In `keras.ops` and operators alone, so that the same lines run eagerly, in `tf.data`, inside networks and on other
+backends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+from keras import ops
+
+from csmri.data.acquisition import Acquisition
+from csmri.physics.fourier import fft, fft_y, ifft, ifft_y
+
+Transform = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """The encoding of one acquisition, in either of two layouts.
+
+    As `encoding_of` makes it, images are (frame, y, x) and data (coil, frame, ky, x). In `columns_of`, the layout of
+    iterations, y is the last axis, images (..., frame, x, y) and data (coil, ..., frame, x, ky), so that the transform
+    needs no transposition, and it is the library's plain one: its shifts are unitary and diagonal in ky, and cancel
+    between an image and its data.
+
+    Parameters
+    ----------
+    mask : complex64, 1 = acquired; has the axes of an image
+    maps : (coil, 1, y, x) or (coil, 1, x, y), complex64, or None for one coil of sensitivity 1
+    forward, inverse : callable
+        The transform along y, and its inverse.
+    """
+
+    mask: Any
+    maps: Any = None
+    forward: Transform = fft
+    inverse: Transform = ifft
+
+    def encode(self, image: Any) -> Any:
+        """E: image to data, zero where not acquired."""
+        return self.mask * self.forward(self.to_coils(image))
+
+    def adjoint(self, data: Any) -> Any:
+        """Map data to an image, the adjoint of `encode` (up to n_ky where `forward` is not unitary)."""
+        return self.combine(self.inverse(self.mask * data))
+
+    def normal(self, image: Any) -> Any:
+        """Apply the adjoint to what `encode` gives; its norm is 1 where the maps' root sum of squares is."""
+        return self.adjoint(self.encode(image))
+
+    def to_coils(self, image: Any) -> Any:
+        """Image as every coil sees it."""
+        return image[None] if self.maps is None else self.maps * image[None]
+
+    def combine(self, coils: Any) -> Any:
+        """Combine coil images by the conjugate maps, the adjoint of `to_coils`."""
+        if self.maps is None:
+            return coils[0]
+        if tf.is_tensor(coils):  # also where Keras has another backend: what `tf.data` simulates
+            return tf.reduce_sum(tf.math.conj(self.maps) * coils, axis=0)
+        return ops.sum(ops.conj(self.maps) * coils, axis=0)
+
+    def consistent(self, image: Any, data: Any, share: float = 1.0) -> Any:
+        """Bring an image closer to the measured data: image - share E^H (E image - data).
+
+        With one coil and a share of 1 the acquired lines are put back, and weight / (1 + weight) averages them with
+        the image's, `weight` being the trust in the measurement over the image (Schlemper et al., IEEE TMI 2018, doi
+        10.1109/TMI.2017.2760978, equation 8). On noise-free data the error of the complex image never grows; that of
+        the magnitude may.
+        """
+        change = self.adjoint(self.encode(image) - data)
+        return image - ops.cast(share, "complex64") * change
+
+
+def encoding_of(acquisition: Acquisition) -> Encoding:
+    """Encoding of images (frame, y, x) to data (coil, frame, ky, x), DC at index n_ky // 2."""
+    maps = None if acquisition.maps is None else tf.convert_to_tensor(acquisition.maps)[:, tf.newaxis]
+    return Encoding(as_weights(acquisition.mask)[..., tf.newaxis], maps, fft_y, ifft_y)
+
+
+def as_weights(mask: Any) -> tf.Tensor:
+    """Boolean mask as complex 0 and 1."""
+    return tf.cast(tf.convert_to_tensor(mask), tf.complex64)
+
+
+def share_of(weight: float) -> float:
+    """Share of the measurement in the average with an image, of its weight: weight / (1 + weight), 1 for infinity."""
+    return 1 - 1 / (1 + weight)

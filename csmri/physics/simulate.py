@@ -1,0 +1,92 @@
+"""Make an acquisition of a fully sampled cine: phase, coils, noise and mask, each drawn statelessly from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import IntEnum
+from typing import Any
+
+import tensorflow as tf
+
+from csmri.config import Sampling
+from csmri.core.seeds import derive_seed, subject_key
+from csmri.data.acquisition import Acquisition
+from csmri.physics.coils import make_coils
+from csmri.physics.encoding import encoding_of
+from csmri.physics.phase import make_phase
+from csmri.physics.sampling import check_acceleration, make_mask, undersample
+
+
+class Part(IntEnum):
+    """What is drawn from the seed of an acquisition; keeps, say, its noise independent of its coils."""
+
+    PHASE = 1
+    COILS = 2
+    NOISE = 3
+
+
+def simulate(images: Any, law: Sampling, *, seed: tf.Tensor) -> Acquisition:
+    """Acquire every line of a cine of one slice, with the phase, the coils and the noise of a law.
+
+    The truth stays the images' magnitude: the maps' root sum of squares is 1. Works eagerly and in `tf.data`.
+
+    Parameters
+    ----------
+    images : (frame, y, x), float32 magnitude or complex64
+        Complex ones keep their phase unless the law simulates one.
+    law : Sampling
+    seed : (2,) integers
+        From `seeds.derive_seed`; the same seed draws the same phase, coils and noise at every acceleration.
+
+    Returns
+    -------
+    Acquisition
+        Fully sampled; `acquire` undersamples it.
+    """
+    images = tf.convert_to_tensor(images)
+    magnitude = tf.abs(images)
+    image = tf.cast(images, tf.complex64)
+    if law.phase != "none":
+        phase = make_phase(magnitude, law, seed=derive_part(seed, Part.PHASE))
+        image = tf.cast(magnitude, tf.complex64) * tf.exp(tf.complex(tf.zeros_like(phase), phase))
+    maps = None if law.coils == 1 else make_coils(law.coils, tf.shape(images)[1:], seed=derive_part(seed, Part.COILS))
+    every_line = tf.ones(tf.shape(images)[:2], tf.bool)
+    full = Acquisition(None, every_line, maps, tf.constant(0.0), law.cyclic)
+    data = encoding_of(full).encode(image)
+    if law.snr:
+        deviation = mean_signal(magnitude) / law.snr
+        noise = tf.random.stateless_normal(
+            tf.concat([[2], tf.shape(data)], axis=0), derive_part(seed, Part.NOISE), alg="philox"
+        )
+        data += tf.complex(deviation * noise[0], deviation * noise[1])
+        full = replace(full, noise=deviation)
+    return replace(full, data=data)
+
+
+def acquire(full: Acquisition, mask: Any) -> Acquisition:
+    """Keep of a fully sampled acquisition the lines that a mask (frame, ky) marks; nobody can read the others."""
+    return replace(full, data=undersample(full.data, mask), mask=mask)
+
+
+def simulated_slice(images: Any, law: Sampling, *, seed: int, subject: str, slice_index: int) -> Acquisition:
+    """Acquire every line of a slice for testing: depends on nothing but the arguments."""
+    return simulate(images, law, seed=derive_seed(seed, subject_key(subject), slice_index))
+
+
+def simulated_mask(
+    law: Sampling, *, seed: int, subject: str, slice_index: int, shape: tuple[int, int], acceleration: float
+) -> tf.Tensor:
+    """Mask (frame, ky) of a `shape` for testing: depends on nothing but the arguments, so that all methods get it."""
+    check_acceleration(acceleration, shape[1], law)
+    derived = derive_seed(seed, subject_key(subject), slice_index, round(acceleration * 1000))
+    return make_mask(derived, *shape, acceleration, law)
+
+
+def mean_signal(magnitude: tf.Tensor) -> tf.Tensor:
+    """Mean magnitude weighted by itself, so that the empty surroundings do not count; what `Sampling.snr` is of."""
+    return tf.math.divide_no_nan(tf.reduce_sum(tf.square(magnitude)), tf.reduce_sum(magnitude))
+
+
+def derive_part(seed: tf.Tensor, part: Part) -> tf.Tensor:
+    """Seed of one part of an acquisition."""
+    return tf.random.fold_in(tf.cast(seed, tf.int64), tf.constant(int(part), tf.int64), alg="philox")
