@@ -52,7 +52,7 @@ def describe_evaluation(
         "versions": versions(),
         "processor": processor(),
         "models": models,
-        "baselines": {name: asdict(find_method(name).settings) for name in classical},
+        "baselines": {name: asdict(own) if (own := find_method(name).settings) else {} for name in classical},
         "parameters": {method.name: method.n_parameters for method in methods},
         "store": published_path(store.path),
         "store_sha256": store.sha256,
@@ -76,6 +76,9 @@ def begin_evaluation(folder: Path, description: Mapping[str, Any]) -> None:
     before = read_json(folder / EVALUATION)
     description = json.loads(json.dumps(description))  # as it will be read back
     for name in IDENTITY:
+        if name == "sampling" and name in before:
+            # An older csmri did not simulate what it does not name.
+            before[name] = Sampling(**before[name]).model_dump()
         if name in before and before[name] != description[name]:
             raise CsmriError(
                 f"{folder}: holds an evaluation with {name} = {before[name]!r}, not {description[name]!r}; "

@@ -252,7 +252,7 @@ class ComparisonRun(PlanRun):
             journal,
             self._target(),
             # Zero-filling is no method of the paper's table.
-            [baseline_reconstructor(INITIAL, cyclic=law.cyclic), *networks],
+            [baseline_reconstructor(INITIAL), *networks],
             split=split,
             law=law,
             accelerations=self.study.evaluation_accelerations,
