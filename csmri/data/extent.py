@@ -60,9 +60,9 @@ def acceleration_note(extents: Iterable[Extent]) -> str:
     where = "" if len(limited) == len(found) else f" in {len(limited)} of {len(found)} subjects"
     n, lines = _span(one.n for one in limited), _span(one.lines for one in limited)
     return (
-        f"Of {n} lines about {lines} carry signal{where}, as in images that were interpolated (zero-filled) or smoothed, "
-        "or are nearly free of noise: an acceleration simulated on all lines is easier than on acquired ones (Shimron "
-        "et al., PNAS 2022)."
+        f"Of {n} lines about {lines} carry signal{where}, as in images that were interpolated (zero-filled) or "
+        "smoothed, or are nearly free of noise: an acceleration simulated on all lines is easier than on acquired ones "
+        "(Shimron et al., PNAS 2022)."
     )
 
 
