@@ -15,7 +15,7 @@ from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.core.provenance import git_revision, processor, published_path, versions
 from csmri.core.texts import read_json, write_json
 from csmri.data.records import Item
-from csmri.data.store import Store
+from csmri.data.store import Store, extents_of
 from csmri.evaluation.evaluate import evaluate, plan_items, seeds_of
 from csmri.methods.classical import find_method
 from csmri.methods.model import saved_model_name, saved_model_sha256
@@ -59,6 +59,7 @@ def describe_evaluation(
         "split": split,
         "subjects": [entry.subject for entry in store.of_split(split)],
         "heart_boxes": [list(entry.heart_box) for entry in store.of_split(split)],
+        "extents": extents_of(store.of_split(split)),
         "sampling": law.model_dump(),
         "seed": seed,
     }
