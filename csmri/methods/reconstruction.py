@@ -18,10 +18,10 @@ from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.core.seeds import derive_seed, subject_key
 from csmri.data.cine import Cine, KSpace
 from csmri.methods.classical import Callback, find_method
-from csmri.methods.model import SavedNetwork, describe_saved_model, load_saved_model, variables_of
-from csmri.physics.consistency import combine, enforce_magnitude
+from csmri.methods.model import SavedNetwork, load_network
+from csmri.methods.task import task_of
+from csmri.physics.coils import prepare
 from csmri.physics.fourier import fft_y, ifft_x
-from csmri.physics.initial import initial_images
 from csmri.physics.sampling import check_acceleration, make_mask, undersample
 
 Images = NDArray[np.float32]
@@ -124,45 +124,26 @@ def load_reconstructor(
     CsmriError
         If another data consistency is asked of an unrolled network, or a weight of one that is not soft.
     """
-    saved = describe_saved_model(path)
+    saved, network = load_network(path)
     changes = {"consistency": consistency, "consistency_weight": consistency_weight}
     saved = replace(saved, config=_changed(saved.config, path, **changes))
-    loaded = load_saved_model(path)
-    serve = loaded.signatures["serving_default"]
-    apply = _unrolled(serve) if saved.config.network == "unrolled" else _unet(serve, saved.config)
-    n_parameters = sum(variable.shape.num_elements() for variable in variables_of(loaded).values())
-    return Reconstructor(name or model_name(Path(path)), apply, saved, n_parameters)
+    apply = task_of(saved.config).reconstructor(network)
+
+    def reconstruct(hybrid: tf.Tensor, mask: NDArray[np.bool_]) -> Images:
+        coils = hybrid if len(hybrid.shape) == 4 else tf.convert_to_tensor(hybrid)[tf.newaxis]
+        return tf.abs(apply(prepare(coils, mask, cyclic=saved.config.cyclic))).numpy()
+
+    return Reconstructor(name or model_name(Path(path)), reconstruct, saved, network.count_params())
 
 
 def _changed(config: Config, path: str | Path, **changes: Any) -> Config:
     given = {name: value for name, value in changes.items() if value is not None}
-    if given and config.network == "unrolled":
+    if given and task_of(config).is_consistent:
         raise CsmriError(f"{path}: the unrolled network has its data consistency inside; it takes no other")
     config = make_config({**config.model_dump(), **given}, where=str(path))
     if "consistency_weight" in given and config.consistency != "soft":
         raise CsmriError(f"{path}: a weight is of soft data consistency, not of consistency = {config.consistency!r}")
     return config
-
-
-def _unet(serve: Callable[..., dict[str, tf.Tensor]], config: Config) -> Reconstruct:
-    def reconstruct(hybrid: tf.Tensor, mask: NDArray[np.bool_]) -> Images:
-        initial = combine(initial_images(hybrid, mask, cyclic=config.cyclic))
-        improved = serve(initial=initial)["improved"]
-        if config.measurement_weight:
-            images = enforce_magnitude(improved, hybrid, mask, cyclic=config.cyclic, weight=config.measurement_weight)
-            improved = combine(images)
-        return improved.numpy()
-
-    return reconstruct
-
-
-def _unrolled(serve: Callable[..., dict[str, tf.Tensor]]) -> Reconstruct:
-    def reconstruct(hybrid: tf.Tensor, mask: NDArray[np.bool_]) -> Images:
-        hybrid, sampled = tf.convert_to_tensor(hybrid), tf.convert_to_tensor(mask)
-        coils = hybrid if hybrid.shape.rank == 4 else hybrid[tf.newaxis]
-        return combine(tf.stack([serve(hybrid=coil, mask=sampled)["improved"] for coil in coils])).numpy()
-
-    return reconstruct
 
 
 def model_name(path: Path) -> str:
