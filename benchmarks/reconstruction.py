@@ -19,8 +19,9 @@ from csmri.config import Config, Sampling, read_config
 from csmri.core.names import INITIAL
 from csmri.core.provenance import computes_bfloat16_in_software, processor, versions
 from csmri.methods.classical import METHODS
-from csmri.methods.model import build_network, write_saved_model
+from csmri.methods.model import write_saved_model
 from csmri.methods.reconstruction import load_reconstructor
+from csmri.methods.task import task_of
 from csmri.phantom import make_subject
 from csmri.physics.fourier import fft_y
 from csmri.physics.sampling import make_mask, undersample
@@ -40,7 +41,7 @@ def networks() -> dict[str, Config]:
 def saved_reconstructor(config: Config) -> Callable:
     """Reconstruct as from a SavedModel that was trained."""
     with tempfile.TemporaryDirectory() as folder:
-        write_saved_model(build_network(config), Path(folder) / "model", config=config, epoch=0)
+        write_saved_model(task_of(config).build(), Path(folder) / "model", config=config, epoch=0)
         return load_reconstructor(Path(folder) / "model").reconstruct
 
 

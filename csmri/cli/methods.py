@@ -73,8 +73,10 @@ def notes_on(networks: Iterable[Reconstructor], *, has_phase: bool) -> list[str]
     has_phase : bool
         Whether what is reconstructed has a phase of its own: measured k-space, or complex images.
     """
-    unrolled = any(network.saved and network.saved.config.network == "unrolled" for network in networks)
-    return [MOVING_PHASE] if has_phase and unrolled else []
+    from csmri.methods.task import task_of
+
+    expect_rest = any(network.saved and task_of(network.saved.config).expects_rest for network in networks)
+    return [MOVING_PHASE] if has_phase and expect_rest else []
 
 
 def _weight(model: str, text: str | None) -> float | None:

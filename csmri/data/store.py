@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -85,17 +86,27 @@ class Store:
             raise CsmriError(f"{self.path}: no subject in split {split!r}; the store has {present}")
         return entries
 
-    def shards(self, entries: Iterable[Entry]) -> list[str]:
-        """Paths of the shards of these subjects."""
-        return [str(self.path / entry.shard) for entry in entries]
+    def shard(self, entry: Entry) -> str:
+        """Path of a subject's shard."""
+        return str(self.path / entry.shard)
+
+    def places(self, entry: Entry) -> list[tuple[int, int]]:
+        """Offset and size [bytes] of the record of every slice in a subject's shard, for `read_place`."""
+        places = []
+        with Path(self.shard(entry)).open("rb") as shard:
+            # A TFRecord is the size of the data (8 bytes), its checksum (4), the data, and their checksum (4).
+            while start := shard.read(12):
+                places.append((shard.tell(), int.from_bytes(start[:8], "little")))
+                shard.seek(places[-1][1] + 4, os.SEEK_CUR)
+        return places
 
     def slices(self, entry: Entry) -> Iterator[NDArray[Any]]:
         """Slices (frame, y, x) of one subject, from base to apex as in the file that was read.
 
         Magnitudes in [0, 1], or complex64 of such a magnitude where `entry.complex` says so.
         """
-        for record in tf.data.TFRecordDataset(self.shards([entry])):
-            yield parse_slice(record, as_complex=entry.complex)["images"].numpy()
+        for record in tf.data.TFRecordDataset(self.shard(entry)):
+            yield parse_slice(record, as_complex=entry.complex).numpy()
 
 
 def extents_of(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
@@ -232,8 +243,22 @@ def open_store(path: str | Path) -> Store:
     return Store(path, entries)
 
 
-def parse_slice(record: tf.Tensor, *, as_complex: bool = False) -> dict[str, tf.Tensor]:
-    """Parse one record into `images` (frame, y, x), `subject` and `slice`; works inside tf.data.
+def read_place(shard: tf.Tensor, offset: tf.Tensor, n_bytes: tf.Tensor) -> tf.Tensor:
+    """Read the record of one slice, for `parse_slice`; works inside tf.data.
+
+    By Python, since TensorFlow's readers of files go through all that lies before it.
+    """
+
+    def read(shard: bytes, offset: int, n_bytes: int) -> bytes:
+        with Path(os.fsdecode(shard)).open("rb") as file:
+            file.seek(offset)
+            return file.read(n_bytes)
+
+    return tf.ensure_shape(tf.numpy_function(read, [shard, offset, n_bytes], tf.string), [])
+
+
+def parse_slice(record: tf.Tensor, *, as_complex: bool = False) -> tf.Tensor:
+    """Parse the images (frame, y, x) of one record; works inside tf.data.
 
     Parameters
     ----------
@@ -245,23 +270,18 @@ def parse_slice(record: tf.Tensor, *, as_complex: bool = False) -> dict[str, tf.
         record,
         {
             "images": tf.io.FixedLenFeature([], tf.string),
-            "subject": tf.io.FixedLenFeature([], tf.string),
-            "slice": tf.io.FixedLenFeature([], tf.int64),
             COMPLEX: tf.io.FixedLenFeature([], tf.int64, default_value=0),
         },
     )
-    is_complex, images = features.pop(COMPLEX), features["images"]
 
     def parsed(kind: tf.DType) -> tf.Tensor:
-        return tf.ensure_shape(tf.io.parse_tensor(images, kind), (None, None, None))
+        return tf.ensure_shape(tf.io.parse_tensor(features["images"], kind), (None, None, None))
 
-    if as_complex:
-        images = tf.cond(
-            is_complex > 0, lambda: parsed(tf.complex64), lambda: tf.cast(parsed(tf.float32), tf.complex64)
-        )
-    else:
-        images = parsed(tf.float32)
-    return {**features, "images": images}
+    if not as_complex:
+        return parsed(tf.float32)
+    return tf.cond(
+        features[COMPLEX] > 0, lambda: parsed(tf.complex64), lambda: tf.cast(parsed(tf.float32), tf.complex64)
+    )
 
 
 def _divided(images: NDArray[Any], scale: float) -> NDArray[Any]:

@@ -12,8 +12,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,24 @@ from csmri.config import Config, make_config
 from csmri.core.errors import CsmriError
 from csmri.core.files import replacing_folder
 from csmri.core.texts import write_json
-from csmri.methods import scaling
-from csmri.methods.unet import build_unet
-from csmri.methods.unrolled import build_unrolled
-from csmri.physics.fourier import as_pair
-from csmri.physics.initial import initial_images
+from csmri.methods.task import task_of
 
 DESCRIPTION = "csmri.json"
 _FOLDER = Path(__file__).parents[1] / "pretrained"
 SHIPPED = {"pretrained": _FOLDER / "unet", "pretrained-unrolled": _FOLDER / "unrolled"}
 """Networks that csmri ships, by the names that stand for them wherever the path of a SavedModel is asked for."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a network has seen in all its trainings, those of the networks that it started from included."""
+
+    subjects: tuple[str, ...] = ()
+    """As `hash_subject` makes them of the names in the store."""
+    stores: tuple[str, ...] = ()
+    """Prepared data sets, each its name and the start of its SHA-256."""
+    is_complete: bool = False
+    """False where a csmri that did not keep this wrote the network, or the one that it started from."""
 
 
 @dataclass(frozen=True)
@@ -47,29 +55,22 @@ class SavedNetwork:
     config: Config
     epoch: int
     """Epochs of training behind the weights."""
+    origin: Origin = Origin()
 
 
-def build_network(config: Config) -> keras.Model:
-    """Build the network that a config describes, untrained."""
-    if config.network == "unrolled":
-        return build_unrolled(
-            base_channels=config.base_channels,
-            cascades=config.cascades,
-            weight=config.measurement_weight,
-            cyclic=config.cyclic,
-            seed=config.seed,
-            precision=config.precision,
-        )
-    return build_unet(
-        base_channels=config.base_channels,
-        depth=config.depth,
-        frames=config.frames,
-        seed=config.seed,
-        precision=config.precision,
-    )
+def hash_subject(subject: str) -> str:
+    """Hash the name of a subject in a store: who has the name can look it up, who has not does not learn it."""
+    return hashlib.sha256(f"csmri subject {subject}".encode()).hexdigest()[:16]
 
 
-def write_saved_model(network: keras.Model, path: str | Path, *, config: Config, epoch: int) -> None:
+def trained_on(saved: SavedNetwork, subjects: Iterable[str]) -> list[str]:
+    """Tell which of these subjects a network was trained on, as far as it knows (`Origin.is_complete`)."""
+    return [subject for subject in subjects if hash_subject(subject) in saved.origin.subjects]
+
+
+def write_saved_model(
+    network: keras.Model, path: str | Path, *, config: Config, epoch: int, origin: Origin = Origin()
+) -> None:
     """Write a SavedModel with window, scaling, padding and cropping inside; replaces what is at `path` in one step.
 
     Signature `serving_default` of a U-net: `initial` (frame, y, x) float32 >= 0 -> {`improved`: (frame, y, x)}; of an
@@ -78,62 +79,33 @@ def write_saved_model(network: keras.Model, path: str | Path, *, config: Config,
     """
     path = Path(path)
     if keras.backend.backend() != "tensorflow":
-        return _write_through_tensorflow(network, path, config=config, epoch=epoch)
+        return _write_through_tensorflow(network, path, config=config, epoch=epoch, origin=origin)
     # Not archive.track(network): the archive finds the variables by itself, and would keep them twice.
     archive = keras.export.ExportArchive()
-    serve, signature = (_unrolled if config.network == "unrolled" else _unet)(network, config)
+    serve, signature = task_of(config).serve(network)
     archive.add_endpoint("serving_default", serve, input_signature=signature)
     with replacing_folder(path) as partial:
         archive.write_out(str(partial), verbose=False)
         description = {"csmri": __version__, "epoch": epoch, "config": config.model_dump(mode="json")}
-        write_json(partial / DESCRIPTION, description)
+        write_json(partial / DESCRIPTION, {**description, "trained_on": asdict(origin)})
 
 
-Serve = tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]
-
-
-def _unet(network: keras.Model, config: Config) -> Serve:
-    multiple = 2**config.depth
-
-    def improve(initial: tf.Tensor) -> dict[str, tf.Tensor]:
-        peak = scaling.frame_peak(initial)
-        matrix = tf.shape(initial)[1:]
-        missing = -matrix % multiple
-        padding = [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]]
-        window = scaling.network_input(initial, peak, frames=config.frames, cyclic=config.cyclic)
-        padded = tf.pad(window, padding)
-        target = network(padded, training=False)[:, : matrix[0], : matrix[1], 0]
-        return {"improved": scaling.corrected(initial, target, peak)}
-
-    return improve, [tf.TensorSpec((None, None, None), tf.float32, name="initial")]
-
-
-def _unrolled(network: keras.Model, config: Config) -> Serve:
-    def improve(hybrid: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-        initial = as_pair(initial_images(hybrid, mask, cyclic=config.cyclic))
-        improved = network([initial[tf.newaxis], tf.cast(mask, tf.float32)[tf.newaxis]], training=False)[0]
-        return {"improved": tf.complex(improved[..., 0], improved[..., 1])}
-
-    hybrid = tf.TensorSpec((None, None, None), tf.complex64, name="hybrid")
-    return improve, [hybrid, tf.TensorSpec((None, None), tf.bool, name="mask")]
-
-
-def _write_through_tensorflow(network: keras.Model, path: Path, *, config: Config, epoch: int) -> None:
+def _write_through_tensorflow(network: keras.Model, path: Path, *, config: Config, epoch: int, origin: Origin) -> None:
     """Write the SavedModel from a process of its own: a process has one Keras backend, and this one's is another."""
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "network.weights.h5"
         network.save_weights(weights)
-        arguments = json.dumps([str(weights), str(path), config.model_dump(mode="json"), epoch])
+        arguments = json.dumps([str(weights), str(path), config.model_dump(mode="json"), epoch, asdict(origin)])
         program = "import json, sys; from csmri.methods import model; model._rewrite(*json.loads(sys.argv[1]))"
         environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
         subprocess.run([sys.executable, "-c", program, arguments], env=environment, check=True)
 
 
-def _rewrite(weights: str, path: str, fields: dict[str, Any], epoch: int) -> None:
+def _rewrite(weights: str, path: str, fields: dict[str, Any], epoch: int, origin: dict[str, Any]) -> None:
     config = make_config(fields, where=weights)
-    network = build_network(config)
+    network = task_of(config).build()
     network.load_weights(weights)
-    write_saved_model(network, path, config=config, epoch=epoch)
+    write_saved_model(network, path, config=config, epoch=epoch, origin=make_origin(origin))
 
 
 def saved_model_folder(path: str | Path) -> Path:
@@ -174,20 +146,44 @@ def _sha256_of_files(path: Path) -> str:
 
 
 def describe_saved_model(path: str | Path) -> SavedNetwork:
-    """Read config and epoch of a SavedModel folder without loading it."""
+    """Read config, epoch and origin of a SavedModel folder without loading it."""
     path = saved_model_folder(path)
     if not (path / "saved_model.pb").is_file():
         raise CsmriError(f"{path}: not a SavedModel folder (saved_model.pb is missing); `csmri train` writes them")
     try:
         description = json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))
         fields, epoch = dict(description["config"]), int(description["epoch"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        origin = make_origin(description.get("trained_on", {}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CsmriError(f"{path}: a SavedModel, but not of csmri ({DESCRIPTION} is missing or damaged)") from error
-    return SavedNetwork(path, make_config(fields, where=str(path / DESCRIPTION)), epoch)
+    return SavedNetwork(path, make_config(fields, where=str(path / DESCRIPTION)), epoch, origin)
+
+
+def make_origin(fields: Mapping[str, Any]) -> Origin:
+    """Make an origin of what JSON gives; of an older csmri, which kept none, it is not complete."""
+    subjects, stores = (tuple(map(str, fields.get(name, ()))) for name in ("subjects", "stores"))
+    return Origin(subjects, stores, fields.get("is_complete") is True)
+
+
+def load_network(path: str | Path) -> tuple[SavedNetwork, keras.Model]:
+    """Rebuild the network of a csmri SavedModel from its config and variables; its graph, a stranger's, is not run.
+
+    Raises
+    ------
+    CsmriError
+        If variables are missing, of another shape or too many: the graph would compute something else.
+    """
+    saved = describe_saved_model(path)
+    network = task_of(saved.config).build()
+    if unknown := load_weights(network, path):
+        raise CsmriError(
+            f"{path}: has a variable {unknown[0]}, which the network of its {DESCRIPTION} has not; export it again"
+        )
+    return saved, network
 
 
 def load_saved_model(path: str | Path) -> Any:
-    """Load a SavedModel with its signatures and variables."""
+    """Load a SavedModel that this process has just written, to check it: whoever else wrote it, its graph would run."""
     try:
         return tf.saved_model.load(str(saved_model_folder(path)))
     except (OSError, ValueError, tf.errors.OpError) as error:
@@ -224,13 +220,6 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def variables_of(loaded: Any) -> dict[str, tf.Variable]:
-    """Variables of a loaded SavedModel by their names in Keras."""
-    # Keras lists them as `variables` where a model was tracked, else under the other name.
-    found: Any = getattr(loaded, "variables", None) or getattr(loaded, "_all_variables", ())
-    return {variable.name.removesuffix(":0"): variable for variable in found}
-
-
 def load_weights(network: keras.Model, path: str | Path) -> list[str]:
     """Assign the variables of a SavedModel to a network of the same layers, by name and shape, bit for bit.
 
@@ -250,6 +239,8 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
         if variable.path not in saved:
             raise CsmriError(f"{path}: has no variable {variable.path}; it is a network of other layers (depth?)")
         found, wanted = tuple(saved[variable.path].shape), tuple(variable.shape)
+        if saved[variable.path].dtype != variable.dtype:
+            raise CsmriError(f"{path}: variable {variable.path} holds {saved[variable.path].dtype.name}, not float32")
         if found != wanted:
             # Kernels end in (input channel, output channel); the U-net's first has the window of frames as input.
             differs = "frames" if variable is network.weights[0] and found[-2] != wanted[-2] else "base_channels"

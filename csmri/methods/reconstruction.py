@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from csmri.config import Config, Sampling, make_config
@@ -19,12 +18,10 @@ from csmri.data.acquisition import Acquisition
 from csmri.data.cine import Cine, KSpace
 from csmri.methods.classical import find_method
 from csmri.methods.iterative import Callback
-from csmri.methods.model import SavedNetwork, describe_saved_model, load_saved_model, variables_of
+from csmri.methods.model import SavedNetwork, load_network
+from csmri.methods.task import task_of
 from csmri.physics.coils import prepare
-from csmri.physics.encoding import encoding_of, share_of
 from csmri.physics.fourier import ifft_x
-from csmri.physics.initial import initial_images
-from csmri.physics.phase import unit
 from csmri.physics.sampling import undersample
 from csmri.physics.simulate import acquire, simulated_mask, simulated_slice
 
@@ -92,7 +89,7 @@ def baseline_reconstructor(
 def load_reconstructor(
     path: str | Path, *, name: str = "", consistency: str | None = None, consistency_weight: float | None = None
 ) -> Reconstructor:
-    """Load a csmri SavedModel; see `weights.describe_saved_model` for what is refused.
+    """Load a csmri SavedModel; see `model.load_network` for what is refused.
 
     A U-net's SavedModel corrects magnitude images and knows no k-space, so that its data consistency, which its config
     describes, is applied here: the corrected magnitude with the phase of the initial reconstruction gets the acquired
@@ -111,45 +108,23 @@ def load_reconstructor(
     CsmriError
         If another data consistency is asked of an unrolled network, or a weight of one that is not soft.
     """
-    saved = describe_saved_model(path)
+    saved, network = load_network(path)
     changes = {"consistency": consistency, "consistency_weight": consistency_weight}
     saved = replace(saved, config=_changed(saved.config, path, **changes))
-    loaded = load_saved_model(path)
-    serve = loaded.signatures["serving_default"]
-    apply = _unrolled(serve) if saved.config.network == "unrolled" else _unet(serve, saved.config)
-    n_parameters = sum(variable.shape.num_elements() for variable in variables_of(loaded).values())
-    return Reconstructor(name or model_name(Path(path)), apply, saved, n_parameters)
+    apply = task_of(saved.config).reconstructor(network)
+    return Reconstructor(
+        name or model_name(Path(path)), lambda one: np.asarray(apply(one)), saved, network.count_params()
+    )
 
 
 def _changed(config: Config, path: str | Path, **changes: Any) -> Config:
     given = {name: value for name, value in changes.items() if value is not None}
-    if given and config.network == "unrolled":
+    if given and task_of(config).is_consistent:
         raise CsmriError(f"{path}: the unrolled network has its data consistency inside; it takes no other")
     config = make_config({**config.model_dump(), **given}, where=str(path))
     if "consistency_weight" in given and config.consistency != "soft":
         raise CsmriError(f"{path}: a weight is of soft data consistency, not of consistency = {config.consistency!r}")
     return config
-
-
-def _unet(serve: Callable[..., dict[str, tf.Tensor]], config: Config) -> Reconstruct:
-    def reconstruct(acquisition: Acquisition) -> Images:
-        initial = initial_images(acquisition)
-        improved = tf.cast(serve(initial=tf.abs(initial))["improved"], tf.complex64) * unit(initial)
-        if config.measurement_weight:
-            share = share_of(config.measurement_weight)
-            improved = encoding_of(acquisition).consistent(improved, acquisition.data, share)
-        return improved.numpy()
-
-    return reconstruct
-
-
-def _unrolled(serve: Callable[..., dict[str, tf.Tensor]]) -> Reconstruct:
-    def reconstruct(acquisition: Acquisition) -> Images:
-        mask = tf.convert_to_tensor(acquisition.mask)
-        coils = [serve(hybrid=tf.convert_to_tensor(coil), mask=mask)["improved"] for coil in acquisition.data]
-        return encoding_of(acquisition).combine(tf.stack(coils)).numpy()
-
-    return reconstruct
 
 
 def model_name(path: Path) -> str:

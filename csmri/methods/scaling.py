@@ -1,6 +1,9 @@
-"""Equations (1) to (3): normalise the initial reconstruction, normalise and denormalise its error."""
+"""Around the U-net: equations (1) to (3), which normalise the initial reconstruction and its error, and padding."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -69,3 +72,14 @@ def denormalise_error(target: tf.Tensor, peak: tf.Tensor) -> tf.Tensor:
 def corrected(initial: tf.Tensor, target: tf.Tensor, peak: tf.Tensor) -> tf.Tensor:
     """Final image max(I + E, 0), (..., frame, y, x)."""
     return tf.maximum(initial + denormalise_error(target, peak), 0.0)
+
+
+def padded_size(size: Any, depth: int) -> Any:
+    """Smallest multiple of 2**depth that holds so many rows or columns; integers or a tensor of them."""
+    return -(-size // 2**depth) * 2**depth
+
+
+def pad(images: tf.Tensor, matrix: Sequence[Any], value: float = 0.0) -> tf.Tensor:
+    """Append rows and columns of a value to (frame, y, x), so that it has the matrix (y, x)."""
+    missing = tf.stack(list(matrix)) - tf.shape(images)[1:]
+    return tf.pad(images, [[0, 0], [0, missing[0]], [0, missing[1]]], constant_values=value)

@@ -12,7 +12,8 @@ from csmri.core.names import PRETRAIN, ZERO_FILLED, transfer_name
 from csmri.data.records import Item
 from csmri.data.store import Entry, Store, StoreWriter, open_store
 from csmri.evaluation.evaluate import spread_slices
-from csmri.learning.train import FINAL, MODELS, make_batches
+from csmri.learning.stream import training_stream
+from csmri.learning.train import FINAL, MODELS
 from csmri.phantom import make_subject, subject_shape
 from csmri.results.folder import RECORDS, STUDY
 from csmri.run.plan import EVALUATE, PHANTOMS, Stage, measure_pace, n_images, plan_text
@@ -116,7 +117,7 @@ class StudyRun(ComparisonRun):
         n_tested = n_images(self.target_store.of_split("test"))
         n_tested *= len(study.evaluation_accelerations) * (1 + len(study.pretrain_at))
         stores = {name: self.pretrain_store if name == PRETRAIN else self.target_store for name in configs}
-        images = {name: make_batches(stores[name], config).n_frames for name, config in configs.items()}
+        images = {name: training_stream(stores[name], config).n_frames for name, config in configs.items()}
         for seed in study.seeds:
             folder = self.work / f"seed_{seed}"
             own = seed in study.pretraining_seeds

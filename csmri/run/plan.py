@@ -13,7 +13,8 @@ from csmri.config import Config
 from csmri.data.runs import LOG, read_log
 from csmri.data.store import Entry, Store
 from csmri.evaluation.metrics import frame_quality
-from csmri.learning.train import FINAL, MODELS, compiled_network, make_batches
+from csmri.learning.stream import training_stream
+from csmri.learning.train import FINAL, MODELS, compiled_network
 
 PHANTOMS, EVALUATE, DRAW = "phantoms", "evaluate", "draw"
 DONE, RUNNING, LEFT = "done", "running", "left"
@@ -95,14 +96,14 @@ def measure_pace(target_store: Store, stages: Sequence[Stage]) -> Pace:
             return Pace(float(epoch) / stage.images, quality)
     config = next(stage.config for stage in stages if stage.config and stage.config.train_split == "train")
     network = compiled_network(config, 1)
-    batches = make_batches(target_store, config)
-    arguments = next(iter(batches.dataset))
+    stream = training_stream(target_store, config)
+    arguments = next(iter(stream.dataset))
     seconds = []
     for _ in range(4):
         begun = time.monotonic()
         network.train_on_batch(*arguments)
         seconds.append(time.monotonic() - begun)
-    return Pace(min(seconds) * batches.n_batches / batches.n_frames, quality)
+    return Pace(min(seconds) * stream.n_batches / stream.n_frames, quality)
 
 
 def plan_text(title: str, stages: Sequence[Stage], pace: Pace) -> str:

@@ -23,7 +23,8 @@ from csmri.data.records import UNTRAINED, Item, item_of, read_records
 from csmri.data.runs import RECORD
 from csmri.data.store import Entry, Store, extents_of, open_store
 from csmri.evaluation.evaluate import common_law, plan_items
-from csmri.learning.train import refuse_other_run, train
+from csmri.learning.record import refuse_other_run
+from csmri.learning.train import train
 from csmri.methods.reconstruction import baseline_reconstructor, load_reconstructor
 from csmri.results.draw import draw_all, is_drawn
 from csmri.results.folder import PROVENANCE, keep_run, refuse_other_experiment, table_path

@@ -15,16 +15,18 @@ from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.records import UNTRAINED
 from csmri.data.store import Entry, Store
 from csmri.evaluation.evaluate import plan_items, with_direct
-from csmri.learning.train import FINAL, MODELS, make_batches
+from csmri.learning.stream import training_stream
+from csmri.learning.train import FINAL, MODELS
 from csmri.methods.classical import find_method
 from csmri.methods.model import (
-    build_network,
+    Origin,
     describe_saved_model,
     saved_model_folder,
     saved_model_sha256,
     write_saved_model,
 )
 from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor, load_reconstructor
+from csmri.methods.task import task_of
 from csmri.physics.sampling import check_acceleration
 from csmri.results.folder import RECORDS, SWEEP, table_path
 from csmri.results.journal import Journal
@@ -130,7 +132,7 @@ class SweepRun(PlanRun):
     def _plan(self) -> Iterator[Stage]:
         for one in self._trained.values():
             if one and one.is_trained:
-                images = make_batches(self.store, one.config).n_frames
+                images = training_stream(self.store, one.config).n_frames
                 yield Stage(one.name, one.config.seed, one.config, one.run, one.init, images)
         n_frames = {entry.subject: entry.n_frames for entry in self.entries}
         n_judged = sum(n_frames[item.subject] for item in self.items)
@@ -161,7 +163,8 @@ class SweepRun(PlanRun):
             if made := self._trained[name]:
                 folder = made.run / MODELS / FINAL
                 if not made.is_trained and not folder.exists():
-                    write_saved_model(build_network(made.config), folder, config=made.config, epoch=0)
+                    network = task_of(made.config).build()
+                    write_saved_model(network, folder, config=made.config, epoch=0, origin=Origin(is_complete=True))
                 yield load_reconstructor(folder, name=name)
             elif method.model:
                 yield load_reconstructor(os.path.expandvars(method.model), name=name, **own)  # type: ignore[arg-type]

@@ -11,7 +11,8 @@ from csmri.config import Network, TransferStudy, read_transfer_study
 from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN, STANDALONE, split_way
 from csmri.data.store import Entry, Store
-from csmri.learning.train import FINAL, MODELS, make_batches
+from csmri.learning.stream import training_stream
+from csmri.learning.train import FINAL, MODELS
 from csmri.methods.model import describe_saved_model, saved_model_folder, saved_model_sha256
 from csmri.results.folder import RECORDS, SOURCE_RECORDS, TRANSFER_STUDY
 from csmri.run.plan import Stage, n_images
@@ -71,7 +72,7 @@ class TransferRun(ComparisonRun):
     def _plan(self) -> Iterator[Stage]:
         """List the stages in order; refuses trainings that do not fit the data."""
         study, configs = self.study, self.study.stages()
-        images = {name: make_batches(self.store, config).n_frames for name, config in configs.items()}
+        images = {name: training_stream(self.store, config).n_frames for name, config in configs.items()}
         tested = {name: n_images(self.store.of_split(split)) for name, (split, _) in TESTS.items()}
         first = study.seeds[0]
         for seed in study.seeds:
