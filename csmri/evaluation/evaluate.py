@@ -165,7 +165,7 @@ def _evaluated(
                         compiled.add((method.name, images.shape))
                         method.reconstruct(sampled)
                     begun = time.perf_counter()
-                    reconstructed = np.abs(method.reconstruct(sampled))
+                    reconstructed = method.magnitude(sampled)
                     seconds = time.perf_counter() - begun
                     quality = frame_quality(reference, reconstructed, entry.heart_box)
                     outcome = Outcome(item, achieved, seconds, images.shape[1:], quality)

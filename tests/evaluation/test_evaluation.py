@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from csmri.physics.consistency import combine
 
 from csmri.config import Config, Sampling
 from csmri.core.errors import CsmriError
@@ -30,7 +31,6 @@ from csmri.evaluation.evaluate import common_law, with_direct
 from csmri.evaluation.metrics import frame_quality
 from csmri.methods.model import SavedNetwork
 from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor, simulate_slices
-from csmri.physics.consistency import combine
 from csmri.physics.fourier import ifft_y
 from csmri.physics.interpolation import interpolate_frames
 

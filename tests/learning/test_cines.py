@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
+from csmri.learning.cines import cine_example, training_cines, validation_cines
 
 from csmri.config import Config
 from csmri.core.errors import CsmriError
 from csmri.core.seeds import subject_key
 from csmri.data.store import StoreWriter, open_store
-from csmri.learning.cines import cine_example, training_cines, validation_cines
 from csmri.physics.fourier import fft_y
 
 CONFIG = Config(network="unrolled", consistency="hard", batch_size=1, epochs=3, passes=2, validation_split="validation")

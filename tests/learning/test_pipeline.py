@@ -9,15 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
-
-from csmri.config import Config
-from csmri.core.errors import CsmriError
-from csmri.core.seeds import derive_seed, subject_key
-from csmri.data.cine import Cine
-from csmri.data.store import StoreWriter, open_store
-from csmri.learning import pipeline
 from csmri.learning.pipeline import (
     augment,
     blended,
@@ -27,6 +18,15 @@ from csmri.learning.pipeline import (
     training_items,
     validation_batches,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+
+from csmri.config import Config
+from csmri.core.errors import CsmriError
+from csmri.core.seeds import derive_seed, subject_key
+from csmri.data.cine import Cine
+from csmri.data.store import StoreWriter, open_store
+from csmri.learning import pipeline
 
 EPOCHS = 3
 CONFIG = Config(base_channels=2, depth=2, epochs=EPOCHS, batch_size=7, passes=3, accelerations=(4.0, 8.0))

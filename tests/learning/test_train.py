@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from csmri.learning.pipeline import Batches, training_batches, validation_batches
 
 from csmri import __version__, training
 from csmri.config import Config, read_config
@@ -21,7 +22,6 @@ from csmri.core.provenance import published_path
 from csmri.data.cine import Cine
 from csmri.data.store import StoreWriter, open_store
 from csmri.evaluation import metrics
-from csmri.learning.pipeline import Batches, training_batches, validation_batches
 from csmri.learning.train import ImageMean, TargetError, compiled_network, train
 from csmri.methods.model import describe_saved_model, load_weights, saved_model_sha256, saved_variables
 from csmri.methods.unet import build_unet

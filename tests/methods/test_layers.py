@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from csmri.physics.consistency import enforce
 
 from csmri.core.errors import CsmriError
 from csmri.methods import layers
 from csmri.methods.layers import DataConsistency, RestingPhase, TotalVariation
-from csmri.physics.consistency import enforce
 from csmri.physics.fourier import as_pair, fft_y, ifft_y
 from csmri.physics.interpolation import interpolate_frames
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from csmri.physics.consistency import combine, enforce_magnitude
 from skimage.metrics import structural_similarity
 
 from csmri.config import Config, Sampling
@@ -29,7 +30,6 @@ from csmri.methods.reconstruction import (
     simulate_slices,
     simulation_mask,
 )
-from csmri.physics.consistency import combine, enforce_magnitude
 from csmri.physics.fourier import fft_y, ifft_y, image_to_kspace
 from csmri.physics.initial import simulate_initial
 from csmri.physics.interpolation import interpolate_frames
