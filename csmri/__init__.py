@@ -31,6 +31,8 @@ def __getattr__(name: str) -> object:
     """Import what is asked for."""
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _MODULE_OF[name] == "csmri.api":
+        importlib.import_module("csmri.core.quiet").import_tensorflow()
     value = globals()[name] = getattr(importlib.import_module(_MODULE_OF[name]), name)
     return value
 

@@ -10,10 +10,10 @@ import click
 from csmri.cli.methods import baseline_names, consistency_options, load_model
 from csmri.cli.options import given, simulation_options
 from csmri.cli.progress import progress
-from csmri.cli.quiet import import_tensorflow
 from csmri.config import EVALUATION_ACCELERATIONS
 from csmri.core.errors import CsmriError
 from csmri.core.names import BASELINES
+from csmri.core.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from csmri.data.records import Item

@@ -11,10 +11,10 @@ from csmri.cli.convergence import Watch
 from csmri.cli.methods import consistency_options, load_model
 from csmri.cli.options import SEED, given, simulation_options
 from csmri.cli.progress import progress
-from csmri.cli.quiet import import_tensorflow
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 from csmri.core.names import BASELINES
+from csmri.core.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from csmri.data.cine import Cine, KSpace

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from csmri.cli.quiet import import_tensorflow
 from csmri.config import read_config
 from csmri.core.files import check_outputs
+from csmri.core.quiet import import_tensorflow
 
 
 @click.command()
