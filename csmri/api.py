@@ -25,6 +25,7 @@ from csmri.evaluation.evaluate import common_law, with_direct
 from csmri.evaluation.evaluate import evaluate as evaluate_store
 from csmri.evaluation.metrics import frame_quality
 from csmri.learning import train as training
+from csmri.methods.model import SHIPPED
 from csmri.methods.reconstruction import (
     Reconstructor,
     baseline_reconstructor,
@@ -38,11 +39,12 @@ from csmri.physics.sampling import check_acceleration
 from csmri.results.figures import middle_slice, picture_suffix, render_example
 from csmri.results.folder import Example
 
-Images = NDArray[np.floating] | NDArray[np.complexfloating]
+Images = NDArray[np.number[Any]]
 Magnitude = NDArray[np.float32]
 ARRAY = "array"
 """Subject that an array counts as."""
 SEEDS = 2**31
+SHIPPED_NAMES = " or ".join(f'"{name}"' for name in SHIPPED)
 
 
 class Simulated(TypedDict, total=False):
@@ -102,7 +104,8 @@ def simulate(
     seed: int = 0,
     sampling: Sampling | Reconstructor | None = None,
     **changes: Unpack[Simulated],
-) -> Acquisition: ...
+) -> Acquisition:
+    """Acquire one slice."""
 
 
 @overload
@@ -114,7 +117,8 @@ def simulate(
     seed: int = 0,
     sampling: Sampling | Reconstructor | None = None,
     **changes: Unpack[Simulated],
-) -> list[Acquisition]: ...
+) -> list[Acquisition]:
+    """Acquire all slices."""
 
 
 @overload
@@ -126,7 +130,8 @@ def simulate(
     seed: int = 0,
     sampling: Sampling | Reconstructor | None = None,
     **changes: Unpack[Simulated],
-) -> Acquisition: ...
+) -> Acquisition:
+    """Acquire an array."""
 
 
 def simulate(
@@ -224,13 +229,15 @@ def reconstruct(
     if (method is None) == (model is None):
         raise CsmriError(
             f"reconstruct: give one of method ({', '.join(BASELINES)}) and model (a folder that csmri.train wrote, "
-            '"pretrained-unrolled" or "pretrained")'
+            f"{SHIPPED_NAMES})"
         )
     if method is None:
         if settings:
             raise CsmriError("reconstruct: settings are of classical methods; a network has its own")
         assert model is not None
         reconstructor = _network(model)
+    elif not isinstance(method, str):
+        raise CsmriError(f"reconstruct: method = {_kind(method)}: expected a name; a network is given as model=")
     else:
         reconstructor = baseline_reconstructor(method, settings=settings)
     if isinstance(acquisition, Acquisition):
@@ -268,6 +275,8 @@ def load_model(
     consistency_weight : float, optional
         Of soft consistency.
     """
+    if not isinstance(path, str | Path):
+        raise CsmriError(f"load_model: expected the folder of a SavedModel or {SHIPPED_NAMES}, got {_kind(path)}")
     return load_reconstructor(path, name=name, consistency=consistency, consistency_weight=consistency_weight)
 
 
@@ -371,8 +380,10 @@ def prepare(cines: Iterable[Cine], store: str | Path, split: Mapping[str, Sequen
     split_of = splits_of(split, where="prepare: split")
     with StoreWriter(store) as writer:
         found = []
-        for cine in cines:
-            found.append(_as_cine(cine, "prepare").subject)
+        for cine in [cines] if isinstance(cines, Cine) else cines:
+            if not isinstance(cine, Cine):
+                raise CsmriError(f"prepare: expected cines, csmri.Cine(images, subject), got {_kind(cine)} among them")
+            found.append(cine.subject)
             if cine.subject in split_of:
                 writer.add(cine, split_of[cine.subject], extent=measure_extent(cine.images)[0])
         if missing := [subject for subject in split_of if subject not in found]:
@@ -412,6 +423,8 @@ def train(
     Path
         SavedModel after the last epoch, for `load_model`, `reconstruct` and `compare`.
     """
+    if not isinstance(config, Config | str | Path):
+        raise CsmriError(f"train: expected a csmri.Config or the path of its TOML file, got {_kind(config)}")
     experiment = config if isinstance(config, Config) else read_config(config)
     places = [one.path if isinstance(one, Store) else one for one in (store, source)]
     check_outputs([run], [places[0], init, places[1]])
@@ -424,7 +437,7 @@ def compare(
     methods: Iterable[str | Path | Reconstructor],
     *,
     split: str = "test",
-    accelerations: Sequence[float] = EVALUATION_ACCELERATIONS,
+    accelerations: float | Sequence[float] = EVALUATION_ACCELERATIONS,
     seed: int = 0,
     sampling: Sampling | Reconstructor | None = None,
     **changes: Unpack[Simulated],
@@ -448,15 +461,14 @@ def compare(
     list of Record
         One a subject, slice, frame, acceleration and method.
     """
-    reconstructors = [
-        baseline_reconstructor(one) if isinstance(one, str) and one in BASELINES else _network(one) for one in methods
-    ]
+    reconstructors = [_method_or_network(one) for one in ([methods] if isinstance(methods, str) else methods)]
     always = {one.name for one in with_direct(())}
     compared = with_direct([one for one in reconstructors if one.saved or one.name not in always])
     law = _law(common_law(compared) if sampling is None else sampling, changes)
-    evaluated = evaluate_store(
-        _opened(store), compared, split=split, law=law, accelerations=list(dict.fromkeys(accelerations)), seed=seed
-    )
+    wanted = [accelerations] if isinstance(accelerations, int | float) else list(dict.fromkeys(accelerations))
+    for one in wanted:
+        _check_number(one, "compare: acceleration")
+    evaluated = evaluate_store(_opened(store), compared, split=split, law=law, accelerations=wanted, seed=seed)
     return [record for one in evaluated for record in one.outcome.records()]
 
 
@@ -473,14 +485,31 @@ def _network(model: str | Path | Reconstructor) -> Reconstructor:
     return model if isinstance(model, Reconstructor) else load_model(model)
 
 
+def _method_or_network(one: str | Path | Reconstructor) -> Reconstructor:
+    if isinstance(one, str) and one in BASELINES:
+        return baseline_reconstructor(one)
+    if isinstance(one, str) and one not in SHIPPED and not Path(one).exists():
+        raise CsmriError(
+            f"compare: {one!r} is no classical method ({', '.join(BASELINES)}), not {SHIPPED_NAMES}, and no folder"
+        )
+    return _network(one)
+
+
 def _opened(store: Store | str | Path) -> Store:
+    if not isinstance(store, Store | str | Path):
+        raise CsmriError(f"expected a store, as csmri.prepare returns it, or its path, got {_kind(store)}")
     return store if isinstance(store, Store) else open_store(store)
 
 
 def _checked(acquisition: Acquisition, where: str) -> Acquisition:
     """The acquisition as arrays of the right kinds."""
-    data, mask = np.asarray(acquisition.data, np.complex64), np.asarray(acquisition.mask)
-    maps = None if acquisition.maps is None else np.asarray(acquisition.maps, np.complex64)
+    mask = np.asarray(acquisition.mask)
+    data, maps = (
+        None if values is None else _array(values, f"{where}: {name}").astype(np.complex64, copy=False)
+        for name, values in (("data", acquisition.data), ("maps", acquisition.maps))
+    )
+    if data is None:
+        raise CsmriError(f"{where}: the acquisition has no data (coil, frame, ky, x)")
     for name, values in (("data", data), ("maps", maps)):
         if values is not None and not np.isfinite(values).all():
             raise CsmriError(f"{where}: {name} holds NaN or infinite values; set what was not acquired to zero")
@@ -530,9 +559,9 @@ def _array(images: Any, where: str) -> NDArray[Any]:
     try:
         array = np.asarray(images)
     except (ValueError, TypeError) as error:
-        raise CsmriError(f"{where}: expected images (frame, y, x), got {_kind(images)} ({error})") from error
+        raise CsmriError(f"{where}: expected an array of numbers, got {_kind(images)} that makes none") from error
     if array.dtype.kind not in "buifc":
-        raise CsmriError(f"{where}: expected images (frame, y, x) of numbers, got {_kind(images)}")
+        raise CsmriError(f"{where}: expected an array of numbers, got {_kind(images)}")
     return array
 
 
@@ -565,7 +594,8 @@ def _check_number(value: Any, where: str) -> None:
 
 
 def _kind(value: object) -> str:
-    return f"an {kind}" if (kind := type(value).__name__)[0] in "AEIOUaeiou" else f"a {kind}"
+    kind = "array" if isinstance(value, np.ndarray) else type(value).__name__
+    return f"an {kind}" if kind[0] in "AEIOUaeiou" else f"a {kind}"
 
 
 def _listed(shapes: Iterable[tuple[int, ...]]) -> str:

@@ -128,6 +128,8 @@ def read_split(path: str | Path) -> dict[str, str]:
 def splits_of(split: Mapping[str, Any], *, where: str) -> dict[str, str]:
     """Turn lists of subjects by their split into the split of every subject; `where` names their source in errors."""
     split_of: dict[str, str] = {}
+    if not isinstance(split, Mapping):
+        raise CsmriError(f"{where}: expected lists of subject names by {', '.join(SPLITS)}; found {split!r:.100}")
     for name, subjects in split.items():
         if (
             name not in SPLITS
