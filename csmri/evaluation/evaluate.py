@@ -120,7 +120,9 @@ def check_names(methods: Sequence[Reconstructor]) -> None:
     """Refuse methods that have one name."""
     names = [method.name for method in methods]
     if len(set(names)) < len(names):
-        raise CsmriError(f"two methods have one name ({', '.join(names)}); rename the folder or give NAME=PATH")
+        raise CsmriError(
+            f"two methods have one name ({', '.join(names)}); rename the folder or give a name (NAME=PATH, or name=)"
+        )
 
 
 def common_law(methods: Sequence[Reconstructor], **changes: Any) -> Sampling:
@@ -130,7 +132,7 @@ def common_law(methods: Sequence[Reconstructor], **changes: Any) -> Sampling:
     if len(laws) > 1:
         raise CsmriError(
             f"the models were trained with different sampling ({' and '.join(str(law) for law in laws)}); "
-            "choose one with --mask-law"
+            "choose one by mask_law (--mask-law)"
         )
     return laws.pop()
 
