@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from csmri.methods.classical import Progress
+    from csmri.methods.iterative import Progress
 
 PAUSE = 2.0
 """Seconds between two signs of life."""
@@ -18,7 +18,7 @@ class Watch:
     def __init__(self, label: str) -> None:
         self.label = label
         self.ends: list[Progress] = []
-        """Last iteration of every slice and coil."""
+        """Last iteration of every slice."""
         self.bar: Any = None
         self._shown = time.monotonic()
 
@@ -30,7 +30,7 @@ class Watch:
             self._shown = time.monotonic()
             step = f"iteration {progress.iteration} of at most {progress.max_iterations}"
             change = f"relative change {progress.relative_change:.1e}"
-            self.bar.label = f"{self.label} (coil {progress.coil + 1}, {step}, {change})"
+            self.bar.label = f"{self.label} ({step}, {change})"
             self.bar.render_progress()
 
     def summary(self, name: str, tolerance: float) -> str:
@@ -41,5 +41,5 @@ class Watch:
         n_met = sum(progress.relative_change <= tolerance for progress in self.ends)
         return (
             f"{name}: {few if few == many else f'{few} to {many}'} iterations, last relative change {change:.1e}; "
-            f"tolerance {tolerance:.0e} met in {n_met} of {len(counts)} (slice, coil)"
+            f"tolerance {tolerance:.0e} met in {n_met} of {len(counts)} slices"
         )

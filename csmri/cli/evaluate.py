@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from csmri.cli.methods import baseline_names, consistency_options, load_model, notes_on
+from csmri.cli.options import given, simulation_options
 from csmri.cli.progress import progress
 from csmri.cli.quiet import import_tensorflow
 from csmri.config import EVALUATION_ACCELERATIONS
@@ -55,11 +56,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the masks, the same for all methods."
 )
-@click.option(
-    "--mask-law",
-    type=click.Choice(["gaussian", "schlemper"]),
-    help="Test on another law than the models were trained on.",
-)
+@simulation_options
 @click.option(
     "--example-acceleration",
     "example_accelerations",
@@ -85,6 +82,9 @@ def evaluate(
     accelerations: tuple[float, ...],
     seed: int,
     mask_law: str | None,
+    phase: str | None,
+    coils: int | None,
+    snr: float | None,
     example_accelerations: tuple[float, ...],
     example_slices: int,
 ) -> None:
@@ -94,6 +94,10 @@ def evaluate(
     [NAME=]MODEL[@none|@hard|@soft[:WEIGHT]]. What follows the @ puts the acquired k-space lines back into a U-net's
     image (hard) or averages them with it (soft), so that one model takes part with and without:
     runs/a/models/final runs/a/models/final@hard.
+
+    Masks, phase, coils and noise are simulated as the models were trained, or as --mask-law, --phase, --coils and --snr
+    say; all methods get the same data and the true coil sensitivity maps, and are compared with the images without
+    noise.
 
     Writes one record per subject, slice, frame, acceleration and method, the seconds that every method took, and prints
     the form of the paper's table 2: NMSE x 1e-3 in the heart box, mean over subjects, +- standard deviation between
@@ -114,10 +118,10 @@ def evaluate(
     accelerations = tuple(dict.fromkeys(accelerations))  # one given twice would count twice
     opened = open_store(store)
     networks = [load_model(one, consistency=consistency, consistency_weight=consistency_weight) for one in models]
-    law = common_law(networks, **({"mask_law": mask_law} if mask_law else {}))
-    baselines = [baseline_reconstructor(name, cyclic=law.cyclic) for name in baseline_names(methods)]
+    law = common_law(networks, **given(mask_law=mask_law, phase=phase, coils=coils, snr=snr))
+    baselines = [baseline_reconstructor(name) for name in baseline_names(methods)]
     entries = opened.of_split(split)
-    compared = with_direct([*baselines, *networks], cyclic=law.cyclic)
+    compared = with_direct([*baselines, *networks])
     slices = spread_slices(entries[0].n_slices, example_slices)
     if others := [a for a in example_accelerations if a not in accelerations]:
         raise CsmriError(f"--example-acceleration {others[0]:g} is not among those evaluated; give --acceleration, too")
@@ -126,7 +130,7 @@ def evaluate(
     def is_example(item: Item) -> bool:
         return item.subject == entries[0].subject and item.slice in slices and item.acceleration in kept_at
 
-    for note in notes_on(networks, has_phase=any(entry.complex for entry in entries)):
+    for note in notes_on(networks, has_phase=law.phase != "none" or any(entry.complex for entry in entries)):
         click.echo(f"note: {note}", err=True)
     check_evaluation(opened, compared, split=split, law=law, accelerations=accelerations)
     check_outputs([out], [store, *(network.saved.path for network in networks if network.saved)])

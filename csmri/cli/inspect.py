@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.quiet import import_tensorflow
 from csmri.data.cine import Cine, KSpace
 
 
@@ -27,6 +28,9 @@ def inspect(path: Path) -> None:
 def describe(record: Cine | KSpace) -> None:
     """Print one record, a line a property."""
     if isinstance(record, Cine):
+        import_tensorflow()
+        from csmri.physics.extent import measure_extent
+
         n_slices, n_frames, n_y, n_x = record.images.shape
         kind = "complex images" if record.images.dtype.kind == "c" else "magnitude images"
         magnitude = record.magnitude
@@ -34,6 +38,7 @@ def describe(record: Cine | KSpace) -> None:
             ("kind", kind),
             ("size", f"{n_slices} slices x {n_frames} frames x {n_y} rows (y) x {n_x} columns (x)"),
             ("values", f"{magnitude.min():g} to {magnitude.max():g}, mean {magnitude.mean():.4g}"),
+            *zip(("lines (ky)", "samples (kx)"), map(str, measure_extent(record.images)), strict=True),
         ]
     else:
         n_slices, n_coils, n_frames, n_ky, n_kx = record.kspace.shape

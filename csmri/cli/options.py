@@ -37,6 +37,28 @@ def plan_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def simulation_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of the acquisition that is simulated: --mask-law, --phase, --coils, --snr; see `simulated_law`."""
+    options = (
+        click.option("--mask-law", type=click.Choice(["gaussian", "schlemper"]), help="Law of the simulated masks."),
+        click.option(
+            "--phase",
+            type=click.Choice(["none", "static", "moving", "drift"]),
+            help="Phase that the images are given: at rest, with pulses of flow, or with a slow drift.",
+        ),
+        click.option("--coils", type=click.IntRange(1, 32), help="Receive coils that are simulated."),
+        click.option("--snr", type=click.FloatRange(0), help="Signal-to-noise ratio of simulated noise; 0 for none."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Options that were given, of those that default to None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def results_folder(results: Path | None, config: Path) -> Path:
     """Folder that a plan's results go to, where none is given by the name of its config."""
     return results or Path("results") / config.stem.removeprefix("study_")

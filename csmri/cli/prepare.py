@@ -14,6 +14,7 @@ from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 
 if TYPE_CHECKING:
+    from csmri.data.extent import Extent
     from csmri.data.pseudonyms import Pseudonyms
     from csmri.data.store import StoreWriter
     from csmri.results.figures.boxes import View
@@ -63,6 +64,7 @@ def prepare(
     """
     import_tensorflow()
     from csmri.core.locks import locked
+    from csmri.data.extent import acceleration_note
     from csmri.data.pseudonyms import Pseudonyms, refuse_published_key
     from csmri.data.runs import RECORD
     from csmri.data.store import MANIFEST, StoreWriter, read_split
@@ -88,6 +90,8 @@ def prepare(
     for note, subjects in wanted.notes.items():
         more = f" and {len(subjects) - MOST_NAMES} more" if len(subjects) > MOST_NAMES else ""
         click.echo(f"note: {', '.join(subjects[:MOST_NAMES])}{more}: {note}")
+    if note := acceleration_note(wanted.extents):
+        click.echo(f"note: {note}")
     if wanted.doubtful:
         click.echo(f"note: look at {boxes}; where a box misses the heart, give --outlines SUBJECT=PATH")
     if wanted.left_out:
@@ -111,6 +115,8 @@ class _Wanted:
         self.left_out: list[str] = []
         self.notes: dict[str, list[str]] = {}
         """What was guessed, repaired or is in doubt -> whose data."""
+        self.extents: list[Extent] = []
+        """How far the signal of every subject reaches along ky."""
         self.doubtful = False
         """Whether a heart box may miss the heart."""
 
@@ -135,6 +141,7 @@ def _fill(writer: StoreWriter, paths: list[Path], wanted: _Wanted) -> list[View]
     """Read what is wanted into a store; what heart_boxes.png is to show of it."""
     from csmri.data.roi import heart_box_notes, motion_map
     from csmri.formats import read_cine, read_outlines
+    from csmri.physics.extent import measure_extent
 
     views = []
     with progress(paths, label=f"preparing {writer.path}") as bar:
@@ -145,7 +152,9 @@ def _fill(writer: StoreWriter, paths: list[Path], wanted: _Wanted) -> list[View]
                 wanted.left_out.append(cine.subject)
                 continue
             outlines = read_outlines(path, wanted.outlines_of.get(name))
-            entry = writer.add(cine, wanted.split_of[name], outlines)
+            extent, _ = measure_extent(cine.images)
+            entry = writer.add(cine, wanted.split_of[name], outlines, extent=extent)
+            wanted.extents.append(extent)
             magnitude = cine.magnitude
             middle = magnitude[cine.n_slices // 2].mean(axis=0)
             views.append((entry.subject, middle, motion_map(magnitude), entry.heart_box))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from csmri.cli.convergence import Watch
 from csmri.cli.methods import consistency_options, load_model, notes_on
-from csmri.cli.options import SEED
+from csmri.cli.options import SEED, given, simulation_options
 from csmri.cli.progress import progress
 from csmri.cli.quiet import import_tensorflow
 from csmri.core.errors import CsmriError
@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 @click.option("--method", type=click.Choice(BASELINES), help="Classical method, instead of a model.")
 @consistency_options
 @click.option("--acceleration", type=float, help="Simulate undersampling of a fully sampled INPUT by this factor.")
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the simulated mask.")
+@simulation_options
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of all that is simulated.")
 @click.option(
     "--picture",
     type=click.Path(path_type=Path),
@@ -48,6 +49,10 @@ def reconstruct(
     consistency: str | None,
     consistency_weight: float | None,
     acceleration: float | None,
+    mask_law: str | None,
+    phase: str | None,
+    coils: int | None,
+    snr: float | None,
     seed: int,
     picture: Path | None,
     caption: str,
@@ -55,6 +60,7 @@ def reconstruct(
     """Reconstruct INPUT by a network or a classical method and write OUTPUT (.npz, .nii, .nii.gz or .gif).
 
     INPUT is fully sampled (undersampling is simulated and quality printed) or an .npz with measured kspace and mask.
+    Of several measured coils the sensitivity maps are estimated from the data; all coils are reconstructed jointly.
     Give one of --model and --method. A MODEL may say its data consistency itself: MODEL@hard.
     """
     if (model is None) == (method is None):
@@ -79,31 +85,34 @@ def reconstruct(
     from csmri.physics.sampling import check_acceleration
 
     record = read(source)
-    acceleration = _checked(record, source, acceleration, picture)
+    changes = given(mask_law=mask_law, phase=phase, coils=coils, snr=snr)
+    acceleration = _checked(record, source, acceleration, picture, changes)
     watch = Watch("slices")
     if model is not None:
         network = load_model(model, consistency=consistency, consistency_weight=consistency_weight)
         check_names([network])
         assert network.saved
         check_outputs([output, picture], [network.saved.path])
-        for note in notes_on([network], has_phase=isinstance(record, KSpace) or record.is_complex):
+        for note in notes_on(
+            [network], has_phase=isinstance(record, KSpace) or record.is_complex or phase not in (None, "none")
+        ):
             click.echo(f"note: {note}", err=True)
-        chosen, beside, law = network.name, [network], common_law([network])
+        chosen, beside, law = network.name, [network], common_law([network], **changes)
     else:
         assert method
-        chosen, law = method, common_law([])
+        chosen, law = method, common_law([], **changes)
         # Zero-filling and the initial reconstruction are made beside any other.
         others = {method} - {ZERO_FILLED, INITIAL}
-        beside = [baseline_reconstructor(name, cyclic=law.cyclic, callback=watch) for name in others]
+        beside = [baseline_reconstructor(name, callback=watch) for name in others]
     if isinstance(record, KSpace):
-        slices = measured_slices(record, law=law, reconstructors=beside)
+        slices = measured_slices(record, cyclic=law.cyclic, reconstructors=beside)
     else:
         check_acceleration(acceleration, record.matrix[0], law)
         slices = simulate_slices(record, acceleration, seed=seed, law=law, reconstructors=beside)
     with progress(slices, length=record.n_slices, label=watch.label) as watch.bar:
         done = list(watch.bar)
-    if watch.ends:
-        click.echo(watch.summary(chosen, find_method(chosen).settings.tolerance))
+    if watch.ends and (settings := find_method(chosen).settings):
+        click.echo(watch.summary(chosen, settings.tolerance))
     _write(record, done, output, chosen)
     if not isinstance(record, KSpace):
         magnitude = record.magnitude
@@ -116,7 +125,9 @@ def reconstruct(
     click.echo(f"{output}: written")
 
 
-def _checked(record: Cine | KSpace, source: Path, acceleration: float | None, picture: Path | None) -> float:
+def _checked(
+    record: Cine | KSpace, source: Path, acceleration: float | None, picture: Path | None, simulated: dict[str, Any]
+) -> float:
     """The acceleration to simulate, of no meaning for measured k-space; refuses options that do not fit the record."""
     from csmri.data.cine import KSpace
     from csmri.physics.sampling import check_acceleration
@@ -124,6 +135,9 @@ def _checked(record: Cine | KSpace, source: Path, acceleration: float | None, pi
     if isinstance(record, KSpace):
         if acceleration is not None:
             raise CsmriError(f"{source}: is undersampled as it was measured; leave out --acceleration")
+        if simulated:
+            option = next(iter(simulated)).replace("_", "-")
+            raise CsmriError(f"{source}: is measured k-space, nothing is simulated of it; leave out --{option}")
         if picture is not None:
             raise CsmriError(f"{source}: has no reference to draw errors against; leave out --picture")
         return 1.0

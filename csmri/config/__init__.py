@@ -4,11 +4,10 @@ from csmri.config.base import BLENDED, EVALUATION_ACCELERATIONS, Split, by_key, 
 from csmri.config.network import Network
 from csmri.config.sampling import Sampling
 from csmri.config.study import Comparison, Study, TransferStudy, read_study, read_transfer_study
-from csmri.config.sweep import Acquisition, Sweep, Variants, read_sweep_config
+from csmri.config.sweep import Sweep, Variants, read_sweep_config
 from csmri.config.training import Config, Training, Ways, make_config, read_config
 
 __all__ = [
-    "Acquisition",
     "BLENDED",
     "EVALUATION_ACCELERATIONS",
     "Comparison",

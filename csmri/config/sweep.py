@@ -19,15 +19,6 @@ Value = bool | int | float | str
 NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,79}")
 
 
-class Acquisition(Sampling):
-    """How the fully sampled cines of a store are made measurements: masks, and the phase that their images get."""
-
-    phase_at_rest: Annotated[float, Field(ge=0, le=10)] = 0.0
-    """Largest phase of a smooth map that rests [rad]."""
-    phase_moving: Annotated[float, Field(ge=0, le=10)] = 0.0
-    """Largest phase that moves with what moves in the images [rad]."""
-
-
 class Variants(Frozen):
     """A method of a sweep: one of a classical method, a trained network, a training, or a network before its training.
 
@@ -87,7 +78,7 @@ class Sweep(Frozen):
     """Of masks and phases, the same for all methods."""
     caption: str = ""
     """Attribution of the data under the picture."""
-    acquisitions: dict[str, Acquisition] = {"gaussian": Acquisition()}
+    acquisitions: dict[str, Sampling] = {"gaussian": Sampling()}
     methods: Annotated[dict[str, Variants], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -14,11 +14,13 @@ BASELINES = (
     ZERO_FILLED,
     "view-sharing",
     INITIAL,
+    "cg-sense",
     "kt-focuss",
     "temporal-fourier-l1",
     "low-rank-plus-sparse",
     "temporal-tv",
     "spatiotemporal-tv",
+    "phase-constrained-tv",
 )
 """Names of the methods in `csmri.methods.classical`, for a command line that starts without TensorFlow."""
 GROUND_TRUTH = "ground truth"

@@ -114,8 +114,8 @@ class KSpace:
     ----------
     kspace : array (slice, coil, frame, ky, kx), complex64
         DC in the centre (index n // 2) of ky and kx; zero where not acquired.
-    mask : array (frame, ky), bool
-        True = acquired. The same for all slices and coils.
+    mask : array (frame, ky) or (slice, frame, ky), bool
+        True = acquired, in all coils; without the axis of slices, in all of them.
     subject, spacing_mm, slice_spacing_mm, frame_times_ms, affine, provenance, notes
         As in `Cine`.
 
@@ -144,16 +144,17 @@ class KSpace:
             )
         if 0 in kspace.shape:
             raise CsmriError(f"{where}: the k-space is empty, shape {kspace.shape} (slice, coil, frame, ky, kx)")
-        if mask.dtype != np.bool_ or mask.shape != kspace.shape[2:4]:
+        frames_and_lines = kspace.shape[2:4]
+        if mask.dtype != np.bool_ or mask.shape not in (frames_and_lines, (kspace.shape[0], *frames_and_lines)):
             raise CsmriError(
-                f"{where}: expected a boolean mask (frame, ky) of shape {kspace.shape[2:4]}, "
-                f"got {mask.dtype} of shape {mask.shape}"
+                f"{where}: expected a boolean mask (frame, ky) of shape {frames_and_lines}, or one for each of "
+                f"{kspace.shape[0]} slices, got {mask.dtype} of shape {mask.shape}"
             )
         if kspace.shape[2] < 2:
             raise CsmriError(f"{where}: a cine needs at least 2 frames, this has {kspace.shape[2]}")
         if not np.isfinite(kspace).all():
             raise CsmriError(f"{where}: k-space holds NaN or infinite values")
-        if not mask.any():
+        if not np.all(mask.any(axis=(-2, -1))):
             raise CsmriError(f"{where}: the mask marks no k-space line as acquired")
         _check_frame_times(where, self.frame_times_ms, kspace.shape[2])
         object.__setattr__(self, "kspace", kspace.astype(np.complex64, copy=False))
@@ -162,6 +163,10 @@ class KSpace:
     @property
     def n_slices(self) -> int:
         return self.kspace.shape[0]
+
+    def mask_of(self, slice_index: int) -> NDArray[np.bool_]:
+        """Mask (frame, ky) of a slice."""
+        return self.mask if self.mask.ndim == 2 else self.mask[slice_index]
 
 
 @dataclass(frozen=True)

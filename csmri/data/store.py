@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from csmri.core.locks import locked
 from csmri.core.provenance import without_absolute_paths
 from csmri.core.texts import read_toml, write_json
 from csmri.data.cine import Cine, Outlines
+from csmri.data.extent import Extent
 from csmri.data.pseudonyms import Pseudonyms
 from csmri.data.roi import Box, heart_box, heart_box_notes
 
@@ -58,6 +59,8 @@ class Entry:
     notes: tuple[str, ...]
     complex: bool = False
     """Whether the shard holds complex64 images, of which the magnitude lies in [0, 1]."""
+    extent: Extent | None = None
+    """How far the signal reaches along ky; None where it was not measured, as in older stores."""
 
     @classmethod
     def planned(cls, subject: str, split: str, n_slices: int, n_frames: int, matrix: tuple[int, int]) -> Entry:
@@ -106,6 +109,11 @@ class Store:
         """
         for record in tf.data.TFRecordDataset(self.shard(entry)):
             yield parse_slice(record, as_complex=entry.complex).numpy()
+
+
+def extents_of(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
+    """Subject -> its extent along ky, as evaluation.json and study.json keep it, where it was measured."""
+    return {entry.subject: asdict(entry.extent) for entry in entries if entry.extent}
 
 
 def read_split(path: str | Path) -> dict[str, str]:
@@ -161,8 +169,11 @@ class StoreWriter:
                 manifest = {"format": FORMAT, "csmri": __version__, "entries": [asdict(one) for one in self._entries]}
                 write_json(self.partial / MANIFEST, manifest)
 
-    def add(self, cine: Cine, split: str, outlines: Outlines | None = None) -> Entry:
-        """Write one subject's shard; the heart box comes from outlines where there are some, else from motion."""
+    def add(self, cine: Cine, split: str, outlines: Outlines | None = None, *, extent: Extent | None = None) -> Entry:
+        """Write one subject's shard; the heart box comes from outlines where there are some, else from motion.
+
+        `extent` is what `physics.extent` measures of the cine along y; it is kept in the entry.
+        """
         subject = self.pseudonyms.of(cine.subject) if self.pseudonyms else cine.subject
         if any(subject == entry.subject for entry in self._entries):
             raise CsmriError(f"{cine.provenance}: subject {cine.subject!r} was added already from another file")
@@ -188,6 +199,7 @@ class StoreWriter:
             provenance="" if self.pseudonyms else without_absolute_paths(cine.provenance),
             notes=(*told, *_phase_note(cine), *_blank_notes(magnitude), *_box_notes(box, magnitude, outlines)),
             complex=cine.is_complex,
+            extent=extent,
         )
         self._entries.append(entry)
         return entry
@@ -300,7 +312,7 @@ def _serialise_slice(subject: str, index: int, images: NDArray[np.float32] | NDA
 
 
 def _entry(fields: dict[str, Any]) -> Entry:
-    spacing = fields["spacing_mm"]
+    spacing, extent = fields["spacing_mm"], fields.get("extent")
     return Entry(
         **{
             **fields,
@@ -308,6 +320,7 @@ def _entry(fields: dict[str, Any]) -> Entry:
             "heart_box": Box(*fields["heart_box"]),
             "spacing_mm": tuple(spacing) if spacing else None,
             "notes": tuple(fields["notes"]),
+            "extent": Extent.of(extent) if extent else None,
         }
     )
 

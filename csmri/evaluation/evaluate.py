@@ -10,27 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from csmri.config import EVALUATION_ACCELERATIONS, Acquisition, Sampling
+from csmri.config import EVALUATION_ACCELERATIONS, Sampling
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
-from csmri.core.seeds import subject_key
 from csmri.data.records import UNTRAINED, Item, Outcome
 from csmri.data.store import Entry, Store
 from csmri.evaluation.metrics import frame_quality
-from csmri.methods.reconstruction import Images, Reconstructor, baseline_reconstructor, simulation_mask
-from csmri.physics.fourier import fft_y
-from csmri.physics.phase import with_phase
-from csmri.physics.sampling import check_acceleration, undersample
+from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor
+from csmri.physics.sampling import check_acceleration
+from csmri.physics.simulate import acquire, simulated_mask, simulated_slice
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluated:
-    """The outcome of one work item, and the images (frame, y, x) that it was judged by."""
+    """The outcome of one work item, and the magnitude images (frame, y, x) that it was judged by."""
 
     outcome: Outcome
     entry: Entry
-    reference: Images
-    images: Images
+    reference: NDArray[np.float32]
+    images: NDArray[np.float32]
 
 
 def evaluate(
@@ -52,7 +50,7 @@ def evaluate(
     Parameters
     ----------
     law : Sampling, optional
-        Defaults to the one that the networks were trained with. An `Acquisition` also gives the images a phase.
+        Defaults to the one that the networks were trained with; also what phase, coils and noise are simulated.
     slices : collection of int
         Slices to take, of those that a subject has; all if empty.
     acquisition : str
@@ -83,9 +81,9 @@ def check_evaluation(
             check_acceleration(acceleration, entry.matrix[0], law)
 
 
-def with_direct(methods: Sequence[Reconstructor], *, cyclic: bool) -> list[Reconstructor]:
+def with_direct(methods: Sequence[Reconstructor]) -> list[Reconstructor]:
     """Zero-filling and the initial reconstruction, which every comparison has, and these methods."""
-    return [*(baseline_reconstructor(name, cyclic=cyclic) for name in (ZERO_FILLED, INITIAL)), *methods]
+    return [*(baseline_reconstructor(name) for name in (ZERO_FILLED, INITIAL)), *methods]
 
 
 def seeds_of(methods: Sequence[Reconstructor]) -> dict[str, int]:
@@ -136,13 +134,6 @@ def common_law(methods: Sequence[Reconstructor], **changes: Any) -> Sampling:
     return laws.pop()
 
 
-def _measurable(images: NDArray[Any], law: Sampling, seed: int) -> NDArray[Any]:
-    """Images with the phase that an acquisition gives them."""
-    if not isinstance(law, Acquisition) or not (law.phase_at_rest or law.phase_moving):
-        return images
-    return with_phase(np.abs(images), at_rest=law.phase_at_rest, moving=law.phase_moving, seed=seed)
-
-
 def _evaluated(
     store: Store,
     entries: Sequence[Entry],
@@ -159,20 +150,12 @@ def _evaluated(
         for index, images in enumerate(store.slices(entry)):
             if (entry.subject, index) not in places:
                 continue
-            n_frames, n_y, n_x = images.shape
             reference = np.abs(images)
-            hybrid = fft_y(_measurable(images, law, subject_key(entry.subject) + index))
+            place: dict[str, Any] = {"seed": seed, "subject": entry.subject, "slice_index": index}
+            full = simulated_slice(images, law, **place)
             for acceleration in accelerations:
-                mask = simulation_mask(
-                    law,
-                    seed=seed,
-                    subject=entry.subject,
-                    slice_index=index,
-                    n_frames=n_frames,
-                    n_ky=n_y,
-                    acceleration=acceleration,
-                )
-                sampled = undersample(hybrid, mask)  # what was not acquired is out of everyone's reach
+                mask = simulated_mask(law, shape=images.shape[:2], acceleration=acceleration, **place)
+                sampled = acquire(full, mask)
                 achieved = float(mask.size / mask.sum())
                 for method in methods:
                     item = Item(entry.subject, index, acceleration, method.name, seeds[method.name], acquisition)
@@ -180,10 +163,10 @@ def _evaluated(
                         continue
                     if (method.name, images.shape) not in compiled:
                         compiled.add((method.name, images.shape))
-                        method.reconstruct(sampled, mask)
+                        method.reconstruct(sampled)
                     begun = time.perf_counter()
-                    reconstructed = method.reconstruct(sampled, mask)
+                    reconstructed = method.magnitude(sampled)
                     seconds = time.perf_counter() - begun
                     quality = frame_quality(reference, reconstructed, entry.heart_box)
-                    outcome = Outcome(item, achieved, seconds, (n_y, n_x), quality)
+                    outcome = Outcome(item, achieved, seconds, images.shape[1:], quality)
                     yield Evaluated(outcome, entry, reference, reconstructed)

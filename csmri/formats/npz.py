@@ -93,7 +93,7 @@ def _with_axes(path: Path, array: NDArray, name: str, n_axes: int) -> NDArray:
 
 
 def _mask(path: Path, mask: NDArray | None, kspace: NDArray, notes: list[str]) -> NDArray[np.bool_]:
-    """Mask (frame, ky); numbers 0 and 1 will do, and without one the lines that are not zero count as acquired."""
+    """Mask (frame, ky) or (slice, frame, ky), also of 0 and 1; without one, lines that are not zero were acquired."""
     if mask is None:
         if kspace.ndim != 5:
             raise CsmriError(f"{path}: expected kspace (slice, coil, frame, ky, kx), found shape {kspace.shape}")

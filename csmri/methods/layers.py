@@ -6,13 +6,13 @@ import math
 from typing import Any
 
 import keras
-import numpy as np
 from keras import KerasTensor, ops
 
 from csmri.core.errors import CsmriError
+from csmri.physics.differences import difference, primal_dual
+from csmri.physics.encoding import Encoding, columns, in_phase, mirrored_share, share_of, with_phase
+from csmri.physics.phase import resting_phase
 
-PHASE_WIDTH = 2.0
-"""Standard deviation [pixels] of the Gaussian that the resting phase is smoothed with; real phases are smoother."""
 GAIN = 10.0
 """What moves is a tenth of what rests, or less: multiplied by this it is of the order of one."""
 
@@ -23,13 +23,13 @@ class DataConsistency(keras.layers.Layer):
 
     The layer is called with a list of three: `image` and `initial` (batch, frame, y, x, 2), real and imaginary part
     last, and `mask` (batch, frame, ky), True or 1 = acquired, DC at n_ky // 2. `initial` stands for the measurement:
-    its acquired lines must be the measured ones, as temporal interpolation keeps them. The result is that of
-    `kspace.consistency.enforce`, which takes the measured lines themselves.
+    its acquired lines must be the measured ones, as temporal interpolation keeps them. See
+    `physics.encoding.Encoding.consistent`.
 
     Parameters
     ----------
     weight : float >= 0
-        Trust in the measurement over the image, as in `kspace.consistency.soft`; infinity puts the lines back.
+        Trust in the measurement over the image; infinity puts the lines back.
     """
 
     def __init__(self, weight: float = math.inf, **options: Any) -> None:
@@ -38,19 +38,13 @@ class DataConsistency(keras.layers.Layer):
         # Under mixed precision, too: half the digits of a k-space line are half of the measurement.
         super().__init__(**{**options, "dtype": "float32"})
         self.weight = float(weight)
-        self.share = 1.0 if math.isinf(weight) else weight / (1 + weight)
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
         image, initial, mask = inputs
-        n_ky = ops.shape(mask)[-1]
-        # Of the centred transform's shifts only that of the mask is left: an image's is a phase that is diagonal in ky.
-        kept = 1 - self.share * ops.roll(ops.cast(mask, "float32"), -(n_ky // 2), axis=-1)[:, :, None]
-        difference = ops.swapaxes(image - initial, 2, 3)
-        real, imaginary = ops.fft((difference[..., 0], difference[..., 1]))
-        # The inverse transform is the forward one with real and imaginary part exchanged, over n_ky.
-        imaginary, real = ops.fft((imaginary * kept, real * kept))
-        change = ops.stack([real, imaginary], axis=-1) / ops.cast(n_ky, "float32")
-        return initial + ops.swapaxes(change, 2, 3)
+        missed = columns(ops.view_as_complex(image - initial))
+        # The data of the difference are zero where they were acquired.
+        kept = columns(_encoding(mask).consistent(missed, 0.0, share_of(self.weight)))
+        return initial + ops.view_as_real(kept)
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         return input_shape[0]
@@ -61,25 +55,13 @@ class DataConsistency(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="csmri")
 class RestingPhase(keras.layers.Layer):
-    """Phase of what rests: temporal mean (batch, 1, y, x, 2) -> cosine and sine (batch, 1, y, x, 2).
-
-    The mean is smoothed first (`PHASE_WIDTH`): its phase carries noise and aliasing, that of an image is smooth.
-    """
+    """Phase of what rests: temporal mean (batch, 1, y, x, 2) -> cosine and sine (batch, 1, y, x, 2)."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "dtype": "float32"})
 
     def call(self, rest: KerasTensor) -> KerasTensor:
-        reach = int(3 * PHASE_WIDTH)
-        taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / PHASE_WIDTH) ** 2)
-        kernel = ops.convert_to_tensor(taps[:, None, None] * np.eye(2), "float32")
-        smooth = rest[:, 0]
-        for axis in (0, 1):
-            smooth = ops.conv(smooth, ops.expand_dims(kernel, 1 - axis), padding="same")
-        magnitude = ops.sqrt(ops.sum(ops.square(smooth), axis=-1, keepdims=True))
-        present = magnitude > 0
-        unit = smooth / ops.where(present, magnitude, 1.0)
-        return ops.where(present, unit, ops.convert_to_tensor([1.0, 0.0], "float32"))[:, None]
+        return ops.view_as_real(resting_phase(ops.view_as_complex(rest[:, 0])))[:, None]
 
 
 @keras.saving.register_keras_serializable(package="csmri")
@@ -87,8 +69,7 @@ class TotalVariation(keras.layers.Layer):
     """Phase-constrained total variation in time and space: [initial, phase, mask] -> image, nothing in it is trained.
 
     Of images with that phase, so many iterations towards the one of least misfit to the acquired lines plus
-    weighted temporal and spatial differences: Chambolle and Pock's algorithm, as in `baselines.tv`, on real numbers.
-    No gradient passes.
+    weighted temporal and spatial differences, by `physics.differences.primal_dual`. No gradient passes.
 
     Parameters
     ----------
@@ -121,52 +102,35 @@ class TotalVariation(keras.layers.Layer):
         self.step, self.growth, self.cyclic = step, growth, cyclic
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        # Rows last, so that the transforms of all iterations need no transposition.
-        initial, phase = (ops.stop_gradient(ops.transpose(pair, (4, 0, 1, 3, 2))) for pair in inputs[:2])
-        cosine, sine = phase[0], phase[1]
+        initial, phase = (columns(ops.view_as_complex(ops.stop_gradient(pair))) for pair in inputs[:2])
         mask = ops.stop_gradient(ops.cast(inputs[2], "float32"))
         acceleration = 1 / ops.maximum(ops.mean(mask, axis=(1, 2)), 1e-6)[:, None, None, None]
         primal = self.step * acceleration**self.growth
-        dual = 1 / (12 * primal)  # 12 is the largest squared norm of the differences: 4 along each axis
-        n_ky = ops.shape(mask)[-1]
-        acquired = ops.roll(mask, -(n_ky // 2), axis=-1)
-        # Of an image with a resting phase a line tells of its mirror image too, half each where both were acquired.
-        mirrored = ops.roll(ops.flip(acquired, axis=-1), 1, axis=-1)
-        share = primal / (1 + primal) * (acquired * (2 - mirrored))[:, :, None]
+        encoding = _encoding(mask)
+        data, share = encoding.encode(initial), primal / (1 + primal) * mirrored_share(encoding.mask)
 
-        def consistent(image: KerasTensor) -> KerasTensor:
-            missed = (initial[0] - image * cosine, initial[1] - image * sine)
-            real, imaginary = ops.fft(missed)
-            imaginary, real = ops.fft((imaginary * share, real * share))
-            return image + (real * cosine + imaginary * sine) / ops.cast(n_ky, "float32")
+        def fit(image: KerasTensor) -> KerasTensor:
+            return encoding.consistent(image, data, share, phase=phase)
 
-        def iterate(_: KerasTensor, state: tuple[KerasTensor, ...]) -> tuple[KerasTensor, ...]:
+        def iterate(_: KerasTensor, state: tuple[Any, ...]) -> tuple[Any, ...]:
             image, differences, duals = state[0], state[1:4], state[4:]
-            image = consistent(image - primal * self._adjoint(*duals))
-            new = self._differences(image)
-            t, x, y = (q + dual * (2 * now - was) for q, now, was in zip(duals, new, differences, strict=True))
-            t = ops.clip(t, -self.temporal, self.temporal)
-            shorter = self.spatial / ops.maximum(ops.sqrt(ops.square(x) + ops.square(y)), self.spatial + 1e-20)
-            return (image, *new, t, x * shorter, y * shorter)
+            image, differences, duals = primal_dual(
+                image,
+                differences,
+                duals,
+                fit,
+                primal=primal,
+                dual=1 / (12 * primal),  # 12 is the largest squared norm of the differences: 4 along each axis
+                weights=(self.temporal, self.spatial),
+                cyclic=self.cyclic,
+            )
+            return (image, *differences, *duals)
 
-        image = initial[0] * cosine + initial[1] * sine
-        differences = self._differences(image)
+        image = in_phase(initial, phase)
+        differences = difference(image, cyclic=self.cyclic)
         state = (image, *differences, *(ops.zeros_like(one) for one in differences))
         image = ops.fori_loop(0, self.iterations, iterate, state)[0]
-        return ops.transpose(ops.stack([image * cosine, image * sine], axis=-1), (0, 1, 3, 2, 4))
-
-    def _differences(self, image: KerasTensor) -> tuple[KerasTensor, KerasTensor, KerasTensor]:
-        """Forward differences of (batch, frame, x, y) in time, x and y; none leads beyond an end that has no beyond."""
-        following = ops.roll(image, -1, axis=1)
-        if not self.cyclic:
-            following = ops.concatenate([following[:, :-1], image[:, -1:]], axis=1)
-        x = ops.pad(image[:, :, 1:] - image[:, :, :-1], ((0, 0), (0, 0), (0, 1), (0, 0)))
-        y = ops.pad(image[..., 1:] - image[..., :-1], ((0, 0), (0, 0), (0, 0), (0, 1)))
-        return following - image, x, y
-
-    def _adjoint(self, t: KerasTensor, x: KerasTensor, y: KerasTensor) -> KerasTensor:
-        """Adjoint of `_differences`; the last dual in x and y is always zero, in time too unless `cyclic`."""
-        return ops.roll(t, 1, axis=1) - t + ops.roll(x, 1, axis=2) - x + ops.roll(y, 1, axis=3) - y
+        return ops.view_as_real(columns(with_phase(image, phase)))
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         return input_shape[0]
@@ -265,6 +229,12 @@ class CropLike(keras.layers.Layer):
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         features, other = input_shape
         return (*other[:-1], features[-1])
+
+
+def _encoding(mask: KerasTensor) -> Encoding:
+    """Encoding of one coil for images (batch, frame, x, y), of masks (batch, frame, ky) with DC in the centre."""
+    shifted = ops.roll(mask, -(ops.shape(mask)[-1] // 2), axis=-1)
+    return Encoding(ops.cast(shifted, "complex64")[:, :, None])
 
 
 def _cropped(features: KerasTensor, other: KerasTensor) -> KerasTensor:

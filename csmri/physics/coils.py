@@ -38,8 +38,7 @@ def make_coils(n_coils: int, matrix: Any, *, seed: tf.Tensor) -> tf.Tensor:
 
 def positions(matrix: Any) -> tuple[tf.Tensor, tf.Tensor]:
     """Place of every row (y, 1) and column (1, x), from -1 to 1 over the field of view."""
-    rows, columns = (tf.linspace(-1.0, 1.0, n) if n is not None else None for n in (matrix[0], matrix[1]))
-    return rows[:, tf.newaxis], columns[tf.newaxis]
+    return tf.linspace(-1.0, 1.0, matrix[0])[:, tf.newaxis], tf.linspace(-1.0, 1.0, matrix[1])[tf.newaxis]
 
 
 def root_sum_of_squares(coils: Any) -> tf.Tensor:

@@ -23,10 +23,10 @@ Transform = Callable[[Any], Any]
 class Encoding:
     """The encoding of one acquisition, in either of two layouts.
 
-    As `encoding_of` makes it, images are (frame, y, x) and data (coil, frame, ky, x). In `columns_of`, the layout of
-    iterations, y is the last axis, images (..., frame, x, y) and data (coil, ..., frame, x, ky), so that the transform
-    needs no transposition, and it is the library's plain one: its shifts are unitary and diagonal in ky, and cancel
-    between an image and its data.
+    As `encoding_of` makes it, images are (frame, y, x) and data (coil, frame, ky, x). In the layout of iterations,
+    which is the default, y is the last axis, images (..., frame, x, y) and data (coil, ..., frame, x, ky), so that
+    the transform needs no transposition, and it is the library's plain one: its shifts are unitary and diagonal in
+    ky, and cancel between an image and its data.
 
     Parameters
     ----------
@@ -60,27 +60,59 @@ class Encoding:
     def combine(self, coils: Any) -> Any:
         """Combine coil images by the conjugate maps, the adjoint of `to_coils`."""
         if self.maps is None:
-            return coils[0]
+            return tf.squeeze(coils, 0) if tf.is_tensor(coils) else ops.squeeze(coils, 0)
         if tf.is_tensor(coils):  # also where Keras has another backend: what `tf.data` simulates
             return tf.reduce_sum(tf.math.conj(self.maps) * coils, axis=0)
         return ops.sum(ops.conj(self.maps) * coils, axis=0)
 
-    def consistent(self, image: Any, data: Any, share: float = 1.0) -> Any:
-        """Bring an image closer to the measured data: image - share E^H (E image - data).
+    def consistent(self, image: Any, data: Any, share: Any = 1.0, *, phase: Any = None) -> Any:
+        """Bring an image closer to the measured data: image - E^H share (E image - data).
 
         With one coil and a share of 1 the acquired lines are put back, and weight / (1 + weight) averages them with
         the image's, `weight` being the trust in the measurement over the image (Schlemper et al., IEEE TMI 2018, doi
         10.1109/TMI.2017.2760978, equation 8). On noise-free data the error of the complex image never grows; that of
         the magnitude may.
+
+        Parameters
+        ----------
+        share : float, or real or complex array of the mask's shape
+        phase : complex array, optional
+            Unit numbers; the image is real then, and stands for image x phase.
         """
-        change = self.adjoint(self.encode(image) - data)
-        return image - ops.cast(share, "complex64") * change
+        whole = image if phase is None else with_phase(image, phase)
+        missed = ops.cast(share, "complex64") * self.mask * (self.forward(self.to_coils(whole)) - data)
+        change = self.combine(self.inverse(missed))
+        return image - (change if phase is None else in_phase(change, phase))
+
+
+def with_phase(image: Any, phase: Any) -> Any:
+    """Complex image of a real one and unit numbers."""
+    return ops.cast(image, "complex64") * phase
+
+
+def in_phase(image: Any, phase: Any) -> Any:
+    """Real part of a complex image turned back by unit numbers; adjoint of `with_phase`."""
+    return ops.real(image) * ops.real(phase) + ops.imag(image) * ops.imag(phase)
 
 
 def encoding_of(acquisition: Acquisition) -> Encoding:
     """Encoding of images (frame, y, x) to data (coil, frame, ky, x), DC at index n_ky // 2."""
     maps = None if acquisition.maps is None else tf.convert_to_tensor(acquisition.maps)[:, tf.newaxis]
     return Encoding(as_weights(acquisition.mask)[..., tf.newaxis], maps, fft_y, ifft_y)
+
+
+def mirrored_share(mask: Any) -> Any:
+    """Weight of acquired lines (..., ky), DC first, in the data of an image with a known phase, of one coil.
+
+    A line tells of its mirror image, too, half each where both were acquired.
+    """
+    real = ops.real(mask)
+    return real * (2 - ops.roll(ops.flip(real, axis=-1), 1, axis=-1))
+
+
+def columns(image: Any) -> Any:
+    """(..., y, x) to (..., x, y), and back."""
+    return ops.swapaxes(image, -1, -2)
 
 
 def as_weights(mask: Any) -> tf.Tensor:

@@ -13,7 +13,7 @@ def fft(values: Any) -> Any:
     """Transform the last axis, DC first, not normalised, of a complex tensor of TensorFlow or of the Keras backend."""
     if tf.is_tensor(values):  # also where Keras has another backend: what `tf.data` simulates
         return tf.signal.fft(values)
-    return _complex(*ops.fft((ops.real(values), ops.imag(values))))
+    return from_pair(ops.stack(ops.fft((ops.real(values), ops.imag(values))), axis=-1))
 
 
 def ifft(values: Any) -> Any:
@@ -22,7 +22,7 @@ def ifft(values: Any) -> Any:
         return tf.signal.ifft(values)
     # The inverse transform is the forward one with real and imaginary part exchanged, over n.
     imaginary, real = ops.fft((ops.imag(values), ops.real(values)))
-    return _complex(real, imaginary) / values.shape[-1]
+    return from_pair(ops.stack([real, imaginary], axis=-1)) / values.shape[-1]
 
 
 def fft_y(image: tf.Tensor) -> tf.Tensor:
@@ -63,11 +63,7 @@ def as_pair(values: tf.Tensor) -> tf.Tensor:
 
 def from_pair(pair: Any) -> Any:
     """Complex values (...) of pairs (..., 2); inverse of `as_pair`."""
-    return _complex(pair[..., 0], pair[..., 1])
-
-
-def _complex(real: Any, imaginary: Any) -> Any:
-    return ops.view_as_complex(ops.stack([real, imaginary], axis=-1))
+    return ops.view_as_complex(pair)
 
 
 def _centred(transform: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from csmri.config import Network, read_config, read_sweep_config, read_transfer_
 from csmri.core.errors import CsmriError
 from csmri.core.names import shown_methods
 from csmri.core.texts import read_json, write_json
+from csmri.data.records import Record
 from csmri.data.runs import CONFIG
 from csmri.methods.unet import build_unet
 from csmri.results.figures import (
@@ -211,19 +212,21 @@ def _table1(results: Results, wish: Wish) -> Drawn:
 
 
 def _table2(results: Results, wish: Wish) -> Drawn:
-    tables = quality_tables(results.records)
+    tables = _noted(quality_tables(results.records), results, results.records)
     saved = [savings_table(found)] if (found := savings(results)) else []
     return _tables([*tables, *saved], results.path / "table2_nmse.md", told=[tables[0], *saved])
 
 
 def _methods(results: Results, wish: Wish) -> Drawn:
-    tables = methods_tables(results)
+    tables = _noted(methods_tables(results), results, results.records)
     return _tables(tables, results.path / "methods.md", told=tables[:1])
 
 
 def _transfer(results: Results, wish: Wish) -> Drawn:
     sweep, caption = _sweep(results)
-    tables = _tables(transfer_tables(sweep), results.path / "transfer.md")
+    target, source, costs = transfer_tables(sweep)
+    noted = [*_noted([target], results, results.records), *_noted([source], results, sweep.source_records)]
+    tables = _tables([*noted, costs], results.path / "transfer.md")
     pictures = _pictures(results.path, "transfer", wish, partial(render_transfer, sweep, caption=caption))
     return Drawn([*tables.paths, *pictures.paths], tables.lines)
 
@@ -238,7 +241,9 @@ def _sweep(results: Results) -> tuple[Sweep, str]:
 
 
 def _swept(results: Results, wish: Wish) -> Drawn:
-    tables = _tables(sweep_tables(results.records, results.timings), results.path / "sweep.md")
+    tables = _tables(
+        _noted(sweep_tables(results.records, results.timings), results, results.records), results.path / "sweep.md"
+    )
     caption = read_sweep_config(results.path / SWEEP).caption or wish.caption
     ratios = sweep_ratios(results.records)
     pictures = _pictures(results.path, "sweep", wish, lambda path: render_sweep(ratios, path, caption=caption))
@@ -268,6 +273,12 @@ def _pictures(folder: Path, name: str, wish: Wish, render: Callable[[Path], None
 
 def _tables(tables: Sequence[Table], path: Path, told: Sequence[Table] | None = None) -> Drawn:
     return Drawn(write_tables(tables, path), _lines(tables if told is None else told))
+
+
+def _noted(tables: Sequence[Table], results: Results, records: Sequence[Record]) -> list[Table]:
+    """Say below tables whose heads are accelerations how many lines carry signal, where it is known."""
+    note = results.acceleration_note(records)
+    return [replace(table, notes=[*table.notes, note]) if note else table for table in tables]
 
 
 def _lines(tables: Sequence[Table]) -> list[str]:

@@ -18,11 +18,14 @@ from csmri.core.errors import CsmriError
 from csmri.core.files import make_folder, replacing
 from csmri.core.names import PRETRAIN, STANDALONE, TRANSFER
 from csmri.core.texts import read_json
+from csmri.data.extent import Extent, acceleration_note
 from csmri.data.records import Record, Timing, read_records, read_timings
 from csmri.data.roi import Box
 from csmri.data.runs import KEPT, LOG, Log, read_log
 
 RECORDS, TIMINGS, EVALUATION = "records.csv.gz", "seconds.csv.gz", "evaluation.json"
+PROVENANCE = "study.json"
+"""What a study, a study of ways to transfer and a sweep were made with."""
 EXAMPLES, RUNS, STUDY = "examples.npz", "runs", "study.toml"
 SOURCE_RECORDS, TRANSFER_STUDY = "source_records.csv.gz", "transfer.toml"
 """Of a study of ways to transfer: records of held-out source subjects, beside those of target subjects; its config."""
@@ -91,6 +94,13 @@ class Results:
     """Trained numbers of every method, where an evaluation tells them."""
     processor: str = ""
     """That the times were taken on, where an evaluation tells it."""
+    extents: Mapping[str, Extent] = field(default_factory=dict)
+    """Subject -> how far its signal reaches along ky, where evaluation or study tell it."""
+
+    def acceleration_note(self, records: Sequence[Record]) -> str:
+        """What must be said beside an acceleration of the subjects of records; empty where nothing is known of them."""
+        subjects = dict.fromkeys(record.subject for record in records)
+        return acceleration_note(self.extents[name] for name in subjects if name in self.extents)
 
     @cached_property
     def examples(self) -> Sequence[Example]:
@@ -143,6 +153,13 @@ def _told_of(processor: Mapping[str, Any]) -> str:
     return f"{processor['cores']} cores of {processor['name']}" + f" with {widest}" * bool(widest)
 
 
+def _extents(path: Path, name: str) -> dict[str, Extent]:
+    try:
+        return {subject: Extent.of(fields) for subject, fields in read_json(path / name).get("extents", {}).items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CsmriError(f"{path / name}: damaged extents ({error!r}); remove them, they make a note only") from error
+
+
 def read_results(path: str | Path) -> Results:
     """Read a results folder; what is missing in it is empty.
 
@@ -169,6 +186,7 @@ def read_results(path: str | Path) -> Results:
         read_timings(timings) if timings.exists() else (),
         evaluation.get("parameters", {}),
         _told_of(evaluation.get("processor", {})),
+        _extents(path, EVALUATION if evaluation else PROVENANCE),
     )
     if not (results.logs or results.records or results.study):
         stopped = [kind for name, kind in EXPERIMENTS.items() if (path / name).exists()]

@@ -15,7 +15,7 @@ from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.core.provenance import git_revision, processor, published_path, versions
 from csmri.core.texts import read_json, write_json
 from csmri.data.records import Item
-from csmri.data.store import Store
+from csmri.data.store import Store, extents_of
 from csmri.evaluation.evaluate import evaluate, plan_items, seeds_of
 from csmri.methods.classical import find_method
 from csmri.methods.model import saved_model_name, saved_model_sha256
@@ -52,13 +52,14 @@ def describe_evaluation(
         "versions": versions(),
         "processor": processor(),
         "models": models,
-        "baselines": {name: asdict(find_method(name).settings) for name in classical},
+        "baselines": {name: asdict(own) if (own := find_method(name).settings) else {} for name in classical},
         "parameters": {method.name: method.n_parameters for method in methods},
         "store": published_path(store.path),
         "store_sha256": store.sha256,
         "split": split,
         "subjects": [entry.subject for entry in store.of_split(split)],
         "heart_boxes": [list(entry.heart_box) for entry in store.of_split(split)],
+        "extents": extents_of(store.of_split(split)),
         "sampling": law.model_dump(),
         "seed": seed,
     }
@@ -76,6 +77,9 @@ def begin_evaluation(folder: Path, description: Mapping[str, Any]) -> None:
     before = read_json(folder / EVALUATION)
     description = json.loads(json.dumps(description))  # as it will be read back
     for name in IDENTITY:
+        if name == "sampling" and name in before:
+            # An older csmri did not simulate what it does not name.
+            before[name] = Sampling(**before[name]).model_dump()
         if name in before and before[name] != description[name]:
             raise CsmriError(
                 f"{folder}: holds an evaluation with {name} = {before[name]!r}, not {description[name]!r}; "

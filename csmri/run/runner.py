@@ -21,18 +21,18 @@ from csmri.core.provenance import git_revision, processor, versions
 from csmri.core.texts import read_json, write_json
 from csmri.data.records import UNTRAINED, Item, item_of, read_records
 from csmri.data.runs import RECORD
-from csmri.data.store import Entry, Store, open_store
+from csmri.data.store import Entry, Store, extents_of, open_store
 from csmri.evaluation.evaluate import common_law, plan_items
 from csmri.learning.record import refuse_other_run
 from csmri.learning.train import train
 from csmri.methods.reconstruction import baseline_reconstructor, load_reconstructor
 from csmri.results.draw import draw_all, is_drawn
-from csmri.results.folder import keep_run, refuse_other_experiment, table_path
+from csmri.results.folder import PROVENANCE, keep_run, refuse_other_experiment, table_path
 from csmri.results.journal import Journal
 from csmri.run.evaluation import EvaluationRun
 from csmri.run.plan import DRAW, PHANTOMS, Pace, Stage, duration, measure_pace, plan_text
 
-PROVENANCE, WORK = "study.json", "work"
+WORK = "work"
 REPORT_SECONDS = 10.0
 """Between two lines of a long evaluation."""
 
@@ -194,6 +194,7 @@ class PlanRun(ABC):
                 "store_sha256": {name: store.sha256 for name, store in self.stores().items()},
                 "made_of": self.made_of(),
                 "subjects": {split: [e.subject for e in entries] for split, entries in self.subjects().items()},
+                "extents": extents_of(self._target().entries),
                 "git_revision": git_revision(),
                 "versions": versions(),
                 "keras_backend": keras.backend.backend(),
@@ -253,7 +254,7 @@ class ComparisonRun(PlanRun):
             journal,
             self._target(),
             # Zero-filling is no method of the paper's table.
-            [baseline_reconstructor(INITIAL, cyclic=law.cyclic), *networks],
+            [baseline_reconstructor(INITIAL), *networks],
             split=split,
             law=law,
             accelerations=self.study.evaluation_accelerations,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csmri.config import Acquisition, Config, Sweep, Variants, make_config, read_config, read_sweep_config
+from csmri.config import Config, Sweep, Variants, make_config, read_config, read_sweep_config
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.records import UNTRAINED
@@ -17,6 +17,7 @@ from csmri.data.store import Entry, Store
 from csmri.evaluation.evaluate import plan_items, with_direct
 from csmri.learning.stream import training_stream
 from csmri.learning.train import FINAL, MODELS
+from csmri.methods.classical import find_method
 from csmri.methods.model import (
     Origin,
     describe_saved_model,
@@ -24,7 +25,7 @@ from csmri.methods.model import (
     saved_model_sha256,
     write_saved_model,
 )
-from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor, changed_settings, load_reconstructor
+from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor, load_reconstructor
 from csmri.methods.task import task_of
 from csmri.physics.sampling import check_acceleration
 from csmri.results.folder import RECORDS, SWEEP, table_path
@@ -112,12 +113,12 @@ class SweepRun(PlanRun):
         return measure_pace(self.store, self.stages) if trains else Pace(0.0, 0.0)
 
     def do(self, stage: Stage) -> None:
-        journal = Journal(self.results)
+        journal, methods = Journal(self.results), list(self._methods())
         for name, acquisition in self.study.acquisitions.items():
             run = EvaluationRun(
                 journal,
                 self.store,
-                with_direct(list(self._methods(acquisition)), cyclic=acquisition.cyclic),
+                with_direct(methods),
                 split=self.study.split,
                 law=acquisition,
                 accelerations=self.study.accelerations,
@@ -144,7 +145,7 @@ class SweepRun(PlanRun):
         path = method.train or method.untrained
         if not path:
             if not method.model:
-                changed_settings(method.method or name.split(" ")[0], own)
+                find_method(method.method or name.split(" ")[0]).changed(own)
             return None
         config = read_config(os.path.expandvars(path))
         config = make_config({**config.model_dump(), **own}, where=f"[methods.{name}]")
@@ -157,7 +158,7 @@ class SweepRun(PlanRun):
             return made.config.seed
         return describe_saved_model(os.path.expandvars(method.model)).config.seed if method.model else UNTRAINED
 
-    def _methods(self, acquisition: Acquisition) -> Iterator[Reconstructor]:
+    def _methods(self) -> Iterator[Reconstructor]:
         for name, (method, own) in self.study.variants().items():
             if made := self._trained[name]:
                 folder = made.run / MODELS / FINAL
@@ -168,6 +169,4 @@ class SweepRun(PlanRun):
             elif method.model:
                 yield load_reconstructor(os.path.expandvars(method.model), name=name, **own)  # type: ignore[arg-type]
             else:
-                yield baseline_reconstructor(
-                    method.method or name.split(" ")[0], cyclic=acquisition.cyclic, settings=own, label=name
-                )
+                yield baseline_reconstructor(method.method or name.split(" ")[0], settings=own, label=name)

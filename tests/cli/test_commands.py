@@ -159,14 +159,14 @@ def test_reconstruct_by_a_classical_method_or_consistently(folder, printed):
     np.testing.assert_array_equal(read["hard"], read["at"])
     source = read_cine(folder / "phantoms" / "k_phantom_001.npz")
     methods = [
-        baseline_reconstructor("kt-focuss", cyclic=True),
+        baseline_reconstructor("kt-focuss"),
         load_reconstructor(folder / "exported", name="hard", consistency="hard"),
     ]
     done = list(simulate_slices(source, 4.0, seed=2, law=Sampling(), reconstructors=methods))
     for name, method in {"hard": "hard", "focuss": "kt-focuss", "initial": "initial"}.items():
         np.testing.assert_array_equal(read[name], np.stack([one.methods[method] for one in done]))
     assert "iterations, last relative change" in printed["focuss"]
-    assert "of 2 (slice, coil)\n" in printed["focuss"]
+    assert "of 2 slices\n" in printed["focuss"]
     assert "iterations" not in printed["initial"] + printed["hard"]
 
 
@@ -251,11 +251,11 @@ def test_reconstruct_prints_quality_and_draws(folder, printed):
 
 def test_reconstruct_takes_measured_kspace(folder, printed, cines):
     from csmri.data.cine import KSpace
-    from csmri.methods.reconstruction import simulation_mask
     from csmri.physics.fourier import image_to_kspace
+    from csmri.physics.simulate import simulated_mask
 
     cine = cines["k_phantom_002"]
-    mask = simulation_mask(Sampling(), seed=0, subject="m", slice_index=0, n_frames=4, n_ky=32, acceleration=4)
+    mask = simulated_mask(Sampling(), seed=0, subject="m", slice_index=0, shape=(4, 32), acceleration=4)
     kspace = np.array(image_to_kspace(cine.images[:, np.newaxis]))
     kspace[..., ~mask, :] = 0
     write(folder / "measured.npz", KSpace(kspace, mask, "m"))
@@ -269,7 +269,7 @@ def test_reconstruct_takes_measured_kspace(folder, printed, cines):
     line = ["reconstruct", str(folder / "coils.npz"), str(folder / "coils_out.npz"), "--method", "kt-focuss"]
     result = CliRunner().invoke(main, line)
     assert result.exit_code == 0, result.output
-    assert "of 2 (slice, coil)" in result.output
+    assert "of 1 slices" in result.output
     by_coils = read_cine(folder / "coils_out.npz").images
     assert np.linalg.norm(by_coils - cine.images) < 0.5 * np.linalg.norm(cine.images)
     assert np.linalg.norm(images - cine.images) < 0.5 * np.linalg.norm(cine.images)

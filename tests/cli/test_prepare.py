@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -185,3 +185,57 @@ def test_reconstruct_leaves_out_what_has_no_content_and_tells(tmp_path):
     gaps = run("reconstruct", tmp_path / "gaps.npz", tmp_path / "out.npz", *line)
     assert "nan" not in gaps and "inf" not in gaps
     assert "6 of 15 images without content" in gaps and "7 of 15 images without content" in gaps
+
+
+# --- how far the signal reaches in k-space
+
+
+@pytest.fixture
+def interpolated(tmp_path):
+    """Two cines of 64 x 64 pixels, one of them zero-filled along y from 32 lines, and a split that tests both."""
+    from csmri.physics.fourier import image_to_kspace, kspace_to_image
+
+    for number, name in enumerate(("whole", "zero-filled")):
+        images = np.random.default_rng(number).uniform(1, 2, (1, 6, 64, 64)).astype(np.float32)
+        kspace = image_to_kspace(images).numpy()
+        if number:
+            kspace[..., abs(np.arange(64) - 32) > 15, :] = 0
+        write(tmp_path / "export" / f"{name}.npz", Cine(np.abs(kspace_to_image(kspace)), name))
+    (tmp_path / "split.toml").write_text('test = ["whole", "zero-filled"]\n')
+    return tmp_path
+
+
+NOTE = "Of 64 lines about 31 carry signal in 1 of 2 subjects, as in images that were interpolated"
+
+
+def test_how_far_the_signal_reaches_is_measured_kept_and_said(interpolated):
+    told = run("inspect", interpolated / "export").splitlines()
+    for kind, expected in (("lines (ky)", ["63", "31"]), ("samples (kx)", ["63", "63"])):
+        rows = [line.removeprefix(f"  {kind}").split() for line in told if line.startswith(f"  {kind}")]
+        assert [row[1] for row in rows] == expected and all(row[2:6] == "of 64 carry signal;".split() for row in rows)
+    store, results = interpolated / "store", interpolated / "results"
+    text = run("prepare", interpolated / "export", store, "--split", interpolated / "split.toml")
+    assert text.count(f"note: {NOTE}") == text.count("carry signal") == 1
+    entries = {entry.subject: entry for entry in open_store(store).entries}
+    assert (entries["whole"].extent.is_limited, entries["zero-filled"].extent.edge) == (False, 31)
+
+    run("evaluate", store, "--out", results, "--acceleration", "4")
+    kept = json.loads((results / "evaluation.json").read_text())["extents"]
+    assert kept == {name: asdict(entry.extent) for name, entry in entries.items()}
+    run("figures", results, "--only", "table2", "--only", "methods", "--only", "report")
+    for name in ("table2_nmse.md", "methods.md", "report.html"):
+        assert NOTE in (results / name).read_text()
+
+    del kept["zero-filled"]["band"]
+    (results / "evaluation.json").write_text(json.dumps({"extents": kept}))
+    assert "evaluation.json: damaged extents (KeyError('band'))" in refused("figures", results, "--only", "table2")
+    (results / "evaluation.json").write_text("{}")
+    run("figures", results, "--only", "table2")
+    assert "carry signal" not in (results / "table2_nmse.md").read_text()
+
+
+def test_a_damaged_extent_in_a_store_is_refused(interpolated):
+    run("prepare", interpolated / "export", interpolated / "store", "--split", interpolated / "split.toml")
+    manifest = interpolated / "store" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"edge": 31', '"edge": "far"'))
+    assert "manifest.json: damaged" in refused("evaluate", interpolated / "store", "--out", interpolated / "out")

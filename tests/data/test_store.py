@@ -16,7 +16,7 @@ from csmri.core.files import temporary_name
 from csmri.data.cine import Cine, Outlines
 from csmri.data.pseudonyms import Pseudonyms
 from csmri.data.roi import heart_box, heart_box_notes
-from csmri.data.store import StoreWriter, open_store, parse_slice, read_split
+from csmri.data.store import StoreWriter, extents_of, open_store, parse_slice, read_split
 
 
 @pytest.fixture
@@ -305,3 +305,8 @@ def test_outlines_place_the_heart_box_and_are_noted(cines, tmp_path):
     assert outlined.heart_box != heart_box(cines["k_phantom_000"].magnitude)
     assert "The heart box is centred on the outlines of 1 images." in outlined.notes
     assert not any("outlines" in note for note in moving.notes)
+
+
+def test_a_store_of_before_extents_were_measured_opens():
+    golden = open_store(Path(__file__).parents[1] / "golden" / "store")
+    assert {entry.extent for entry in golden.entries} == {None} and extents_of(golden.entries) == {}

@@ -1,4 +1,4 @@
-"""Small cines, masks and data that all baselines are tested on."""
+"""Small cines, masks and data that all methods are tested on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from csmri.config import Sampling
+from csmri.data.acquisition import Acquisition
 from csmri.phantom import make_subject
+from csmri.physics.coils import make_coils
 from csmri.physics.fourier import fft_y
 from csmri.physics.sampling import make_mask
 
@@ -20,9 +22,15 @@ def draw_mask(n_frames, n_ky, acceleration=3.0, seed=1):
     return make_mask([seed, 7], n_frames, n_ky, acceleration, Sampling(mask_law="schlemper")).numpy()
 
 
-def undersampled(images, mask):
-    """Hybrid data of images (..., frame, y, x), NaN where not acquired: nobody may read there."""
-    return np.where(mask[..., np.newaxis], fft_y(images), np.nan)
+def acquired(images, mask, *, cyclic=True, maps=None):
+    """Acquisition of images (frame, y, x), by one coil or by those of `maps` (coil, y, x)."""
+    coils = images[np.newaxis] if maps is None else maps[:, np.newaxis] * images
+    data = np.where(mask[..., np.newaxis], fft_y(coils), 0)
+    return Acquisition(data, mask, maps, cyclic=cyclic)
+
+
+def draw_maps(n_coils, matrix, seed=2):
+    return make_coils(n_coils, matrix, seed=np.array([seed, 0])).numpy()
 
 
 def nmse(reconstructed, images):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from scipy import stats
 from csmri.config import Study
 from csmri.core.errors import CsmriError
 from csmri.core.names import method_label, shown_methods
+from csmri.data.extent import Extent
 from csmri.data.records import QUALITIES, UNTRAINED, Record
+from csmri.results.draw import draw
 from csmri.results.folder import read_results
 from csmri.results.tables import (
     Table,
@@ -378,3 +381,10 @@ def test_a_table_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CsmriError, match=r"table\.md: could not be written .*file is no folder"):
         write_tables([], tmp_path / "file" / "table.md")
+
+
+def test_a_study_tells_how_far_the_signal_reaches(study_results):
+    narrow = asdict(Extent(256, 0.003, 0.05, 171))
+    (study_results / "study.json").write_text(json.dumps({"extents": {"k_phantom_003": narrow, "trained": narrow}}))
+    draw(study_results, ["table2"])
+    assert "Of 256 lines about 171 carry signal, as in images" in (study_results / "table2_nmse.tex").read_text()

@@ -117,7 +117,7 @@ def _errors(results: Results, trained: Sequence[float]) -> str:
     return _section(
         "errors",
         "Errors on the test subjects",
-        sections.table2(results.records, trained) + sections.other_qualities(results.records),
+        sections.table2(results, trained) + sections.other_qualities(results.records),
     )
 
 

@@ -12,7 +12,7 @@ from csmri.core.names import INITIAL, PRETRAIN, ZERO_FILLED, pretraining_epochs,
 from csmri.core.texts import read_json
 from csmri.data.records import Record, mean_over_subjects
 from csmri.data.runs import CONFIG, RECORD
-from csmri.results.folder import EVALUATION, Results, run_folder
+from csmri.results.folder import EVALUATION, PROVENANCE, Results, run_folder
 from csmri.results.report.findings import QUALITY, Comparison, column, percent, thousandths, times
 from csmri.results.report.fragments import definitions, details, nested
 from csmri.results.report.naming import colours, ordered
@@ -46,8 +46,9 @@ def key_figures(saving: Saving | None, comparison: Comparison | None) -> str:
     return f'<dl class="key">{cells}</dl>' if cells else ""
 
 
-def table2(records: Sequence[Record], trained: Sequence[float]) -> str:
+def table2(results: Results, trained: Sequence[float]) -> str:
     """Table 2 of the paper: NMSE in the heart box, mean and spread over subjects, change against IR, best marked."""
+    records = results.records
     means = mean_over_subjects(records, QUALITY)
     methods = [name for name in ordered(record.method for record in records) if name != ZERO_FILLED]
     accelerations = sorted({record.acceleration for record in records})
@@ -66,12 +67,9 @@ def table2(records: Sequence[Record], trained: Sequence[float]) -> str:
         f"NMSE × 10³ in the heart box, mean ± standard deviation over {_count(n_subjects, 'subject')}; bars start at "
         "zero, the lowest of a column is filled"
     )
-    caption = ". ".join([caption, *(note.removesuffix(".") for note in _notes(records, QUALITY))])
+    notes = filter(None, [*about_heads(records), *left_out(records, QUALITY), results.acceleration_note(records)])
+    caption = ". ".join([caption, *(note.removesuffix(".") for note in notes)])
     return html_table(head, rows, caption=caption, name="errors")
-
-
-def _notes(records: Sequence[Record], quality: str) -> list[str]:
-    return [*about_heads(records), *left_out(records, quality)]
 
 
 def _name(method: str) -> str:
@@ -178,7 +176,7 @@ def runs_table(results: Results) -> str:
 def provenance(results: Results) -> str:
     """What study.json and evaluation.json tell of versions, revision and stores, folded."""
     parts = []
-    for name in ("study.json", EVALUATION):
+    for name in (PROVENANCE, EVALUATION):
         if found := read_json(results.path / name):
             parts.append(details(f"Provenance: {name}", nested(found)))
     return "".join(parts)

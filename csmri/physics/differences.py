@@ -1,0 +1,105 @@
+"""Finite differences of a cine in time and space, and the primal-dual iteration that makes them small.
+
+In `keras.ops`, for iterative methods and networks alike. Images are (..., frame, x, y), real or complex.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from operator import add
+from typing import Any
+
+from keras import ops
+
+Axes = tuple[Any, ...]
+"""One array for every axis: time alone, or time, x and y."""
+
+
+def difference(image: Any, *, cyclic: bool, in_space: bool = True) -> Axes:
+    """Forward differences in time and, if wanted, in x and y.
+
+    The last one in space is zero, and so is that in time unless `cyclic`: then it leads back to the first frame.
+    """
+    following = ops.concatenate([image[..., 1:, :, :], image[..., :1, :, :] if cyclic else image[..., -1:, :, :]], -3)
+    temporal = (following - image,)
+    if not in_space:
+        return temporal
+    before = ((0, 0),) * (len(image.shape) - 2)
+    x = ops.pad(image[..., 1:, :] - image[..., :-1, :], (*before, (0, 1), (0, 0)))
+    y = ops.pad(image[..., 1:] - image[..., :-1], (*before, (0, 0), (0, 1)))
+    return (*temporal, x, y)
+
+
+def adjoint_difference(duals: Axes) -> Any:
+    """Adjoint of `difference`, for duals that vanish where it gives zero, as those of `primal_dual` do."""
+    return reduce(add, (ops.roll(dual, 1, axis=axis) - dual for dual, axis in zip(duals, (-3, -2, -1), strict=False)))
+
+
+def project(duals: Axes, temporal: float, spatial: float) -> Axes:
+    """Shorten temporal duals to at most `temporal`, spatial vectors (x, y) to at most `spatial`.
+
+    The proximal operator of the conjugate of the weighted norms: isotropic in space.
+    """
+    shorter = _shortened(duals[:1], temporal)
+    return (*shorter, *_shortened(duals[1:], spatial)) if len(duals) > 1 else shorter
+
+
+def norms(differences: Axes, temporal: float, spatial: float) -> Any:
+    """Total variation: `temporal` times the l1 norm in time plus `spatial` times the isotropic one in space."""
+    total = temporal * ops.sum(ops.abs(differences[0]))
+    return total + spatial * ops.sum(ops.sqrt(squared_length(differences[1:]))) if len(differences) > 1 else total
+
+
+def primal_dual(
+    image: Any,
+    differences: Axes,
+    duals: Axes,
+    fit: Callable[[Any], Any],
+    *,
+    primal: Any,
+    dual: Any,
+    weights: tuple[float, float],
+    cyclic: bool,
+) -> tuple[Any, Axes, Axes]:
+    """Do one step towards the image of least misfit plus total variation.
+
+    Parameters
+    ----------
+    image : (..., frame, x, y)
+    differences, duals : tuple of the same
+        `difference` of the image, and what belongs to it; zeros at first.
+    fit : callable
+        Proximal step of the misfit to the data, of length `primal`.
+    primal, dual : float
+        Steps; their product times the largest squared norm of the differences (4 an axis) is at most 1.
+    weights : (temporal, spatial)
+
+    References
+    ----------
+    Chambolle and Pock, J Math Imaging Vis 2011, doi 10.1007/s10851-010-0251-1 [algorithm 1, theta = 1].
+    """
+    new = fit(image - ops.cast(primal, image.dtype) * adjoint_difference(duals))
+    following = difference(new, cyclic=cyclic, in_space=len(duals) > 1)
+    step = ops.cast(dual, image.dtype)
+    moved = tuple(q + step * (2 * now - was) for q, now, was in zip(duals, following, differences, strict=True))
+    return new, following, project(moved, *weights)
+
+
+def squared_length(vectors: Axes) -> Any:
+    """Sum of squared magnitudes over the axes of vectors."""
+    return reduce(add, map(squared, vectors))
+
+
+def squared(values: Any) -> Any:
+    """Squared magnitude of real or complex values."""
+    if "complex" not in str(values.dtype):
+        return ops.square(values)
+    return ops.square(ops.real(values)) + ops.square(ops.imag(values))
+
+
+def _shortened(vectors: Axes, longest: float) -> Axes:
+    if len(vectors) == 1 and "complex" not in str(vectors[0].dtype):
+        return (ops.clip(vectors[0], -longest, longest),)
+    factor = ops.minimum(longest * ops.rsqrt(ops.maximum(squared_length(vectors), 1e-30)), 1.0)
+    return tuple(one * ops.cast(factor, one.dtype) for one in vectors)

@@ -1,0 +1,158 @@
+"""What simulation gives: the truth with every line and no noise, the phase, coils and noise that were asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from csmri.config import Sampling
+from csmri.core.errors import CsmriError
+from csmri.data.acquisition import Acquisition, check_acquisition
+from csmri.phantom import make_subject
+from csmri.physics.coils import estimate_maps, make_coils, prepare, root_sum_of_squares
+from csmri.physics.encoding import encoding_of
+from csmri.physics.fourier import fft_y
+from csmri.physics.phase import make_phase
+from csmri.physics.simulate import acquire, mean_signal, simulate, simulated_mask, simulated_slice
+
+SEED = tf.constant([3, 7], tf.int64)
+PLACE = {"seed": 0, "subject": "p", "slice_index": 1}
+EVERYTHING = {"phase": "moving", "coils": 5, "snr": 20.0}
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Magnitude cine (11 frames, 48 y, 37 x)."""
+    return make_subject(0, size=48, n_slices=1, n_frames=11).images[0][..., :37]
+
+
+def combined(acquisition):
+    return encoding_of(acquisition).adjoint(acquisition.data).numpy()
+
+
+@pytest.mark.parametrize("phase", ["none", "static", "moving", "drift"])
+@pytest.mark.parametrize("coils", [1, 2, 8, 32])
+def test_fully_sampled_without_noise_is_the_truth(images, phase, coils):
+    full = simulate(images, Sampling(phase=phase, coils=coils), seed=SEED)
+    assert full.data.shape == (coils, *images.shape) and full.n_coils == coils
+    np.testing.assert_allclose(np.abs(combined(full)), images, atol=1e-5 * images.max())
+    assert (full.maps is None) == (coils == 1)
+
+
+def test_without_phase_coils_and_noise_it_is_the_bare_transform(images):
+    np.testing.assert_array_equal(simulate(images, Sampling(), seed=SEED).data[0], fft_y(images))
+    turned = (images * np.exp(0.3j)).astype(np.complex64)
+    np.testing.assert_array_equal(simulate(turned, Sampling(), seed=SEED).data[0], fft_y(turned))
+
+
+@pytest.mark.parametrize("matrix", [(48, 37), (5, 8), (1, 1)])
+@pytest.mark.parametrize("n_coils", [2, 7, 32])
+def test_coils_are_smooth_complex_and_of_unit_root_sum_of_squares(n_coils, matrix):
+    maps = make_coils(n_coils, matrix, seed=SEED)
+    np.testing.assert_allclose(root_sum_of_squares(maps), np.ones(matrix), atol=1e-5)
+    if min(matrix) > 30:
+        steps = [np.abs(np.diff(maps, axis=axis)).max() for axis in (1, 2)]
+        assert max(steps) < 0.25
+        assert np.ptp(np.angle(maps[:, 0, 0])) > 0.5  # every coil has a phase of its own
+
+
+def test_phases_are_what_they_are_called(images):
+    law = Sampling(phase="static", phase_static=1.0, phase_shift=0.0)
+    static = make_phase(images, law, seed=SEED).numpy()
+    assert (static == static[0]).all() and 0.5 < np.ptp(static) <= 2.0
+    drift = make_phase(images, law.model_copy(update={"phase": "drift"}), seed=SEED).numpy() - static
+    assert 0.1 < np.abs(drift).max() <= 0.3 + 1e-5 and np.abs(np.diff(drift, axis=0)).max() < 0.2
+    moving = make_phase(images, law.model_copy(update={"phase": "moving"}), seed=SEED).numpy() - static
+    touched = np.abs(moving).max(axis=0) > 1e-3
+    assert 0.002 < touched.mean() < 0.2  # regions, not the whole image
+    assert 0.3 < np.abs(moving).max() <= 3 * 0.7
+    resting = (np.abs(moving).max(axis=(1, 2)) < 1e-3).mean()
+    assert resting < 1 and np.abs(np.diff(moving, axis=2)).max() > 0.2  # pulses, with sharp edges
+
+
+def test_flow_has_either_sign_and_its_own_time(images):
+    law = Sampling(phase="moving", phase_static=0.0, phase_shift=0.0)
+    drawn = [make_phase(images, law, seed=tf.constant([i, 0], tf.int64)).numpy() for i in range(12)]
+    pulses = [one - np.median(one) for one in drawn]
+    assert {np.sign(one.flat[np.abs(one).argmax()]) for one in pulses} == {-1.0, 1.0}
+    assert len({int(np.abs(one).max(axis=(1, 2)).argmax()) for one in pulses}) > 3
+
+
+def test_a_shift_of_the_echo_is_a_ramp(images):
+    law = Sampling(phase="static", phase_static=0.0, phase_shift=0.5)
+    ramp = make_phase(images, law, seed=SEED).numpy()[0]
+    assert np.abs(np.diff(ramp, n=2, axis=0)).max() < 1e-5 and np.abs(np.diff(ramp, n=2, axis=1)).max() < 1e-5
+    assert 0 < np.ptp(ramp[:, 0]) <= np.pi and 0 < np.ptp(ramp[0]) <= np.pi  # half a sample is pi over the image
+
+
+@pytest.mark.parametrize("coils", [1, 6])
+def test_noise_has_the_stated_ratio(images, coils):
+    law = Sampling(coils=coils, snr=10.0)
+    noise = combined(simulate(images, law, seed=SEED)) - images
+    for part in (noise.real, noise.imag):
+        assert part.std() == pytest.approx(float(mean_signal(images)) / 10, rel=0.03)
+        assert abs(part.mean()) < part.std() / 20
+    full = simulate(images, law, seed=SEED)
+    added = full.data - simulate(images, law.model_copy(update={"snr": 0.0}), seed=SEED).data
+    assert np.std(np.real(added)) == pytest.approx(float(full.noise), rel=0.03)
+
+
+def test_the_signal_is_that_of_the_object():
+    image = np.zeros((2, 10, 10), np.float32)
+    image[:, :3] = 5.0
+    assert float(mean_signal(image)) == 5.0
+    assert float(mean_signal(np.zeros((2, 3, 3), np.float32))) == 0.0
+
+
+def test_everything_is_drawn_from_the_arguments_alone(images):
+    law = Sampling(**EVERYTHING)
+    known = simulated_slice(images, law, **PLACE).data.numpy()
+    tf.random.set_seed(99)
+    np.testing.assert_array_equal(simulated_slice(images, law, **PLACE).data, known)
+    traced = tf.function(lambda one: simulate(one, law, seed=SEED).data)
+    np.testing.assert_allclose(traced(images), simulate(images, law, seed=SEED).data, atol=1e-4 * images.max())
+    for other in ({"seed": 1}, {"subject": "q"}, {"slice_index": 2}):
+        assert not np.allclose(simulated_slice(images, law, **{**PLACE, **other}).data, known)
+
+
+def test_what_was_not_acquired_is_out_of_reach(images):
+    law = Sampling(**EVERYTHING)
+    full = simulated_slice(images, law, **PLACE)
+    mask = simulated_mask(law, shape=images.shape[:2], acceleration=4.0, **PLACE)
+    sampled = acquire(full, mask)
+    assert not sampled.data.numpy()[:, ~mask].any()
+    np.testing.assert_array_equal(sampled.data.numpy()[:, mask], full.data.numpy()[:, mask])
+    assert sampled.maps is full.maps and sampled.noise == full.noise
+
+
+def test_maps_are_found_in_undersampled_data(images):
+    """Up to the phase that rests, which estimated maps carry; where there is signal."""
+    law = Sampling(coils=6, phase="static")
+    full = simulated_slice(images, law, **PLACE)
+    sampled = acquire(full, simulated_mask(law, shape=images.shape[:2], acceleration=4.0, **PLACE))
+    maps = estimate_maps(sampled.data, sampled.mask).numpy()
+    np.testing.assert_allclose(root_sum_of_squares(maps), 1, atol=1e-3)
+    alike = np.abs((maps.conj() * full.maps.numpy()).sum(axis=0))
+    assert alike[images.mean(axis=0) > 0.2 * images.max()].min() > 0.98
+    prepared = prepare(full.data, full.mask)
+    bright = images > 0.2 * images.max()
+    np.testing.assert_allclose(np.abs(combined(prepared))[bright], images[bright], rtol=0.03)
+    assert prepare(full.data[:1], full.mask).maps is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": np.ones((2, 3, 4), np.complex64)}, "expected data"),
+        ({"mask": np.ones((3, 5), bool)}, "expected a boolean mask"),
+        ({"mask": np.ones((2, 3), np.float32)}, "expected a boolean mask"),
+        ({"mask": np.zeros((2, 3), bool)}, "nothing to reconstruct"),
+        ({"data": np.ones((2, 2, 3, 4), np.complex64)}, "need coil sensitivity maps"),
+        ({"maps": np.ones((2, 3, 4), np.complex64)}, "expected maps"),
+    ],
+)
+def test_arrays_that_do_not_belong_together_are_refused(change, message):
+    fields = {"data": np.ones((1, 2, 3, 4), np.complex64), "mask": np.ones((2, 3), bool), "maps": None, **change}
+    with pytest.raises(CsmriError, match=message):
+        check_acquisition(Acquisition(**fields))
