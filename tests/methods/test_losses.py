@@ -22,15 +22,8 @@ def padded_batch():
         predicted[i, :y, :x] = rng.random((y, x))
     target = (reference - initial + 1) / 2 * weight
     reconstructed = np.maximum(initial + 2 * predicted - 1, 0)
-    return (
-        sizes,
-        initial,
-        reference,
-        reconstructed,
-        weight,
-        np.stack([target, initial, weight], -1),
-        predicted[..., np.newaxis],
-    )
+    y_true, y_pred = np.stack([target, initial, weight], -1), predicted[..., np.newaxis]
+    return sizes, initial, reference, reconstructed, y_true, y_pred
 
 
 def test_loss_is_the_mean_square_error_over_the_images(padded_batch):
