@@ -18,8 +18,11 @@ from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.acquisition import Acquisition, check_acquisition
 from csmri.methods import iterative
+from csmri.methods.conjugate_gradient import ConjugateGradient
 from csmri.methods.direct import temporal_interpolation, view_sharing, zero_filled
-from csmri.methods.iterative import Callback, ConjugateGradient, Result, Settings, Thresholding, TotalVariation
+from csmri.methods.iterative import Callback, Result, Settings
+from csmri.methods.thresholding import Thresholding
+from csmri.methods.total_variation import TotalVariation
 
 
 @dataclass(frozen=True)

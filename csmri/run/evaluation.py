@@ -88,7 +88,8 @@ def begin_evaluation(folder: Path, description: Mapping[str, Any]) -> None:
     for kind in ("models", "baselines"):
         for method, what in before.get(kind, {}).items():
             given = description[kind].get(method, what)
-            if {**given, "path": ""} != {**what, "path": ""}:
+            # Where it lies is no matter, and an older csmri did not have what it does not name.
+            if any(given.get(name) != value for name, value in what.items() if name != "path"):
                 raise CsmriError(
                     f"{folder}: holds records of another {method!r}; give this one another name (NAME=MODEL), "
                     "or choose another --out"

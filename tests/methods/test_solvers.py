@@ -11,19 +11,10 @@ from scipy import optimize
 
 from csmri.core.names import INITIAL
 from csmri.methods.classical import METHODS
-from csmri.methods.iterative import (
-    ConjugateGradient,
-    Thresholding,
-    TotalVariation,
-    along_frames,
-    energy,
-    make_problem,
-    reconstruct,
-    robust_scale,
-    shrink,
-    shrink_singular_values,
-    temporal_fourier,
-)
+from csmri.methods.conjugate_gradient import ConjugateGradient
+from csmri.methods.iterative import along_frames, energy, make_problem, reconstruct, robust_scale, temporal_fourier
+from csmri.methods.thresholding import Thresholding, shrink, shrink_singular_values
+from csmri.methods.total_variation import TotalVariation
 from csmri.physics.encoding import columns
 
 from .conftest import acquired, draw_complex, draw_maps, draw_mask, nmse
