@@ -191,6 +191,7 @@ def energy(values: Any) -> Any:
 
 
 def energies(vectors: Any, others: Any = None) -> Any:
+    """Sum of squared magnitudes of several arrays, or of their differences from others."""
     if others is not None:
         vectors = tuple(a - b for a, b in zip(vectors, others, strict=True))
     return ops.sum(squared_length(vectors))
@@ -202,6 +203,7 @@ def product(a: Any, b: Any) -> Any:
 
 
 def root_of_ratio(part: Any, whole: Any) -> Any:
+    """Root of a ratio of energies; 0 where both vanish."""
     return ops.sqrt(part / ops.maximum(whole, 1e-30))
 
 
