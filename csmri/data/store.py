@@ -34,6 +34,8 @@ FORMAT = 2
 READABLE = (1, FORMAT)
 COMPLEX = "complex"
 """Feature of a record that says that its images are."""
+READ_BYTES = 65536
+"""Read at once: more only for what is longer, since most of a buffer is thrown away with one record."""
 SPLITS: tuple[str, ...] = get_args(Split)
 
 
@@ -90,15 +92,15 @@ class Store:
         """Path of a subject's shard."""
         return str(self.path / entry.shard)
 
-    def places(self, entry: Entry) -> list[tuple[int, int]]:
-        """Offset and size [bytes] of the record of every slice in a subject's shard, for `read_place`."""
-        places = []
+    def offsets(self, entry: Entry) -> list[int]:
+        """Where the record of every slice begins in a subject's shard [bytes], for `record_at`."""
+        offsets = []
         with Path(self.shard(entry)).open("rb") as shard:
-            # A TFRecord is the size of the data (8 bytes), its checksum (4), the data, and their checksum (4).
-            while start := shard.read(12):
-                places.append((shard.tell(), int.from_bytes(start[:8], "little")))
-                shard.seek(places[-1][1] + 4, os.SEEK_CUR)
-        return places
+            # A record of a TFRecord file: the size of the data (8 bytes), a checksum (4), the data, a checksum (4).
+            while size := shard.read(8):
+                offsets.append(shard.tell() - 8)
+                shard.seek(4 + int.from_bytes(size, "little") + 4, os.SEEK_CUR)
+        return offsets
 
     def slices(self, entry: Entry) -> Iterator[NDArray[Any]]:
         """Slices (frame, y, x) of one subject, from base to apex as in the file that was read.
@@ -254,18 +256,19 @@ def open_store(path: str | Path) -> Store:
     return Store(path, entries)
 
 
-def read_place(shard: tf.Tensor, offset: tf.Tensor, n_bytes: tf.Tensor) -> tf.Tensor:
+def record_at(shard: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     """Read the record of one slice, for `parse_slice`; works inside tf.data.
 
-    By Python, since TensorFlow's readers of files go through all that lies before it.
+    By the operations themselves: `tf.data.TFRecordDataset` begins at the first record, and a reader in Python can hang
+    when its process ends.
     """
-
-    def read(shard: bytes, offset: int, n_bytes: int) -> bytes:
-        with Path(os.fsdecode(shard)).open("rb") as file:
-            file.seek(offset)
-            return file.read(n_bytes)
-
-    return tf.ensure_shape(tf.numpy_function(read, [shard, offset, n_bytes], tf.string), [])
+    records = tf.raw_ops.TFRecordDatasetV2(
+        filenames=[shard], compression_type="", buffer_size=READ_BYTES, byte_offsets=[offset]
+    )
+    kind = {"output_types": [tf.string], "output_shapes": [[]]}
+    return tf.raw_ops.DatasetToSingleElement(
+        dataset=tf.raw_ops.TakeDataset(input_dataset=records, count=1, **kind), **kind
+    )[0]
 
 
 def parse_slice(record: tf.Tensor, *, as_complex: bool = False) -> tf.Tensor:

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csmri.config import EVALUATION_ACCELERATIONS, Sampling
+from csmri.config.base import checked
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.records import UNTRAINED, Item, Outcome
 from csmri.data.store import Entry, Store
 from csmri.evaluation.metrics import frame_quality
 from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor
-from csmri.physics.sampling import acceleration_factor, check_acceleration
+from csmri.physics.sampling import check_acceleration
 from csmri.physics.simulate import acquire, simulated_mask, simulated_slice
 
 
@@ -127,7 +128,7 @@ def check_names(methods: Sequence[Reconstructor]) -> None:
 def common_law(methods: Sequence[Reconstructor], **changes: Any) -> Sampling:
     """The sampling that all networks were trained with, but for `changes`; the default where there is no network."""
     trained = [m.saved.config.model_dump(include=set(Sampling.model_fields)) for m in methods if m.saved]
-    laws = {Sampling(**{**fields, **changes}) for fields in trained or [{}]}
+    laws = {checked(Sampling, {**fields, **changes}, "simulation") for fields in trained or [{}]}
     if len(laws) > 1:
         raise CsmriError(
             f"the models were trained with different sampling ({' and '.join(str(law) for law in laws)}); "
@@ -158,7 +159,7 @@ def _evaluated(
             for acceleration in accelerations:
                 mask = simulated_mask(law, shape=images.shape[:2], acceleration=acceleration, **place)
                 sampled = acquire(full, mask)
-                achieved = float(acceleration_factor(mask))
+                achieved = float(mask.size / mask.sum())
                 for method in methods:
                     item = Item(entry.subject, index, acceleration, method.name, seeds[method.name], acquisition)
                     if item not in left:
@@ -167,7 +168,7 @@ def _evaluated(
                         compiled.add((method.name, images.shape))
                         method.reconstruct(sampled)
                     begun = time.perf_counter()
-                    reconstructed = np.abs(method.reconstruct(sampled))
+                    reconstructed = method.magnitude(sampled)
                     seconds = time.perf_counter() - begun
                     quality = frame_quality(reference, reconstructed, entry.heart_box)
                     outcome = Outcome(item, achieved, seconds, images.shape[1:], quality)

@@ -20,7 +20,7 @@ from csmri.config import BLENDED, Config
 from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN
 from csmri.core.seeds import derive_seed, subject_key
-from csmri.data.store import Entry, Store, parse_slice, read_place
+from csmri.data.store import Entry, Store, parse_slice, record_at
 from csmri.methods.task import Example, Task, task_of
 from csmri.physics.sampling import check_acceleration, make_mask
 from csmri.physics.simulate import simulate
@@ -138,12 +138,12 @@ def training_subjects(
 def table_of(store: Store, entries: Sequence[Entry]) -> Item:
     """Every slice of these subjects: whose it is, and where its record lies."""
     rows = [
-        (store.shard(entry), subject_key(entry.subject), index, *place)
+        (store.shard(entry), subject_key(entry.subject), index, offset)
         for entry in entries
-        for index, place in enumerate(store.places(entry))
+        for index, offset in enumerate(store.offsets(entry))
     ]
-    shards, *numbers = zip(*rows, strict=True) if rows else [()] * 5
-    names = ("subject_key", "slice", "offset", "n_bytes")
+    shards, *numbers = zip(*rows, strict=True) if rows else [()] * 4
+    names = ("subject_key", "slice", "offset")
     columns = {name: tf.constant(column, tf.int64) for name, column in zip(names, numbers, strict=True)}
     return {"shard": tf.constant(shards, tf.string), **columns}
 
@@ -205,7 +205,7 @@ def examples_of(
     """
 
     def example(item: Item) -> Example:
-        record = read_place(item["shard"], item["offset"], item["n_bytes"])
+        record = record_at(item["shard"], item["offset"])
         made = make_example(parse_slice(record, as_complex=as_complex), item, epoch, task)
         if task.takes_cines or not turns:
             return made

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from csmri.config import Config, Sampling, make_config
@@ -46,6 +47,10 @@ class Reconstructor:
     here."""
     n_parameters: int = 0
     """Trained numbers; 0 for a classical method."""
+
+    def magnitude(self, acquisition: Acquisition) -> NDArray[np.float32]:
+        """Magnitude (frame, y, x) of what is reconstructed."""
+        return tf.abs(self.reconstruct(acquisition)).numpy()  # NumPy's differs in the last bit
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +164,7 @@ def reconstruct_slice(acquisition: Acquisition, *, reconstructors: Sequence[Reco
     always = (baseline_reconstructor(name) for name in (ZERO_FILLED, INITIAL))
     for method in (*always, *reconstructors):
         begun = time.perf_counter()
-        methods[method.name] = np.abs(method.reconstruct(acquisition))
+        methods[method.name] = method.magnitude(acquisition)
         seconds[method.name] = time.perf_counter() - begun
     return SliceReconstruction(np.asarray(acquisition.mask), methods, seconds)
 

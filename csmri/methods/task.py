@@ -230,7 +230,8 @@ def _compiled(serve: Serve) -> Callable[..., dict[str, tf.Tensor]]:
     function, signature = serve
     if keras.backend.backend() != "tensorflow":
         return function
-    return tf.function(function, input_signature=signature, autograph=False)
+    traced = tf.function(function, input_signature=signature, autograph=False)
+    return traced.get_concrete_function()
 
 
 TASKS: dict[str, type[Task]] = {"unet": UNet, "unrolled": Unrolled}

@@ -124,8 +124,7 @@ def build_unrolled(
     initial = keras.Input((None, None, None, 2), name="initial")
     mask = keras.Input((None, None), name="mask")
     peak = ops.max(ops.norm(initial, axis=-1, keepdims=True), axis=(1, 2, 3, 4), keepdims=True)
-    peak = ops.where(peak > 0, peak, 1.0)
-    start = initial / peak
+    start = initial / ops.where(peak > 0, peak, 1.0)
     rest = ops.mean(start, axis=1, keepdims=True)
     phase = RestingPhase(name="phase")(rest)
 

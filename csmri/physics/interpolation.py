@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from csmri.physics.sampling import choose_lines
+
 
 def nearest_acquired(mask: tf.Tensor, *, cyclic: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Find, for every (frame, ky), the nearest acquired frames of the same ky, and the weight of the later one.
@@ -63,8 +65,8 @@ def interpolate_frames(kspace: tf.Tensor, mask: tf.Tensor, *, cyclic: bool = Tru
 
     earlier, later = of_frame(before), of_frame(after)
     filled = earlier + tf.cast(weight[..., tf.newaxis], kspace.dtype) * (later - earlier)
-    filled = tf.where(tf.reduce_any(mask, axis=0)[:, tf.newaxis], filled, tf.zeros_like(filled))
-    return tf.where(mask[..., tf.newaxis], kspace, filled)
+    filled = choose_lines(tf.reduce_any(mask, axis=0), filled, tf.zeros_like(filled))
+    return choose_lines(mask, kspace, filled)
 
 
 def temporal_mean(kspace: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:

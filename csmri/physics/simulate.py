@@ -6,7 +6,9 @@ from dataclasses import replace
 from enum import IntEnum
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from csmri.config import Sampling
 from csmri.core.seeds import derive_seed, subject_key
@@ -75,11 +77,11 @@ def simulated_slice(images: Any, law: Sampling, *, seed: int, subject: str, slic
 
 def simulated_mask(
     law: Sampling, *, seed: int, subject: str, slice_index: int, shape: tuple[int, int], acceleration: float
-) -> tf.Tensor:
+) -> NDArray[np.bool_]:
     """Mask (frame, ky) of a `shape` for testing: depends on nothing but the arguments, so that all methods get it."""
     check_acceleration(acceleration, shape[1], law)
     derived = derive_seed(seed, subject_key(subject), slice_index, round(acceleration * 1000))
-    return make_mask(derived, *shape, acceleration, law)
+    return make_mask(derived, *shape, acceleration, law).numpy()
 
 
 def mean_signal(magnitude: tf.Tensor) -> tf.Tensor:

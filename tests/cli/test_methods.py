@@ -6,7 +6,7 @@ import pytest
 
 from csmri.cli import convergence, methods
 from csmri.cli.convergence import Watch
-from csmri.methods.classical import Progress
+from csmri.methods.iterative import Progress
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_model_is_named_with_its_consistency(text, expected, monkeypatch):
 )
 def test_baselines_stand_once_and_in_order(given, expected):
     assert methods.baseline_names(given) == expected
-    assert len(methods.baseline_names(("all", *given))) == 6
+    assert len(methods.baseline_names(("all", *given))) == 8
 
 
 class Bar:
@@ -58,17 +58,17 @@ def test_long_iterations_give_a_sign_of_life_and_their_end(monkeypatch):
     monkeypatch.setattr(convergence.time, "monotonic", lambda: now[0])
     watch = Watch("slices")
     watch.bar = Bar()
-    for coil, changes in enumerate([(1e-1, 1e-2, 1e-4), (1e-1, 1e-3)]):
+    for changes in [(1e-1, 1e-2, 1e-4), (1e-1, 1e-3)]:
         for i, change in enumerate(changes):
             now[0] += 1.5
-            watch(Progress(coil, i + 1, 3, change, 0.0))
-    # After 1.5 s nothing, after 3 s the second step, 3 s later the first of the next coil.
+            watch(Progress(i + 1, 3, change, 0.0))
+    # After 1.5 s nothing, after 3 s the second step, 3 s later the first of the next slice.
     assert watch.bar.shown == [
-        "slices (coil 1, iteration 2 of at most 3, relative change 1.0e-02)",
-        "slices (coil 2, iteration 1 of at most 3, relative change 1.0e-01)",
+        "slices (iteration 2 of at most 3, relative change 1.0e-02)",
+        "slices (iteration 1 of at most 3, relative change 1.0e-01)",
     ]
     assert watch.summary("x", 1e-4) == (
-        "x: 2 to 3 iterations, last relative change 1.0e-03; tolerance 1e-04 met in 1 of 2 (slice, coil)"
+        "x: 2 to 3 iterations, last relative change 1.0e-03; tolerance 1e-04 met in 1 of 2 slices"
     )
     assert "x: 2 to 3 iterations" in watch.summary("x", 1e-2)
     assert "met in 2 of 2" in watch.summary("x", 1e-3)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from csmri.data.records import QUALITIES
 from csmri.data.roi import Box
@@ -155,3 +155,29 @@ def test_of_a_complex_reference_the_magnitude_is_compared():
         frame_quality(reference, reconstructed, BOX), frame_quality(turned, reconstructed, BOX), strict=True
     ):
         assert one == pytest.approx(other, rel=1e-4)
+
+
+def test_quality_against_independent_formulas():
+    rng = np.random.default_rng(0)
+    reference, image = rng.random((2, 3, 20, 24)).astype(np.float32)
+    reference[1] *= 3
+    box = Box(2, 5, 9, 12)
+    peak = reference.max()
+    rows = frame_quality(reference, image, box)
+    assert len(rows) == 3
+    for row, truth, other in zip(rows, reference.astype(float), image.astype(float), strict=True):
+        for suffix, region in {"": np.s_[:, :], "_heart": np.s_[2:11, 5:17]}.items():
+            a, b = truth[region], other[region]
+            assert row[f"nmse{suffix}"] == pytest.approx(((a - b) ** 2).sum() / (a**2).sum())
+            assert row[f"psnr{suffix}"] == pytest.approx(20 * np.log10(peak) - 10 * np.log10(((a - b) ** 2).mean()))
+            assert row[f"ssim{suffix}"] == pytest.approx(structural_similarity(a, b, data_range=peak), abs=1e-5)
+
+
+def test_small_box_and_blank_slice_have_no_quality():
+    images = np.ones((2, 8, 8), np.float32)
+    (row, _) = frame_quality(images, images * 2, Box(0, 0, 6, 8))
+    assert np.isnan(row["ssim_heart"])
+    assert np.isfinite(row["ssim"])
+    assert row["nmse_heart"] == 1
+    (row, _) = frame_quality(images * 0, images, Box(0, 0, 8, 8))
+    assert all(np.isnan(value) for value in row.values())

@@ -14,15 +14,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from csmri import __version__, training
+from csmri import __version__
 from csmri.config import Config, read_config
 from csmri.core.errors import CsmriError
 from csmri.core.provenance import published_path
 from csmri.data.cine import Cine
 from csmri.data.store import StoreWriter, open_store
 from csmri.evaluation import metrics
-from csmri.learning.pipeline import Batches, training_batches, validation_batches
-from csmri.learning.train import ImageMean, TargetError, compiled_network, train
+from csmri.learning import train as training
+from csmri.learning.stream import Stream, training_stream, validation_stream
+from csmri.learning.train import compiled_network, train
+from csmri.methods.losses import ImageMean
 from csmri.methods.model import describe_saved_model, load_weights, saved_model_sha256, saved_variables
 from csmri.methods.unet import build_unet
 
@@ -51,44 +53,7 @@ def snapshot(folder):
     return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
 
 
-# --- loss and metrics against NumPy
-
-
-@pytest.fixture(scope="module")
-def padded_batch():
-    """Images of two sizes in one batch, zero beyond; the fourth has a blank reference."""
-    rng = np.random.default_rng(0)
-    sizes = [(6, 8), (8, 8), (5, 7), (8, 6)]
-    initial, reference, predicted, weight = (np.zeros((4, 8, 8), np.float32) for _ in range(4))
-    for i, (y, x) in enumerate(sizes):
-        weight[i, :y, :x] = 1
-        initial[i, :y, :x] = rng.random((y, x))
-        reference[i, :y, :x] = 0 if i == 3 else rng.random((y, x))
-        predicted[i, :y, :x] = rng.random((y, x))
-    target = (reference - initial + 1) / 2 * weight
-    reconstructed = np.maximum(initial + 2 * predicted - 1, 0)
-    return sizes, initial, reference, reconstructed, weight, np.stack([target, initial], -1), predicted[..., np.newaxis]
-
-
-def test_loss_is_the_mean_square_error_over_the_images(padded_batch):
-    sizes, *_, weight, y_true, y_pred = padded_batch
-    squares = [
-        ((y_true[i, :y, :x, 0] - y_pred[i, :y, :x, 0]) ** 2).astype(np.float64) for i, (y, x) in enumerate(sizes)
-    ]
-    wanted = sum(s.sum() for s in squares) / sum(s.size for s in squares)
-    assert float(TargetError()(y_true, y_pred, sample_weight=weight)) == pytest.approx(wanted, rel=1e-6)
-
-
-def test_relative_loss_counts_every_image_in_units_of_its_initial_error():
-    rng = np.random.default_rng(1)
-    error = rng.normal(0, 0.01, (3, 8, 8)).astype(np.float32) * np.array([1, 10, 0], np.float32).reshape(3, 1, 1)
-    y_true = np.stack([error + np.float32(0.5), np.zeros_like(error)], -1)
-    halved = (error / 2 + np.float32(0.5))[..., np.newaxis]
-    loss = TargetError(relative=True)
-    # Half of the error left is a quarter of the square, however large it was; without any there is nothing to divide.
-    assert float(loss(y_true, halved)) == pytest.approx((0.25 + 0.25 + 0) / 3, rel=1e-4)
-    assert float(loss(y_true, np.full_like(halved, 0.5))) == pytest.approx(2 / 3, rel=1e-4)
-    assert TargetError.from_config(loss.get_config()).relative
+# --- what is learnt and logged
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
@@ -98,22 +63,6 @@ def test_optimizer_of_the_config_is_used(config, name):
     assert float(network.optimizer.learning_rate) == 0.25
 
 
-@pytest.mark.parametrize("quantity", ["nmse", "initial_nmse", "bias"])
-def test_image_mean_is_the_mean_over_images_without_their_padding(padded_batch, quantity):
-    sizes, initial, reference, reconstructed, weight, y_true, y_pred = padded_batch
-    values = []
-    for i, (y, x) in enumerate(sizes):
-        truth, image = reference[i, :y, :x], reconstructed[i, :y, :x]
-        if quantity == "bias":
-            values.append(np.mean(image.astype(np.float64) - truth))
-        elif truth.any():  # a blank reference has no NMSE
-            values.append(metrics.nmse(truth, initial[i, :y, :x] if quantity == "initial_nmse" else image))
-    metric = ImageMean(quantity)
-    for part in (slice(0, 3), slice(3, 4)):  # batches of unequal size count by their images
-        metric.update_state(y_true[part], y_pred[part], sample_weight=weight[part])
-    assert float(metric.result()) == pytest.approx(np.mean(values), rel=1e-5)
-
-
 def test_blank_frames_do_not_spoil_the_logged_nmse(tmp_path, cines):
     """Interpolation fills a blank frame from its neighbours; x + (1 - x) - 1 must round to zero all the same."""
     images = cines["k_phantom_000"].images.copy()
@@ -121,10 +70,10 @@ def test_blank_frames_do_not_spoil_the_logged_nmse(tmp_path, cines):
     with StoreWriter(tmp_path / "store") as writer:
         writer.add(Cine(images, "gap"), "train")
     config = Config(base_channels=2, depth=2, epochs=1, passes=1, batch_size=64)
-    (batch,) = training_batches(open_store(tmp_path / "store"), config).dataset
-    inputs, y_true, weight = batch
+    (batch,) = training_stream(open_store(tmp_path / "store"), config).dataset
+    inputs, y_true = batch
     metric = ImageMean("initial_nmse")
-    metric.update_state(y_true, inputs, sample_weight=weight)
+    metric.update_state(y_true, inputs)
     initial = y_true[..., 1].numpy()
     reference = initial + 2 * y_true[..., 0].numpy() - 1
     present = [i for i in range(len(reference)) if reference[i].max() > 1e-3]
@@ -164,8 +113,8 @@ def test_size_of_an_epoch_is_told_in_what_a_step_takes(network, size):
     """A step takes images, or one whole cine."""
     unrolled = {"network": "unrolled", "batch_size": 1, "consistency": "soft"}
     config = Config(**unrolled) if network == "unrolled" else Config()
-    batches = Batches(tf.data.Dataset.range(1), 36 if network == "unrolled" else 135, 1080)
-    assert training._size_of_an_epoch(batches, config) == size
+    stream = Stream(tf.data.Dataset.range(1), 36 if network == "unrolled" else 135, 1080)
+    assert training._size_of_an_epoch(stream, config) == size
 
 
 def test_the_first_epoch_is_said_to_compile(store, tmp_path, monkeypatch):
@@ -248,10 +197,11 @@ def test_transfer_starts_from_the_same_bits(run, standstill):
     assert any("all 26 variables loaded, after 2 epochs" in line for line in lines)
 
 
-def independent_log(network, batches):
+def independent_log(network, stream):
     """Mean over images of NumPy's NMSE of the images inside the padding."""
     values = {"nmse": [], "initial_nmse": [], "bias": [], "loss": []}
-    for inputs, target, weight in batches.dataset.as_numpy_iterator():
+    for inputs, target in stream.dataset.as_numpy_iterator():
+        weight = target[..., 2]
         predicted = network.predict_on_batch(inputs)[..., 0]
         for i in range(len(inputs)):
             y, x = int(weight[i, :, 0].sum()), int(weight[i, 0].sum())
@@ -270,8 +220,8 @@ def test_logged_numbers_are_those_of_the_reconstructed_images(run, standstill, s
     network = build_unet(base_channels=2, depth=2)
     load_weights(network, run / "models" / "final")
     (row,) = rows_of(path)
-    for prefix, batches in {"": training_batches(store, still), "val_": validation_batches(store, still)}.items():
-        for name, wanted in independent_log(network, batches).items():
+    for prefix, stream in {"": training_stream(store, still), "val_": validation_stream(store, still)}.items():
+        for name, wanted in independent_log(network, stream).items():
             assert float(row[prefix + name]) == pytest.approx(wanted, rel=2e-5), prefix + name
 
 
@@ -465,7 +415,7 @@ def test_a_few_images_can_be_learnt(store):
     """Six frames with fixed masks: the error falls well below the initial reconstruction's."""
     config = Config(base_channels=4, depth=2, epochs=1, passes=1, batch_size=10, augment=False, learning_rate=5e-3)
     network = compiled_network(config, 1)
-    (batch, *_) = training_batches(store, config).dataset
+    (batch, *_) = training_stream(store, config).dataset
     data = tf.data.Dataset.from_tensors(batch)
     start = network.evaluate(data, return_dict=True, verbose=0)
     network.fit(data.repeat(60), shuffle=False, verbose=0)

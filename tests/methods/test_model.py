@@ -18,13 +18,16 @@ from csmri.config import Config
 from csmri.core.errors import CsmriError
 from csmri.core.files import temporary_name
 from csmri.methods.model import (
+    Origin,
     describe_saved_model,
     has_weights,
+    hash_subject,
+    load_network,
     load_saved_model,
     load_weights,
     saved_model_sha256,
     saved_variables,
-    variables_of,
+    trained_on,
     write_saved_model,
 )
 from csmri.methods.unet import build_unet
@@ -321,7 +324,7 @@ def test_digests_of_old_records_are_known(saved, other_order):
 
 
 def test_variables_are_those_of_the_graph_which_is_not_run(saved, spoilt):
-    by_graph = variables_of(load_saved_model(saved))
+    by_graph = {variable.name.removesuffix(":0"): variable for variable in load_saved_model(saved)._all_variables}
     (spoilt / "saved_model.pb").write_bytes(b"a stranger's graph")
     read = saved_variables(spoilt)
     assert read.keys() == by_graph.keys()
@@ -348,3 +351,73 @@ def test_checkpoint_of_another_program_is_refused(spoilt):
     )
     with pytest.raises(CsmriError, match="the SavedModel cannot be loaded"):
         saved_variables(spoilt)
+
+
+# --- networks are rebuilt; what they were trained on is known
+
+
+def save_variables(path, variables):
+    """Write a SavedModel of these variables in place of that of a csmri folder."""
+    module = tf.Module()
+    module.kept = [tf.Variable(value, name=name) for name, value in variables.items()]
+    description = (path / "csmri.json").read_text()
+    shutil.rmtree(path)
+    tf.saved_model.save(module, str(path))
+    (path / "csmri.json").write_text(description)
+
+
+def test_network_is_rebuilt_from_config_and_variables(saved, network):
+    described, rebuilt = load_network(saved)
+    assert described == describe_saved_model(saved)
+    for new, wanted in zip(rebuilt.weights, network.weights, strict=True):
+        assert new.path == wanted.path and new.numpy().tobytes() == wanted.numpy().tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda read: {**read, "spy/kernel": np.ones(2)},
+            "copy: has a variable spy/kernel, which the network of its csm",
+        ),
+        (lambda read: {k: v for k, v in read.items() if k != "bottom_conv0/bias"}, "no variable bottom_conv0/bias"),
+        (lambda read: {**read, "bottom_conv0/bias": np.ones(9, np.float32)}, r"bottom_conv0/bias has shape \(9,\)"),
+        (lambda read: {**read, "bottom_conv0/bias": np.ones(8)}, "bottom_conv0/bias holds float64, not float32"),
+        (
+            lambda read: {**read, "bottom_conv0/bias": np.array(["a"] * 8)},
+            "bottom_conv0/bias holds string, not float32",
+        ),
+    ],
+)
+def test_variables_that_are_not_those_of_the_network_are_refused(spoilt, change, message):
+    save_variables(spoilt, change({name: value.numpy() for name, value in saved_variables(spoilt).items()}))
+    with pytest.raises(CsmriError, match=message) as caught:
+        load_network(spoilt)
+    assert "\n" not in str(caught.value)
+
+
+def test_subjects_are_kept_hashed(network, tmp_path):
+    origin = Origin((hash_subject("patient001"), hash_subject("Jane Doe")), ("store 0123",), is_complete=True)
+    write_saved_model(network, tmp_path / "model", config=CONFIG, epoch=7, origin=origin)
+    described = describe_saved_model(tmp_path / "model")
+    assert described.origin == origin
+    assert trained_on(described, ["patient002", "patient001", "Jane Doe"]) == ["patient001", "Jane Doe"]
+    assert "Jane" not in (tmp_path / "model" / "csmri.json").read_text()
+    assert hash_subject("patient001") == hashlib.sha256(b"csmri subject patient001").hexdigest()[:16]
+
+
+def test_network_of_an_older_csmri_does_not_know_its_subjects(spoilt):
+    description = json.loads((spoilt / "csmri.json").read_text())
+    del description["trained_on"]
+    (spoilt / "csmri.json").write_text(json.dumps(description))
+    described = describe_saved_model(spoilt)
+    assert described.origin == Origin() and not described.origin.is_complete
+    assert trained_on(described, ["patient001"]) == []
+
+
+@pytest.mark.parametrize("what", ["3", "[]", '{"subjects": 3}', '{"stores": null}'])
+def test_damaged_list_of_subjects_is_refused(spoilt, what):
+    description = json.loads((spoilt / "csmri.json").read_text())
+    (spoilt / "csmri.json").write_text(json.dumps({**description, "trained_on": json.loads(what)}))
+    with pytest.raises(CsmriError, match="a SavedModel, but not of csmri"):
+        describe_saved_model(spoilt)

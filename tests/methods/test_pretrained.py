@@ -15,9 +15,8 @@ from csmri.data.roi import heart_box
 from csmri.evaluation.metrics import nmse
 from csmri.formats import read_cine
 from csmri.methods.model import SHIPPED, describe_saved_model, saved_model_name
-from csmri.methods.reconstruction import load_reconstructor, simulate_slice
+from csmri.methods.reconstruction import load_reconstructor, reconstruct_slice, simulated_acquisition
 from csmri.phantom import make_subject
-from csmri.physics.fourier import fft_y
 
 MAXIMUM_BYTES = 8_000_000
 
@@ -30,15 +29,10 @@ def reconstructor(request):
 def heart_nmse(cine, index, acceleration, reconstructor):
     """Mean NMSE in the heart box of the initial reconstruction and of the network."""
     box = heart_box(cine.magnitude, spacing_mm=cine.spacing_mm)
-    done = simulate_slice(
-        fft_y(cine.magnitude[index]),
-        acceleration,
-        seed=0,
-        subject=cine.subject,
-        slice_index=index,
-        law=Sampling(),
-        reconstructors=(reconstructor,),
+    acquisition = simulated_acquisition(
+        cine.magnitude[index], acceleration, Sampling(), seed=0, subject=cine.subject, slice_index=index
     )
+    done = reconstruct_slice(acquisition, reconstructors=(reconstructor,))
     return [
         np.mean(
             [nmse(*pair) for pair in zip(box.crop(cine.magnitude[index]), box.crop(done.methods[method]), strict=True)]

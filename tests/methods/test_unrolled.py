@@ -8,10 +8,11 @@ import pytest
 import tensorflow as tf
 from scipy.ndimage import gaussian_filter
 
-from csmri.methods.layers import PHASE_WIDTH, CineConvolution, TotalVariation
+from csmri.methods.layers import CineConvolution, TotalVariation
 from csmri.methods.unrolled import TV_ITERATIONS, build_unrolled
 from csmri.physics.fourier import as_pair, fft_y, ifft_y
 from csmri.physics.interpolation import interpolate_frames
+from csmri.physics.phase import PHASE_WIDTH
 
 SIZES = [(5, 12, 10), (1, 9, 7), (2, 8, 1), (6, 7, 16)]
 

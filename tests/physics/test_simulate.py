@@ -119,7 +119,7 @@ def test_everything_is_drawn_from_the_arguments_alone(images):
 def test_what_was_not_acquired_is_out_of_reach(images):
     law = Sampling(**EVERYTHING)
     full = simulated_slice(images, law, **PLACE)
-    mask = simulated_mask(law, shape=images.shape[:2], acceleration=4.0, **PLACE).numpy()
+    mask = simulated_mask(law, shape=images.shape[:2], acceleration=4.0, **PLACE)
     sampled = acquire(full, mask)
     assert not sampled.data.numpy()[:, ~mask].any()
     np.testing.assert_array_equal(sampled.data.numpy()[:, mask], full.data.numpy()[:, mask])

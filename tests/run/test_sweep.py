@@ -27,7 +27,7 @@ def fields(store, run, config, tmp_path_factory):
         "store": str(store.path),
         "accelerations": (4.0,),
         "slices": (0,),
-        "acquisitions": {"plain": {}, "moving": {"mask_width": 0.2, "phase_at_rest": 3.0, "phase_moving": 0.7}},
+        "acquisitions": {"plain": {}, "moving": {"mask_width": 0.2, "phase": "moving", "coils": 3, "snr": 20.0}},
         "split": "test",
         "methods": {
             "view-sharing": {},

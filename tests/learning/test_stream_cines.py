@@ -1,4 +1,4 @@
-"""The pipeline of whole cines: right values, announced numbers, the same again after a restart."""
+"""The stream of whole cines: right values, announced numbers, the same again after a restart."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from csmri.config import Config
 from csmri.core.errors import CsmriError
 from csmri.core.seeds import subject_key
 from csmri.data.store import StoreWriter, open_store
-from csmri.learning.cines import cine_example, training_cines, validation_cines
+from csmri.learning.stream import make_example, training_stream, validation_stream
+from csmri.methods.task import task_of
 from csmri.physics.fourier import fft_y
 
 CONFIG = Config(network="unrolled", consistency="hard", batch_size=1, epochs=3, passes=2, validation_split="validation")
@@ -31,7 +32,7 @@ def equal(some, others):
 @pytest.fixture(scope="module")
 def epochs(store):
     """Examples of three epochs."""
-    batches = training_cines(store, CONFIG)
+    batches = training_stream(store, CONFIG)
     examples = collect(batches)
     assert len(examples) == 3 * batches.n_batches == 3 * 2 * 2 * 2  # slices, accelerations, passes
     return [examples[i * batches.n_batches : (i + 1) * batches.n_batches] for i in range(3)]
@@ -39,7 +40,7 @@ def epochs(store):
 
 def test_epochs_differ_and_a_restart_goes_on(store, epochs):
     assert not equal(epochs[0], epochs[1])
-    assert equal(collect(training_cines(store, CONFIG, first_epoch=1)), epochs[1] + epochs[2])
+    assert equal(collect(training_stream(store, CONFIG, first_epoch=1)), epochs[1] + epochs[2])
 
 
 def test_acquired_lines_of_the_input_are_those_of_the_reference(epochs):
@@ -55,20 +56,20 @@ def test_acquired_lines_of_the_input_are_those_of_the_reference(epochs):
 
 
 def test_cine_is_cut_to_columns_before_it_is_undersampled(store):
-    for initial, mask, truth in collect(training_cines(store, CONFIG.model_copy(update={"crop_columns": 12})))[:4]:
+    for initial, mask, truth in collect(training_stream(store, CONFIG.model_copy(update={"crop_columns": 12})))[:4]:
         assert initial.shape[3] == truth.shape[3] == 12
         assert mask.shape[2] == initial.shape[2] == 32
 
 
 def test_epoch_ends_after_so_many_cines(store):
-    batches = training_cines(store, CONFIG.model_copy(update={"images_per_epoch": 3}))
+    batches = training_stream(store, CONFIG.model_copy(update={"images_per_epoch": 3}))
     assert batches.n_batches == 3 and len(collect(batches)) == 9
     with pytest.raises(CsmriError, match="images_per_epoch = 9 is more than the 8 cines"):
-        training_cines(store, CONFIG.model_copy(update={"images_per_epoch": 9}))
+        training_stream(store, CONFIG.model_copy(update={"images_per_epoch": 9}))
 
 
 def test_validation_is_always_the_same_and_whole(store):
-    batches = validation_cines(store, CONFIG.model_copy(update={"crop_columns": 12}))
+    batches = validation_stream(store, CONFIG.model_copy(update={"crop_columns": 12}))
     examples = collect(batches)
     assert len(examples) == batches.n_batches == 2
     assert equal(collect(batches), examples)
@@ -81,15 +82,14 @@ def test_both_laws_are_drawn(store):
     def has_centre(both_laws, law, number):
         config = CONFIG.model_copy(update={"both_laws": both_laws, "mask_law": law, "augment": False})
         item = {
-            "images": tf.ones((4, 64, 8)),
             "subject_key": tf.constant(subject_key("a"), tf.int64),
             "slice": tf.constant(0, tf.int64),
             "acceleration_index": tf.constant(0, tf.int64),
             "acceleration": tf.constant(4.0),
             "pass": tf.constant(number, tf.int64),
         }
-        (_, mask), _ = cine_example(item, tf.constant(0, tf.int64), config)
-        return bool(mask[0, :, 28:36].numpy().all())
+        (_, mask), _ = make_example(tf.ones((4, 64, 8)), item, tf.constant(0, tf.int64), task_of(config))
+        return bool(mask[:, 28:36].numpy().all())
 
     assert all(has_centre(False, "schlemper", i) for i in range(10))
     assert not any(has_centre(False, "gaussian", i) for i in range(10))
@@ -121,7 +121,7 @@ def test_complex_cines_are_undersampled_with_their_phase(cines, tmp_path, crop_c
         with StoreWriter(tmp_path / name) as writer:
             for one in some:
                 writer.add(one, "train")
-        found[name] = collect(training_cines(open_store(tmp_path / name), config))
+        found[name] = collect(training_stream(open_store(tmp_path / name), config))
     plain = [b"".join(part.tobytes() for part in example) for example in found["plain"]]
     mixed = {b"".join(part.tobytes() for part in example): example for example in found["mixed"]}
     assert set(plain) < set(mixed) and len(mixed) == 2 * len(plain)

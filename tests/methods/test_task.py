@@ -1,0 +1,144 @@
+"""What networks are fed and served as: the same acquisition gives the same images by every way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from csmri.config import Config, Sampling
+from csmri.data.acquisition import Acquisition
+from csmri.methods.task import TASKS, task_of
+from csmri.physics.encoding import encoding_of
+from csmri.physics.fourier import fft_y
+from csmri.physics.initial import initial_images
+from csmri.physics.simulate import acquire, simulate
+
+CONFIGS = {
+    "unet": Config(base_channels=2, depth=2, augment=False),
+    "window": Config(base_channels=2, depth=1, frames=3),
+    "unrolled": Config(network="unrolled", consistency="hard", batch_size=1, base_channels=2, cascades=1),
+}
+SEED = tf.constant([1, 2], tf.int64)
+
+
+def identity(images):
+    """Cut nothing."""
+    return images
+
+
+def draw(n_coils=1, shape=(4, 18, 13), **law):
+    """A fully sampled acquisition of a random cine, a mask and the cine."""
+    rng = np.random.default_rng(0)
+    images = rng.gamma(2.0, 1.0, shape).astype(np.float32)
+    mask = rng.random(shape[:2]) < 0.4
+    mask[:, shape[1] // 2] = True
+    return simulate(images, Sampling(coils=n_coils, **law), seed=SEED), tf.constant(mask), images
+
+
+def changed(network):
+    """Give a network weights and biases that change images."""
+    rng = np.random.default_rng(1)
+    for variable in network.weights:
+        variable.assign(rng.normal(0, 0.2, variable.shape))
+    return network
+
+
+def test_every_network_has_a_task():
+    assert set(TASKS) == set(Config.model_fields["network"].annotation.__args__)
+
+
+@pytest.mark.parametrize("n_coils", [1, 3])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_reconstruction_is_what_is_served(name, n_coils):
+    task = task_of(CONFIGS[name])
+    network = changed(task.build())
+    full, mask, _ = draw(n_coils, phase="static")
+    acquisition = acquire(full, mask)
+    images = task.reconstructor(network)(acquisition)
+    assert images.dtype == tf.complex64 and images.shape == (4, 18, 13)
+    serve, signature = task.serve(network)
+    assert {spec.name for spec in signature} == set(task.sample(0))
+    if task.takes_cines:
+        coils = [serve(hybrid=coil, mask=mask)["improved"] for coil in acquisition.data]
+        expected = encoding_of(acquisition).combine(tf.stack(coils))
+    else:
+        initial = initial_images(acquisition)
+        expected = tf.cast(serve(initial=tf.abs(initial))["improved"], tf.complex64) * initial
+        expected /= tf.cast(tf.abs(initial), tf.complex64)
+    np.testing.assert_allclose(images, expected, atol=1e-4 * np.abs(expected).max())
+    assert np.abs(images - initial_images(acquisition)).max() > 1e-2
+
+
+@pytest.mark.parametrize("n_coils", [1, 3])
+def test_unet_puts_acquired_lines_back(n_coils):
+    full, mask, _ = draw(n_coils, phase="moving")
+    acquisition, misfits = acquire(full, mask), {}
+    network = changed(task_of(CONFIGS["unet"]).build())
+    for consistency in ("none", "soft", "hard"):
+        config = CONFIGS["unet"].model_copy(update={"consistency": consistency})
+        images = task_of(config).reconstructor(network)(acquisition)
+        misfits[consistency] = np.linalg.norm(encoding_of(acquisition).encode(images) - acquisition.data)
+    assert misfits["hard"] < misfits["soft"] < misfits["none"]
+    assert n_coils > 1 or misfits["hard"] < 1e-5 * misfits["none"]
+
+
+@pytest.mark.parametrize("name", ["unet", "unrolled"])
+def test_one_trace_serves_cines_of_all_sizes(name):
+    task, traces = task_of(CONFIGS[name]), []
+    network = task.build()
+
+    def counted(inputs, training):
+        traces.append(training)
+        return network(inputs, training=training)
+
+    reconstruct = task.reconstructor(counted)
+    for shape in ((4, 18, 13), (3, 16, 20), (5, 9, 7)):
+        full, mask, _ = draw(shape=shape)
+        assert reconstruct(acquire(full, mask)).shape == shape
+    assert traces == [False]
+
+
+@pytest.mark.parametrize("n_coils", [1, 3])
+def test_no_network_sees_what_was_not_acquired(n_coils):
+    full, mask, images = draw(n_coils)
+    spoilt = replace(full, data=tf.where(mask[..., tf.newaxis], full.data, np.nan))
+    for config in CONFIGS.values():
+        examples = [task_of(config).example(some, mask, tf.constant(images), crop=identity) for some in (full, spoilt)]
+        for one, other in zip(*map(tf.nest.flatten, examples), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_unrolled_is_trained_on_one_coil_as_if_there_were_no_other():
+    full, mask, images = draw(3)
+    task = task_of(CONFIGS["unrolled"])
+    (pair, weights), truth = task.example(full, mask, tf.constant(images), crop=identity)
+    np.testing.assert_allclose(truth[..., 0], np.abs(full.maps[0]) * images, rtol=1e-5)
+    initial = pair.numpy() @ np.array([1, 1j])
+    np.testing.assert_allclose(fft_y(initial).numpy()[mask], full.data.numpy()[0][mask], atol=1e-4)
+    np.testing.assert_array_equal(weights, tf.cast(mask, tf.float32))
+
+
+def test_noise_and_coils_reach_the_input_and_not_the_reference():
+    plain, mask, images = draw()
+    task = task_of(CONFIGS["unet"])
+    references = []
+    for full in (plain, draw(4, snr=20, phase="moving")[0]):
+        inputs, target = task.example(full, mask, tf.constant(images), crop=identity)
+        peak = tf.reduce_max(tf.abs(initial_images(acquire(full, mask))), axis=(1, 2))[:, None, None]
+        references.append(((inputs[..., 0] + 2 * target[..., 0] - 1) * peak).numpy()[:, :18, :13])
+        np.testing.assert_allclose(references[-1], images, atol=2e-5 * images.max())
+
+
+def test_acquisition_in_another_unit_is_reconstructed_in_that():
+    full, mask, _ = draw()
+    for config in CONFIGS.values():
+        task = task_of(config)
+        reconstruct = task.reconstructor(task.build())
+        acquisition = acquire(full, mask)
+        assert isinstance(acquisition, Acquisition)
+        larger = replace(acquisition, data=1000 * acquisition.data)
+        once = reconstruct(acquisition).numpy()
+        np.testing.assert_allclose(reconstruct(larger), 1000 * once, rtol=1e-3, atol=2 * np.abs(once).max())
