@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csmri.config import EVALUATION_ACCELERATIONS, Config, Sampling, read_config
-from csmri.config.base import checked
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 from csmri.core.names import BASELINES
@@ -180,8 +179,7 @@ def simulate(
             "several slices (slice, frame, y, x) are csmri.Cine(images, subject)"
         )
     law = _law(sampling, changes)
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < SEEDS:
-        raise CsmriError(f"simulate: seed = {seed!r}: expected a whole number from 0 to {SEEDS - 1}")
+    _check_seed(seed, "simulate")
     record = _as_cine(cine, "simulate")
     _check_number(acceleration, "simulate: acceleration")
     check_acceleration(acceleration, record.matrix[0], law)
@@ -426,10 +424,9 @@ def train(
     if not isinstance(config, Config | str | Path):
         raise CsmriError(f"train: expected a csmri.Config or the path of its TOML file, got {_kind(config)}")
     experiment = config if isinstance(config, Config) else read_config(config)
-    places = [one.path if isinstance(one, Store) else one for one in (store, source)]
-    check_outputs([run], [places[0], init, places[1]])
-    blend = _opened(source) if source is not None else None
-    return training.train(experiment, _opened(store), run, init=init, source=blend, report=report)
+    opened, blend = _opened(store), _opened(source) if source is not None else None
+    check_outputs([run], [opened.path, init, blend.path if blend else None])
+    return training.train(experiment, opened, run, init=init, source=blend, report=report)
 
 
 def compare(
@@ -464,21 +461,25 @@ def compare(
     reconstructors = [_method_or_network(one) for one in ([methods] if isinstance(methods, str) else methods)]
     always = {one.name for one in with_direct(())}
     compared = with_direct([one for one in reconstructors if one.saved or one.name not in always])
-    law = _law(common_law(compared) if sampling is None else sampling, changes)
+    law = _law(sampling, changes, compared)
     wanted = [accelerations] if isinstance(accelerations, int | float) else list(dict.fromkeys(accelerations))
     for one in wanted:
         _check_number(one, "compare: acceleration")
-    evaluated = evaluate_store(_opened(store), compared, split=split, law=law, accelerations=wanted, seed=seed)
+    _check_seed(seed, "compare")
+    evaluated = evaluate_store(_opened(store), compared, split=split, law=law, accelerations=wanted, seed=int(seed))
     return [record for one in evaluated for record in one.outcome.records()]
 
 
-def _law(sampling: Sampling | Reconstructor | None, changes: Mapping[str, Any]) -> Sampling:
-    """Sampling with changes to it, refused in one line where they do not fit."""
-    if not isinstance(sampling, Sampling | Reconstructor | None):
-        raise CsmriError(f"sampling: expected csmri.Sampling or a network, got {_kind(sampling)}")
-    base = common_law([sampling]) if isinstance(sampling, Reconstructor) else sampling or Sampling()
+def _law(
+    sampling: Sampling | Reconstructor | None, changes: Mapping[str, Any], networks: Sequence[Reconstructor] = ()
+) -> Sampling:
+    """Sampling with changes to it; where there is none, that of the networks."""
     own = {name: value.item() if isinstance(value, np.generic) else value for name, value in changes.items()}
-    return checked(Sampling, {**base.model_dump(include=set(Sampling.model_fields)), **own}, "sampling")
+    if isinstance(sampling, Sampling):
+        return Sampling(**{**sampling.model_dump(include=set(Sampling.model_fields)), **own})
+    if not isinstance(sampling, Reconstructor | None):
+        raise CsmriError(f"sampling: expected csmri.Sampling or a network, got {_kind(sampling)}")
+    return common_law(networks if sampling is None else [sampling], **own)
 
 
 def _network(model: str | Path | Reconstructor) -> Reconstructor:
@@ -591,6 +592,11 @@ def _box(cine: Cine, box: Sequence[int] | None, where: str) -> Box:
 def _check_number(value: Any, where: str) -> None:
     if not isinstance(value, int | float | np.number) or isinstance(value, bool):
         raise CsmriError(f"{where} = {value!r}: expected a number")
+
+
+def _check_seed(seed: Any, where: str) -> None:
+    if not isinstance(seed, int | np.integer) or not 0 <= seed < SEEDS:
+        raise CsmriError(f"{where}: seed = {seed!r}: expected a whole number from 0 to {SEEDS - 1}")
 
 
 def _kind(value: object) -> str:

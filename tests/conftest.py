@@ -30,6 +30,8 @@ LONGEST = (
     "methods/test_pretrained.py",
     "cli/test_commands.py",
     "cli/test_bad_input.py",
+    "test_api.py",
+    "test_docs.py",
 )
 
 # Before anything imports TensorFlow: its notes about the processor are no part of a test's output.

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from csmri.config import Config
 from csmri.core.errors import CsmriError
+from csmri.data.runs import CONFIG, RECORD
 from csmri.learning import export as exporting
 from csmri.learning import train as training
 from csmri.learning.export import PARITY, export, parity
@@ -86,7 +87,7 @@ def test_epochs_are_those_of_the_weights_not_of_the_log(run, tmp_path):
 def test_what_is_no_run_is_refused(run, tmp_path):
     with pytest.raises(CsmriError, match=r"not a run folder \(run\.json is missing\)"):
         export(tmp_path, tmp_path / "model")
-    for name in (training.RECORD, training.CONFIG):
+    for name in (RECORD, CONFIG):
         shutil.copy(run / name, tmp_path / name)
     with pytest.raises(CsmriError, match="no epoch was finished yet"):
         export(tmp_path, tmp_path / "model")

@@ -17,7 +17,8 @@ from csmri.core.provenance import published_path
 from csmri.data.store import StoreWriter, open_store
 from csmri.learning import train as training
 from csmri.learning.export import export
-from csmri.learning.train import compile_network, load_checkpoint, read_record, train
+from csmri.learning.record import read_record
+from csmri.learning.train import compile_network, load_checkpoint, train
 from csmri.learning.transfer import folded, learning_rates, paced, part, prepare, trained_parameters
 from csmri.methods.model import load_weights, saved_variables, write_saved_model
 from csmri.methods.unet import build_unet

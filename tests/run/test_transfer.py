@@ -14,7 +14,7 @@ from csmri.core.names import PRETRAIN, split_way, way_name
 from csmri.core.provenance import published_path
 from csmri.data.records import read_records
 from csmri.data.store import StoreWriter, open_store
-from csmri.learning.train import read_record
+from csmri.learning.record import read_record
 from csmri.methods.model import saved_model_sha256, write_saved_model
 from csmri.methods.unet import build_unet
 from csmri.phantom import make_subject
