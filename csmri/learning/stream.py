@@ -23,7 +23,7 @@ from csmri.core.seeds import derive_seed, subject_key
 from csmri.data.store import Entry, Store, parse_slice, record_at
 from csmri.methods.task import Example, Task, task_of
 from csmri.physics.sampling import check_acceleration, make_mask
-from csmri.physics.simulate import simulate
+from csmri.physics.simulate import measure, with_law_phase
 
 VALIDATION_EPOCH = -1
 
@@ -244,8 +244,10 @@ def make_example(images: tf.Tensor, item: Item, epoch: tf.Tensor, task: Task) ->
     if config.augment:
         images = augment(images, item_seed(Draw.AUGMENTATION, item, epoch, config))
     mask = draw_mask(images, item, epoch, config)
-    full = simulate(images, config, seed=item_seed(Draw.ACQUISITION, item, epoch, config))
-    return task.example(full, mask, tf.abs(images), crop=random_crop(images, item, epoch, config))
+    seed = item_seed(Draw.ACQUISITION, item, epoch, config)
+    truth = with_law_phase(images, config, seed=seed)
+    crop = random_crop(images, item, epoch, config)
+    return task.example(measure(truth, config, seed=seed), mask, truth, crop=crop)
 
 
 def item_seed(purpose: Draw, item: Item, epoch: tf.Tensor, config: Config) -> tf.Tensor:

@@ -44,15 +44,14 @@ class TargetError(_Relative):
 
 @keras.saving.register_keras_serializable("csmri")
 class CineError(_Relative):
-    """Mean squared error of complex images (batch, frame, y, x, 2) against a target (batch, frame, y, x, 3).
+    """Mean squared error of complex images (batch, frame, y, x, 2) against a target (batch, frame, y, x, 4).
 
-    The target is the reference magnitude and the initial reconstruction as a pair. Unless relative, the error is in
+    The target is the reference and the initial reconstruction, each as a pair. Unless relative, the error is in
     units of the square of the initial reconstruction's maximum.
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        reference, initial = y_true[..., :1], y_true[..., 1:]
-        reference = ops.concatenate([reference, ops.zeros_like(reference)], axis=-1)
+        reference, initial = y_true[..., :2], y_true[..., 2:]
         peak = ops.max(ops.square(initial), axis=(1, 2, 3, 4))
 
         def error(images: Any) -> Any:
@@ -104,8 +103,7 @@ class CineMean(ImageMean):
     """The same of complex images and the targets of `CineError`."""
 
     def images(self, y_true: Any, y_pred: Any) -> tuple[Any, Any, Any, Any]:
-        peak = ops.max(ops.abs(y_true[..., 1:]), axis=(1, 2, 3, 4), keepdims=True)
-        peak = ops.where(peak > 0, peak, 1.0)
-        reference = y_true[..., 0] / peak[..., 0]
-        initial, reconstructed = (ops.norm(pair / peak, axis=-1) for pair in (y_true[..., 1:], y_pred))
+        peak = ops.max(ops.abs(y_true[..., 2:]), axis=(1, 2, 3, 4), keepdims=True)
+        pairs = (y_true[..., 2:], y_true[..., :2], y_pred)
+        initial, reference, reconstructed = (ops.norm(pair / ops.where(peak > 0, peak, 1.0), axis=-1) for pair in pairs)
         return initial, reference, reconstructed, ops.ones_like(reference)

@@ -63,8 +63,8 @@ class Task(ABC):
         ----------
         full : Acquisition
             With every line, of which `mask` (frame, ky) keeps some.
-        reference : (frame, y, x), float32
-            Magnitude that is to be reconstructed.
+        reference : (frame, y, x), float32 or complex64
+            Images that are to be reconstructed, with the phase that they were acquired with.
 
         Returns
         -------
@@ -119,7 +119,7 @@ class UNet(Task):
         config = self.config
         initial = tf.abs(initial_images(acquire(full, mask)))
         peak = scaling.frame_peak(initial)  # of the whole image, as it is after the training
-        target = scaling.normalise_error(reference - initial, peak)
+        target = scaling.normalise_error(tf.abs(reference) - initial, peak)
         matrix = self.matrix(*tf.unstack(tf.shape(initial)[1:]))
         initial, target = crop(initial), crop(target)
         weight = scaling.pad(tf.ones_like(initial), matrix)
@@ -184,11 +184,11 @@ class Unrolled(Task):
 
     def example(self, full: Acquisition, mask: tf.Tensor, reference: tf.Tensor, *, crop: Crop) -> Example:
         if full.maps is not None:  # the first of several coils, which stands elsewhere each time
-            reference = tf.abs(full.maps[0]) * reference
+            reference = full.maps[0] * tf.cast(reference, tf.complex64)
             full = full.of_coil(0)
         full = replace(full, data=crop(full.data))
         initial = as_pair(initial_images(acquire(full, mask)))
-        truth = tf.concat([crop(reference)[..., tf.newaxis], initial], axis=-1)
+        truth = tf.concat([as_pair(tf.cast(crop(reference), tf.complex64)), initial], axis=-1)
         return (initial, tf.cast(mask, tf.float32)), truth
 
     def loss(self) -> keras.losses.Loss:

@@ -45,18 +45,28 @@ def simulate(images: Any, law: Sampling, *, seed: tf.Tensor) -> Acquisition:
     Acquisition
         Fully sampled; `acquire` undersamples it.
     """
+    return measure(with_law_phase(images, law, seed=seed), law, seed=seed)
+
+
+def with_law_phase(images: Any, law: Sampling, *, seed: tf.Tensor) -> tf.Tensor:
+    """Give a cine the phase of a law: the images that `simulate` acquires, the truth of networks for complex images."""
     images = tf.convert_to_tensor(images)
+    if law.phase == "none":
+        return images
     magnitude = tf.abs(images)
-    image = tf.cast(images, tf.complex64)
-    if law.phase != "none":
-        phase = make_phase(magnitude, law, seed=derive_part(seed, Part.PHASE))
-        image = tf.cast(magnitude, tf.complex64) * tf.exp(tf.complex(tf.zeros_like(phase), phase))
+    phase = make_phase(magnitude, law, seed=derive_part(seed, Part.PHASE))
+    return tf.cast(magnitude, tf.complex64) * tf.exp(tf.complex(tf.zeros_like(phase), phase))
+
+
+def measure(images: Any, law: Sampling, *, seed: tf.Tensor) -> Acquisition:
+    """Acquire every line of images that have their phase, by the coils and with the noise of a law."""
+    images = tf.convert_to_tensor(images)
     maps = None if law.coils == 1 else make_coils(law.coils, tf.shape(images)[1:], seed=derive_part(seed, Part.COILS))
     every_line = tf.ones(tf.shape(images)[:2], tf.bool)
     full = Acquisition(None, every_line, maps, tf.constant(0.0), law.cyclic)
-    data = encoding_of(full).encode(image)
+    data = encoding_of(full).encode(tf.cast(images, tf.complex64))
     if law.snr:
-        deviation = mean_signal(magnitude) / law.snr
+        deviation = mean_signal(tf.abs(images)) / law.snr
         noise = tf.random.stateless_normal(
             tf.concat([[2], tf.shape(data)], axis=0), derive_part(seed, Part.NOISE), alg="philox"
         )

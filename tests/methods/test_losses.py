@@ -78,24 +78,23 @@ def test_image_mean_is_the_mean_over_images_without_their_padding(padded_batch, 
 def draw_cines(seed=0, shape=(1, 3, 6, 5)):
     """Target and prediction of a cine: reference, complex initial and predicted images."""
     rng = np.random.default_rng(seed)
-    reference = rng.random(shape)
-    initial, predicted = (rng.random((2, *shape)) + 1j * rng.random((2, *shape))) * 3
-    as_pair = [np.stack([values.real, values.imag], -1) for values in (initial, predicted)]
-    y_true = np.concatenate([reference[..., np.newaxis], as_pair[0]], -1).astype(np.float32)
-    return y_true, as_pair[1].astype(np.float32), reference, initial, predicted
+    reference, initial, predicted = (rng.random((3, *shape)) + 1j * rng.random((3, *shape))) * 3
+    as_pair = [np.stack([values.real, values.imag], -1) for values in (reference, initial, predicted)]
+    y_true = np.concatenate(as_pair[:2], -1).astype(np.float32)
+    return y_true, as_pair[2].astype(np.float32), reference, initial, predicted
 
 
 def test_cine_error_is_that_of_complex_images():
     y_true, y_pred, reference, initial, predicted = draw_cines()
     error, before = (np.mean(np.abs(images - reference) ** 2) for images in (predicted, initial))
     assert float(CineError(relative=True)(y_true, y_pred)) == pytest.approx(error / before, rel=1e-5)
-    peak = y_true[..., 1:].max()
+    peak = y_true[..., 2:].max()
     assert float(CineError()(y_true, y_pred)) == pytest.approx(error / peak**2, rel=1e-5)
 
 
 def test_means_of_cines_are_those_of_their_magnitudes():
     y_true, y_pred, reference, initial, predicted = draw_cines()
-    peak = np.abs(y_true[..., 1:]).max()
+    peak, reference = np.abs(y_true[..., 2:]).max(), np.abs(reference)
     expected = {
         "nmse": [metrics.nmse(*pair) for pair in zip(reference[0], np.abs(predicted[0]), strict=True)],
         "initial_nmse": [metrics.nmse(*pair) for pair in zip(reference[0], np.abs(initial[0]), strict=True)],

@@ -14,7 +14,15 @@ from csmri.physics.coils import estimate_maps, make_coils, prepare, root_sum_of_
 from csmri.physics.encoding import encoding_of
 from csmri.physics.fourier import fft_y
 from csmri.physics.phase import make_phase
-from csmri.physics.simulate import acquire, mean_signal, simulate, simulated_mask, simulated_slice
+from csmri.physics.simulate import (
+    acquire,
+    mean_signal,
+    measure,
+    simulate,
+    simulated_mask,
+    simulated_slice,
+    with_law_phase,
+)
 
 SEED = tf.constant([3, 7], tf.int64)
 PLACE = {"seed": 0, "subject": "p", "slice_index": 1}
@@ -156,3 +164,11 @@ def test_arrays_that_do_not_belong_together_are_refused(change, message):
     fields = {"data": np.ones((1, 2, 3, 4), np.complex64), "mask": np.ones((2, 3), bool), "maps": None, **change}
     with pytest.raises(CsmriError, match=message):
         check_acquisition(Acquisition(**fields))
+
+
+def test_what_is_measured_is_the_image_with_the_phase_of_the_law(images):
+    law = Sampling(phase="moving", coils=3)
+    truth = with_law_phase(images, law, seed=SEED).numpy()
+    np.testing.assert_allclose(combined(measure(truth, law, seed=SEED)), truth, atol=1e-5 * images.max())
+    np.testing.assert_array_equal(measure(truth, law, seed=SEED).data, simulate(images, law, seed=SEED).data)
+    np.testing.assert_array_equal(with_law_phase(images, Sampling(), seed=SEED), images)
