@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csmri.config import EVALUATION_ACCELERATIONS, Config, Sampling, read_config
+from csmri.config.base import checked
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 from csmri.core.names import BASELINES
@@ -476,7 +477,8 @@ def _law(
     """Sampling with changes to it; where there is none, that of the networks."""
     own = {name: value.item() if isinstance(value, np.generic) else value for name, value in changes.items()}
     if isinstance(sampling, Sampling):
-        return Sampling(**{**sampling.model_dump(include=set(Sampling.model_fields)), **own})
+        fields = sampling.model_dump(include=set(Sampling.model_fields))
+        return checked(Sampling, {**fields, **own}, "simulation")
     if not isinstance(sampling, Reconstructor | None):
         raise CsmriError(f"sampling: expected csmri.Sampling or a network, got {_kind(sampling)}")
     return common_law(networks if sampling is None else [sampling], **own)

@@ -106,7 +106,7 @@ def test_both_laws_are_drawn(store):
     ],
 )
 def test_impossible_config_is_refused(fields, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(CsmriError, match=message):
         Config(**{**CONFIG.model_dump(), **fields})
 
 

@@ -344,7 +344,7 @@ def test_source_that_is_not_blended_or_missing_is_refused(store, init, cines, tm
     ],
 )
 def test_impossible_fields_are_refused(fields, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(CsmriError, match=message):
         Config(**fields)
 
 
