@@ -13,7 +13,8 @@ import csmri
 
 ROOT = Path(csmri.__file__).parent
 
-# The layer of every module; a package counts as one module and is free inside. `csmri` itself is the version.
+# The layer of every module; a package counts as one module and is free inside. `csmri` itself is the version, and
+# imports `api` when it is asked for a name.
 LAYERS = {
     "csmri": -1,
     "core": 0,
@@ -27,8 +28,9 @@ LAYERS = {
     "evaluation": 5,
     "results": 6,
     "run": 7,
-    "cli": 8,
-    "__main__": 9,
+    "api": 8,
+    "cli": 9,
+    "__main__": 10,
 }
 
 TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in ROOT.rglob("*.py")}

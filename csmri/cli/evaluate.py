@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csmri.cli.methods import baseline_names, consistency_options, load_model, notes_on
+from csmri.cli.methods import baseline_names, consistency_options, load_model
 from csmri.cli.options import given, simulation_options
 from csmri.cli.progress import progress
-from csmri.cli.quiet import import_tensorflow
 from csmri.config import EVALUATION_ACCELERATIONS
 from csmri.core.errors import CsmriError
 from csmri.core.names import BASELINES
+from csmri.core.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from csmri.data.records import Item
@@ -109,7 +109,7 @@ def evaluate(
     from csmri.data.records import read_records
     from csmri.data.store import open_store
     from csmri.evaluation.evaluate import check_evaluation, common_law, spread_slices, with_direct
-    from csmri.methods.reconstruction import baseline_reconstructor
+    from csmri.methods.reconstruction import baseline_reconstructor, notes_on
     from csmri.results.folder import RECORDS
     from csmri.results.journal import Journal
     from csmri.results.tables import table2

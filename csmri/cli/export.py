@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from csmri.cli.quiet import import_tensorflow
+from csmri.core.quiet import import_tensorflow
 
 
 @click.command()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from csmri.cli.quiet import import_tensorflow
 from csmri.core.errors import CsmriError
+from csmri.core.quiet import import_tensorflow
 
 
 @click.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,10 +20,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 CONSISTENCIES = ("none", "hard", "soft")
 MODEL = re.compile(
     r"((?P<name>[^=]*)=)?(?P<path>.+?)(?P<suffix>@(?P<consistency>none|hard|soft)(:(?P<weight>[^/:@]+))?)?"
-)
-MOVING_PHASE = (
-    "an unrolled network that learnt from magnitude images takes the phase to rest; where it moves, with flow for "
-    "example, the result can be worse than the initial reconstruction. Compare it with spatiotemporal-tv."
 )
 SYNTAX = "[NAME=]MODEL[@none|@hard|@soft[:WEIGHT]]"
 
@@ -63,20 +59,6 @@ def load_model(model: str, *, consistency: str | None = None, consistency_weight
         consistency, consistency_weight = parts["consistency"], _weight(model, parts["weight"])
     name = parts["name"] or (model_name(Path(path)) + suffix)
     return load_reconstructor(path, name=name, consistency=consistency, consistency_weight=consistency_weight)
-
-
-def notes_on(networks: Iterable[Reconstructor], *, has_phase: bool) -> list[str]:
-    """Say what networks were not made for.
-
-    Parameters
-    ----------
-    has_phase : bool
-        Whether what is reconstructed has a phase of its own: measured k-space, or complex images.
-    """
-    from csmri.methods.task import task_of
-
-    expect_rest = any(network.saved and task_of(network.saved.config).expects_rest for network in networks)
-    return [MOVING_PHASE] if has_phase and expect_rest else []
 
 
 def _weight(model: str, text: str | None) -> float | None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from csmri.cli.progress import progress
-from csmri.cli.quiet import import_tensorflow
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
+from csmri.core.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from csmri.data.extent import Extent

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from csmri.cli.convergence import Watch
-from csmri.cli.methods import consistency_options, load_model, notes_on
+from csmri.cli.methods import consistency_options, load_model
 from csmri.cli.options import SEED, given, simulation_options
 from csmri.cli.progress import progress
-from csmri.cli.quiet import import_tensorflow
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 from csmri.core.names import BASELINES
+from csmri.core.quiet import import_tensorflow
 
 if TYPE_CHECKING:
     from csmri.data.cine import Cine, KSpace
@@ -81,7 +81,7 @@ def reconstruct(
     from csmri.evaluation.evaluate import check_names, common_law
     from csmri.formats import read
     from csmri.methods.classical import find_method
-    from csmri.methods.reconstruction import baseline_reconstructor, measured_slices, simulate_slices
+    from csmri.methods.reconstruction import baseline_reconstructor, measured_slices, notes_on, simulate_slices
     from csmri.physics.sampling import check_acceleration
 
     record = read(source)
@@ -191,19 +191,12 @@ def _draw(
     cine: Cine, done: list[SliceReconstruction], acceleration: float, box: Box, path: Path, caption: str, method: str
 ) -> None:
     from csmri.core.names import INITIAL
-    from csmri.formats.gif import durations_ms
-    from csmri.results.figures import ANIMATED, picture_suffix, render_beating, render_reconstructions
+    from csmri.results.figures import middle_slice, render_example
     from csmri.results.folder import Example
 
-    with_content = [index for index, images in enumerate(cine.magnitude) if images.any()]
-    middle = min(with_content, key=lambda index: abs(index - cine.n_slices // 2))
+    middle = middle_slice(cine)
     example = Example(cine.subject, middle, acceleration, cine.magnitude[middle], done[middle].methods, box)
-    show = [INITIAL, method]
-    if picture_suffix(path, animated=True) == ANIMATED:
-        times, spacing = durations_ms(cine), cine.spacing_mm
-        render_beating(example, path, durations_ms=times, show=show, spacing_mm=spacing, caption=caption)
-    else:
-        render_reconstructions([example], path, show=show, caption=caption)
+    render_example(example, path, cine=cine, show=[INITIAL, method], caption=caption)
     click.echo(f"{path}: drawn")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from csmri.cli.options import plan_options, results_folder, run_plan
-from csmri.cli.quiet import import_tensorflow
+from csmri.core.quiet import import_tensorflow
 
 
 @click.command()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from csmri.cli.quiet import import_tensorflow
 from csmri.config import read_config
 from csmri.core.files import check_outputs
+from csmri.core.quiet import import_tensorflow
 
 
 @click.command()
@@ -32,12 +32,10 @@ from csmri.core.files import check_outputs
 def train(config: Path, store: Path, run: Path, init: Path | None, source: Path | None) -> None:
     """Train the network that the TOML file CONFIG describes."""
     experiment = read_config(config)
-    check_outputs([run], [store, init, source])
+    check_outputs([run], [store, init, source])  # before TensorFlow, which takes its time
 
     import_tensorflow()
-    from csmri.data.store import open_store
-    from csmri.learning import train as training
+    from csmri import api
 
-    blend = open_store(source) if source else None
-    final = training.train(experiment, open_store(store), run, init=init, source=blend, report=click.echo)
+    final = api.train(experiment, store, run, init=init, source=source, report=click.echo)
     click.echo(f"{final}: SavedModel after {experiment.epochs} epochs")

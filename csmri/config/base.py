@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,6 +26,17 @@ BLENDED = "blended"
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    if not TYPE_CHECKING:  # which knows the fields from pydantic
+
+        def __init__(self, /, **fields: Any) -> None:
+            """Refuse what does not fit in one line."""
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise CsmriError(f"{type(self).__name__}: {_one_line(error, type(self))}") from error
+
+        __init__.__pydantic_base_init__ = True  # for a table inside another, pydantic tells of the whole by itself
+
 
 Fields = TypeVar("Fields", bound=Frozen)
 
@@ -33,7 +44,7 @@ Fields = TypeVar("Fields", bound=Frozen)
 def checked(kind: type[Fields], fields: dict[str, Any], where: str) -> Fields:
     """Make a config or study of these fields; refuses them in one line."""
     try:
-        return kind(**fields)
+        return kind.model_validate(fields)
     except ValidationError as error:
         raise CsmriError(f"{where}: {_one_line(error, kind)}") from error
 

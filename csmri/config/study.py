@@ -48,7 +48,7 @@ class Comparison(Training):
         fields = {name: getattr(self, name) for name in Training.model_fields}
         overrides = getattr(self, table).model_dump(exclude_none=True) if table else {}
         try:
-            return Config(**fields | overrides | own)
+            return Config.model_validate(fields | overrides | own)
         except ValidationError as error:
             raise ValueError(f"[{table}] {first_message(error)}" if table else first_message(error)) from error
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -124,16 +124,27 @@ def read_split(path: str | Path) -> dict[str, str]:
     CsmriError
         If a split is unknown, a subject stands in two, or the file is not of this form.
     """
+    return splits_of(read_toml(path, "split"), where=str(path))
+
+
+def splits_of(split: Mapping[str, Any], *, where: str) -> dict[str, str]:
+    """Turn lists of subjects by their split into the split of every subject; `where` names their source in errors."""
     split_of: dict[str, str] = {}
-    for split, subjects in read_toml(path, "split").items():
-        if split not in SPLITS or not isinstance(subjects, list) or not all(isinstance(s, str) for s in subjects):
-            raise CsmriError(f"{path}: expected lists of subject names under {', '.join(SPLITS)}; found {split!r}")
+    if not isinstance(split, Mapping):
+        raise CsmriError(f"{where}: expected lists of subject names by {', '.join(SPLITS)}; found {split!r:.100}")
+    for name, subjects in split.items():
+        if (
+            name not in SPLITS
+            or not isinstance(subjects, list | tuple)
+            or not all(isinstance(s, str) for s in subjects)
+        ):
+            raise CsmriError(f"{where}: expected lists of subject names under {', '.join(SPLITS)}; found {name!r}")
         for subject in subjects:
             if subject in split_of:
-                raise CsmriError(f"{path}: subject {subject!r} stands in {split_of[subject]!r} and again in {split!r}")
-            split_of[subject] = split
+                raise CsmriError(f"{where}: subject {subject!r} stands in {split_of[subject]!r} and again in {name!r}")
+            split_of[subject] = name
     if not split_of:
-        raise CsmriError(f"{path}: names no subject; expected lists of names under {', '.join(SPLITS)}")
+        raise CsmriError(f"{where}: names no subject; expected lists of names under {', '.join(SPLITS)}")
     return split_of
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csmri.config import EVALUATION_ACCELERATIONS, Sampling
+from csmri.config.base import checked
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.records import UNTRAINED, Item, Outcome
@@ -119,17 +120,19 @@ def check_names(methods: Sequence[Reconstructor]) -> None:
     """Refuse methods that have one name."""
     names = [method.name for method in methods]
     if len(set(names)) < len(names):
-        raise CsmriError(f"two methods have one name ({', '.join(names)}); rename the folder or give NAME=PATH")
+        raise CsmriError(
+            f"two methods have one name ({', '.join(names)}); rename the folder or give a name (NAME=PATH, or name=)"
+        )
 
 
 def common_law(methods: Sequence[Reconstructor], **changes: Any) -> Sampling:
     """The sampling that all networks were trained with, but for `changes`; the default where there is no network."""
     trained = [m.saved.config.model_dump(include=set(Sampling.model_fields)) for m in methods if m.saved]
-    laws = {Sampling(**{**fields, **changes}) for fields in trained or [{}]}
+    laws = {checked(Sampling, {**fields, **changes}, "simulation") for fields in trained or [{}]}
     if len(laws) > 1:
         raise CsmriError(
             f"the models were trained with different sampling ({' and '.join(str(law) for law in laws)}); "
-            "choose one with --mask-law"
+            "choose one by mask_law (--mask-law)"
         )
     return laws.pop()
 

@@ -130,6 +130,10 @@ def write(path: str | Path, record: Cine | KSpace) -> None:
         If the suffix is unknown, does not fit the record, or the place cannot be written to.
     """
     suffix = check_suffix(path)
+    if not isinstance(record, Cine | KSpace):
+        raise CsmriError(
+            f"{path}: expected a Cine or a KSpace to write, got {type(record).__name__}; make one of arrays"
+        )
     if suffix == ".npz":
         npz.write(path, record)
     elif isinstance(record, KSpace):

@@ -185,7 +185,8 @@ def _start(
 def _refuse_impossible_transfer(config: Config, init: str | Path | None, source: Store | None) -> None:
     if config.transfer != "all" and init is None:
         raise CsmriError(
-            f"transfer = {config.transfer!r} is a way to go on from a pretrained network; name its SavedModel by --init"
+            f"transfer = {config.transfer!r} is a way to go on from a pretrained network; "
+            "name its SavedModel by init (--init)"
         )
     if config.transfer != BLENDED and source is not None:
         raise CsmriError(f"--source is blended in by transfer = {BLENDED!r} only, not by {config.transfer!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,11 @@ from csmri.physics.coils import prepare
 from csmri.physics.fourier import ifft_x
 from csmri.physics.sampling import undersample
 from csmri.physics.simulate import acquire, simulated_mask, simulated_slice
+
+MOVING_PHASE = (
+    "an unrolled network that learnt from magnitude images takes the phase to rest; where it moves, with flow for "
+    "example, the result can be worse than the initial reconstruction. Compare it with spatiotemporal-tv."
+)
 
 Images = NDArray[np.complex64]
 Reconstruct = Callable[[Acquisition], Images]
@@ -132,6 +137,18 @@ def _changed(config: Config, path: str | Path, **changes: Any) -> Config:
     return config
 
 
+def notes_on(methods: Iterable[Reconstructor], *, has_phase: bool) -> list[str]:
+    """Say what networks were not made for.
+
+    Parameters
+    ----------
+    has_phase : bool
+        Whether what is reconstructed has a phase of its own: measured k-space, or complex images.
+    """
+    expect_rest = any(method.saved and task_of(method.saved.config).expects_rest for method in methods)
+    return [MOVING_PHASE] if has_phase and expect_rest else []
+
+
 def model_name(path: Path) -> str:
     """Name a SavedModel by its run: `runs/transfer/models/final` is `transfer`, `.../epoch_010` `transfer@10`."""
     folder = path.resolve()
@@ -176,7 +193,12 @@ def measured_slices(
     measured: KSpace, *, cyclic: bool, reconstructors: Sequence[Reconstructor]
 ) -> Iterator[SliceReconstruction]:
     """Reconstruct every slice of measured, undersampled k-space, one slice at a time."""
+    for acquisition in measured_acquisitions(measured, cyclic=cyclic):
+        yield reconstruct_slice(acquisition, reconstructors=reconstructors)
+
+
+def measured_acquisitions(measured: KSpace, *, cyclic: bool) -> Iterator[Acquisition]:
+    """Prepare every slice of measured, undersampled k-space, one slice at a time."""
     for index, kspace in enumerate(measured.kspace):
         mask = measured.mask_of(index)
-        acquisition = prepare(undersample(ifft_x(kspace), mask), mask, cyclic=cyclic)
-        yield reconstruct_slice(acquisition, reconstructors=reconstructors)
+        yield prepare(undersample(ifft_x(kspace), mask), mask, cyclic=cyclic)

@@ -231,7 +231,7 @@ def _compiled(serve: Serve) -> Callable[..., dict[str, tf.Tensor]]:
     if keras.backend.backend() != "tensorflow":
         return function
     traced = tf.function(function, input_signature=signature, autograph=False)
-    return traced.get_concrete_function()  # type: ignore[no-any-return]
+    return traced.get_concrete_function()
 
 
 TASKS: dict[str, type[Task]] = {"unet": UNet, "unrolled": Unrolled}

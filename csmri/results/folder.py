@@ -144,6 +144,14 @@ def refuse_other_experiment(folder: Path, own: str) -> None:
             )
 
 
+def _processors(evaluation: Mapping[str, Any]) -> str:
+    """Processor of an evaluation, and others on which it was gone on with."""
+    first = _told_of(evaluation.get("processor", {}))
+    later = dict.fromkeys(_told_of(one.get("processor", {})) for one in evaluation.get("continued_with", []))
+    others = " and ".join(one for one in later if one and one != first)
+    return f"{first} (what was added later on {others})" if others else first
+
+
 def _told_of(processor: Mapping[str, Any]) -> str:
     """Name, cores and widest vectors of a processor, as `provenance.processor` tells them."""
     if not processor:
@@ -185,7 +193,7 @@ def read_results(path: str | Path) -> Results:
         read_records(records) if records.exists() else (),
         read_timings(timings) if timings.exists() else (),
         evaluation.get("parameters", {}),
-        _told_of(evaluation.get("processor", {})),
+        _processors(evaluation),
         _extents(path, EVALUATION if evaluation else PROVENANCE),
     )
     if not (results.logs or results.records or results.study):

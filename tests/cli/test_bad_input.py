@@ -312,6 +312,18 @@ CASES = {
         "reconstruct {w}/cine.npz {o}/out.npz --model {w}/model",
         "is fully sampled; give --acceleration",
     ),
+    "reconstruct-measured-simulated": (
+        "reconstruct {w}/kspace.npz {o}/out.npz --model {w}/model --mask-law gaussian",
+        "kspace.npz: is measured k-space, nothing is simulated of it; leave out --mask-law",
+    ),
+    "evaluate-too-good-a-snr": (
+        "evaluate {w}/store --out {o}/out --snr 1e9",
+        "snr = 1000000000.0: Input should be less",
+    ),
+    "reconstruct-no-snr": (
+        "reconstruct {w}/cine.npz {o}/out.npz --method initial --acceleration 4 --snr nan",
+        "simulation: snr = nan",
+    ),
     "reconstruct-measured": (
         "reconstruct {w}/kspace.npz {o}/out.npz --model {w}/model --acceleration 4",
         "kspace.npz: is undersampled as it was measured",

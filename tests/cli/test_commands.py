@@ -48,6 +48,8 @@ STEPS = {
     " soft={f}/transfer/models/final@soft:2 {f}/store --out {f}/methods --acceleration 4"
     " --method view-sharing --method initial --method kt-focuss",
     "all": "evaluate {f}/store --out {f}/all --acceleration 4 --method all",
+    "acquired": "evaluate {f}/transfer/models/final {f}/store --out {f}/acquired --acceleration 3 --method all"
+    " --phase moving --coils 8 --snr 25",
     "figures": "figures {f}/results --run {f}/pretrain --run {f}/transfer --caption made-up",
     "export": "export {f}/transfer {f}/exported",
     "npz": RECONSTRUCT.format("npz") + " --picture {f}/out/picture.png",
@@ -56,6 +58,8 @@ STEPS = {
     "hard": RECONSTRUCT.format("hard.npz") + " --consistency hard",
     "at": RECONSTRUCT.format("at.npz").replace("exported", "exported@hard"),
     "focuss": RECONSTRUCT.format("focuss.npz").replace("--model {f}/exported", "--method kt-focuss"),
+    "coils": RECONSTRUCT.format("coils.npz").replace("--model {f}/exported", "--method cg-sense")
+    + " --coils 4 --snr 30 --phase drift --mask-law schlemper --acceleration 2",
     "initial": RECONSTRUCT.format("initial.npz").replace("--model {f}/exported", "--method initial"),
 }
 
@@ -154,6 +158,26 @@ def test_evaluate_takes_classical_methods_and_a_model_in_several_ways(folder, pr
     assert sorted(every) == sorted(METHODS)
 
 
+def test_every_method_is_evaluated_on_moving_phase_coils_and_noise(folder, printed):
+    description = json.loads((folder / "acquired" / "evaluation.json").read_text())
+    simulated = {name: description["sampling"][name] for name in ("phase", "coils", "snr")}
+    assert simulated == {"phase": "moving", "coils": 8, "snr": 25.0}
+    records = read_records(folder / "acquired" / "records.csv.gz")
+    assert sorted({r.method for r in records}) == sorted([*METHODS, "transfer"])
+    error = {name: np.mean([r.nmse for r in records if r.method == name]) for name in {r.method for r in records}}
+    assert error.pop("zero-filled") > max(error.values()) and max(error.values()) < 0.1
+
+
+def test_reconstruct_simulates_coils_jointly(folder, printed):
+    source = read_cine(folder / "phantoms" / "k_phantom_001.npz")
+    law = Sampling(phase="drift", coils=4, snr=30.0, mask_law="schlemper")
+    method = baseline_reconstructor("cg-sense")
+    done = list(simulate_slices(source, 2.0, seed=2, law=law, reconstructors=[method]))
+    written = read_cine(folder / "out" / "new.coils.npz").images
+    np.testing.assert_array_equal(written, np.stack([one.methods["cg-sense"] for one in done]))
+    assert "acceleration 2 requested, 2.000 achieved" in printed["coils"]
+
+
 def test_reconstruct_by_a_classical_method_or_consistently(folder, printed):
     read = {name: read_cine(folder / "out" / f"new.{name}.npz").images for name in ("hard", "at", "focuss", "initial")}
     np.testing.assert_array_equal(read["hard"], read["at"])
@@ -239,6 +263,7 @@ def test_reconstruct_prints_quality_and_draws(folder, printed):
     assert sorted(path.name for path in (folder / "out").iterdir()) == [
         "beating.gif",
         "new.at.npz",
+        "new.coils.npz",
         "new.focuss.npz",
         "new.gif",
         "new.hard.npz",

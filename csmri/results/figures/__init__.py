@@ -4,6 +4,7 @@ from csmri.results.figures.area import render_area
 from csmri.results.figures.beating import render_beating
 from csmri.results.figures.blocks import render_blocks
 from csmri.results.figures.curves import render_learning_curves
+from csmri.results.figures.example import middle_slice, render_example
 from csmri.results.figures.panels import Panels, choose_examples, make_panels, read_panels, write_panels
 from csmri.results.figures.phantoms import render_phantoms
 from csmri.results.figures.pictures import ANIMATED, picture_suffix
@@ -19,11 +20,13 @@ __all__ = [
     "choose_examples",
     "describe_network",
     "make_panels",
+    "middle_slice",
     "picture_suffix",
     "read_panels",
     "render_area",
     "render_beating",
     "render_blocks",
+    "render_example",
     "render_learning_curves",
     "render_panels",
     "render_phantoms",

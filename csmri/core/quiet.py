@@ -13,6 +13,8 @@ def import_tensorflow() -> None:
     and still come through; what is logged later is shown from warnings on.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if "tensorflow" in sys.modules or sys.stderr is None:
+        return  # it has written them already, or they have nowhere to go
     sys.stderr.flush()
     kept = os.dup(2)
     try:
