@@ -47,6 +47,7 @@ def test_no_command_runs_a_strangers_graph(stranger, command, cines, store, conf
         "evaluate": [path, store.path, "--acceleration", 4, "--out", tmp_path / "results"],
         "train": [tmp_path / "config.toml", "--store", store.path, "--init", path, "--out", tmp_path / "run"],
     }[command]
+    spy.unlink(missing_ok=True)
     result = CliRunner().invoke(main, [command, *map(str, arguments)])
     assert result.exit_code == 0, result.output
     assert not spy.exists()
