@@ -71,6 +71,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Slices of which images are kept, spread from base to apex.",
 )
+@click.option(
+    "--allow-trained-subjects", is_flag=True, help="Also where a model was trained on a subject of a held-out split."
+)
 def evaluate(
     models: tuple[str, ...],
     store: Path,
@@ -87,6 +90,7 @@ def evaluate(
     snr: float | None,
     example_accelerations: tuple[float, ...],
     example_slices: int,
+    allow_trained_subjects: bool,
 ) -> None:
     """Compare SavedModels and classical methods with zero-filling and the initial reconstruction on subjects of STORE.
 
@@ -108,7 +112,7 @@ def evaluate(
     from csmri.core.locks import locked
     from csmri.data.records import read_records
     from csmri.data.store import open_store
-    from csmri.evaluation.evaluate import check_evaluation, common_law, spread_slices, with_direct
+    from csmri.evaluation.evaluate import HELD_OUT, check_evaluation, common_law, spread_slices, with_direct
     from csmri.methods.reconstruction import baseline_reconstructor, notes_on
     from csmri.results.folder import RECORDS
     from csmri.results.journal import Journal
@@ -130,9 +134,17 @@ def evaluate(
     def is_example(item: Item) -> bool:
         return item.subject == entries[0].subject and item.slice in slices and item.acceleration in kept_at
 
-    for note in notes_on(networks, has_phase=law.phase != "none" or any(entry.complex for entry in entries)):
+    has_phase = law.phase != "none" or any(entry.complex for entry in entries)
+    for note in notes_on(networks, has_phase=has_phase, is_test=split in HELD_OUT):
         click.echo(f"note: {note}", err=True)
-    check_evaluation(opened, compared, split=split, law=law, accelerations=accelerations)
+    check_evaluation(
+        opened,
+        compared,
+        split=split,
+        law=law,
+        accelerations=accelerations,
+        allow_trained_subjects=allow_trained_subjects,
+    )
     check_outputs([out], [store, *(network.saved.path for network in networks if network.saved)])
     description = describe_evaluation(opened, compared, split=split, law=law, seed=seed)
     with locked(out):
@@ -147,6 +159,7 @@ def evaluate(
             accelerations=accelerations,
             seed=seed,
             is_example=is_example,
+            allow_trained_subjects=allow_trained_subjects,
         )
         if len(run.left) < len(run.items):
             click.echo(f"{out}: {len(run.items) - len(run.left):,} of {len(run.items):,} items are done already")

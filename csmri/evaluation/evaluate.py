@@ -17,9 +17,13 @@ from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.records import UNTRAINED, Item, Outcome
 from csmri.data.store import Entry, Store
 from csmri.evaluation.metrics import frame_quality
+from csmri.methods.model import trained_on
 from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor
 from csmri.physics.sampling import check_acceleration
 from csmri.physics.simulate import acquire, simulated_mask, simulated_slice
+
+HELD_OUT = ("validation", "test")
+"""Splits whose subjects no network should have been trained on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,7 @@ def evaluate(
     slices: Collection[int] = (),
     acquisition: str = "",
     skip: Collection[Item] = (),
+    allow_trained_subjects: bool = False,
 ) -> Iterator[Evaluated]:
     """Undersample the subjects of a split, reconstruct them with every method on the same masks, and compare.
 
@@ -58,14 +63,24 @@ def evaluate(
         Name of law and what else is simulated, where several are compared.
     skip : collection of Item
         What is done already, `Item.as_kept`.
+    allow_trained_subjects : bool
+        Whether a network may be judged on subjects that it was trained on, of a split that is none of training.
 
     Raises
     ------
     CsmriError
-        If two methods have one name, networks differ in their sampling, or an acceleration is impossible.
+        If two methods have one name, networks differ in their sampling, an acceleration is impossible, or a network was
+        trained on a subject that it is to be judged on.
     """
     law = law or common_law(methods)
-    check_evaluation(store, methods, split=split, law=law, accelerations=accelerations)
+    check_evaluation(
+        store,
+        methods,
+        split=split,
+        law=law,
+        accelerations=accelerations,
+        allow_trained_subjects=allow_trained_subjects,
+    )
     entries = store.of_split(split)
     items = plan_items(entries, seeds_of(methods), accelerations, slices=slices, acquisition=acquisition)
     left = {item for item in items if item.as_kept not in skip}
@@ -73,10 +88,23 @@ def evaluate(
 
 
 def check_evaluation(
-    store: Store, methods: Sequence[Reconstructor], *, split: str, law: Sampling, accelerations: Sequence[float]
+    store: Store,
+    methods: Sequence[Reconstructor],
+    *,
+    split: str,
+    law: Sampling,
+    accelerations: Sequence[float],
+    allow_trained_subjects: bool = False,
 ) -> None:
     """Refuse what `evaluate` would refuse, before anything is written."""
     check_names(methods)
+    subjects = [entry.subject for entry in store.of_split(split)]
+    for method in methods if split in HELD_OUT and not allow_trained_subjects else ():
+        if method.saved and (known := trained_on(method.saved, subjects)):
+            raise CsmriError(
+                f"{method.name}: was trained on {', '.join(known)} of split {split!r}, so that its errors there say "
+                "nothing; leave these subjects out of the split, or give --allow-trained-subjects"
+            )
     for entry in store.of_split(split):
         for acceleration in accelerations:
             check_acceleration(acceleration, entry.matrix[0], law)

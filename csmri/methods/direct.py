@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from csmri.data.acquisition import Acquisition
 from csmri.physics.encoding import encoding_of
-from csmri.physics.fourier import ifft_y
 from csmri.physics.initial import initial_images
 from csmri.physics.interpolation import nearest_acquired
 
@@ -30,7 +29,8 @@ def view_sharing(acquisition: Acquisition) -> tf.Tensor:
     frame = tf.where(weight > 0.5, after, before)
     lines = tf.stack([frame, tf.broadcast_to(tf.range(frame.shape[1]), frame.shape)], axis=-1)
     shared = tf.stack([tf.gather_nd(coil, lines) for coil in tf.convert_to_tensor(acquisition.data)])
-    return encoding_of(acquisition).combine(ifft_y(shared))
+    encoding = encoding_of(acquisition)
+    return encoding.combine(encoding.inverse(shared))
 
 
 def temporal_interpolation(acquisition: Acquisition) -> tf.Tensor:

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from csmri.core.errors import CsmriError
 from csmri.data.acquisition import Acquisition, check_acquisition
 from csmri.physics.differences import squared, squared_length
-from csmri.physics.encoding import Encoding, as_weights, columns
-from csmri.physics.fourier import fft, ifft_y
+from csmri.physics.encoding import Encoding, as_weights, columns, encoding_of
+from csmri.physics.fourier import fft
 from csmri.physics.initial import initial_images
 from csmri.physics.sampling import acceleration_factor
 
@@ -119,7 +119,7 @@ def make_problem(acquisition: Acquisition) -> Problem:
     initial = initial_images(acquisition)
     scale = robust_scale(initial)
     divisor = ops.cast(scale or 1.0, "complex64")
-    coils = columns(ifft_y(acquisition.data)) / divisor
+    coils = columns(encoding_of(acquisition).inverse(acquisition.data)) / divisor
     mask = as_weights(tf.signal.ifftshift(acquisition.mask, axes=-1))[:, tf.newaxis]
     maps = None if acquisition.maps is None else columns(acquisition.maps)[:, tf.newaxis]
     encoding = Encoding(mask, maps)

@@ -137,16 +137,24 @@ def _changed(config: Config, path: str | Path, **changes: Any) -> Config:
     return config
 
 
-def notes_on(methods: Iterable[Reconstructor], *, has_phase: bool) -> list[str]:
-    """Say what networks were not made for.
+def notes_on(methods: Iterable[Reconstructor], *, has_phase: bool, is_test: bool = False) -> list[str]:
+    """Say what networks were not made for, or do not tell.
 
     Parameters
     ----------
     has_phase : bool
         Whether what is reconstructed has a phase of its own: measured k-space, or complex images.
+    is_test : bool
+        Whether networks are judged on subjects that they should not know.
     """
+    methods = [method for method in methods if method.saved]
+    silent = [method.name for method in methods if is_test and method.saved and not method.saved.origin.is_complete]
+    unknown = (
+        f"{', '.join(silent)}: written by a csmri that did not keep on whom a network was trained; see to it that "
+    )
+    notes = [f"{unknown}it was on none of these subjects."] if silent else []
     expect_rest = any(method.saved and task_of(method.saved.config).expects_rest for method in methods)
-    return [MOVING_PHASE] if has_phase and expect_rest else []
+    return [*notes, MOVING_PHASE] if has_phase and expect_rest else notes
 
 
 def model_name(path: Path) -> str:

@@ -18,11 +18,10 @@ from csmri.methods.losses import CineError, CineMean, ImageMean, TargetError
 from csmri.methods.unet import build_unet
 from csmri.methods.unrolled import build_unrolled
 from csmri.physics.encoding import encoding_of, share_of
-from csmri.physics.fourier import as_pair, fft_y
+from csmri.physics.fourier import as_pair
 from csmri.physics.initial import initial_images
 from csmri.physics.phase import unit
-from csmri.physics.sampling import undersample
-from csmri.physics.simulate import acquire
+from csmri.physics.simulate import acquire, measure
 
 Crop = Callable[[tf.Tensor], tf.Tensor]
 """Cuts the same columns out of everything whose last axis is x; columns are independent, since kx is fully read."""
@@ -213,7 +212,8 @@ class Unrolled(Task):
         rng = np.random.default_rng(seed)
         images = rng.gamma(2.0, 100.0, (3, 23, 17)).astype(np.float32)
         mask = tf.constant(rng.random(images.shape[:2]) < 0.5)
-        return {"hybrid": undersample(fft_y(images), mask), "mask": mask}
+        full = measure(images, self.config, seed=tf.constant([seed, 0], tf.int64))
+        return {"hybrid": acquire(full, mask).data[0], "mask": mask}
 
     def reconstructor(self, network: keras.Model) -> Callable[[Acquisition], tf.Tensor]:
         improve = _compiled(self.serve(network))

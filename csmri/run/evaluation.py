@@ -111,7 +111,7 @@ class EvaluationRun:
     Parameters
     ----------
     journal : Journal
-    store, methods, split, law, accelerations, seed, slices, acquisition
+    store, methods, split, law, accelerations, seed, slices, acquisition, allow_trained_subjects
         As for `evaluation.evaluate`.
     is_example : callable
         Tells the items whose images are kept for figures.
@@ -135,6 +135,7 @@ class EvaluationRun:
         slices: Collection[int] = (),
         acquisition: str = "",
         is_example: Callable[[Item], bool] = lambda item: False,
+        allow_trained_subjects: bool = False,
     ) -> None:
         self.journal = journal
         self._is_example = is_example
@@ -153,6 +154,7 @@ class EvaluationRun:
             slices=slices,
             acquisition=acquisition,
             skip=done,
+            allow_trained_subjects=allow_trained_subjects,
         )
 
     def do(self) -> Iterator[Item]:

@@ -28,7 +28,7 @@ from csmri.data.store import StoreWriter, open_store
 from csmri.evaluation import evaluate as evaluation
 from csmri.evaluation.evaluate import common_law, with_direct
 from csmri.evaluation.metrics import frame_quality
-from csmri.methods.model import SavedNetwork
+from csmri.methods.model import Origin, SavedNetwork, hash_subject
 from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor, simulate_slices
 from csmri.physics.fourier import ifft_y
 from csmri.physics.initial import initial_images
@@ -378,3 +378,14 @@ def test_complex_images_are_undersampled_with_their_phase(cines, tmp_path):
 def test_blank_frames_are_left_out_of_the_mean(unequal):
     blank = make_record(subject="b", frame=3, nmse_heart=float("nan"))
     assert mean_over_subjects([*unequal, blank], "nmse_heart") == mean_over_subjects(unequal, "nmse_heart")
+
+
+def test_no_network_is_judged_on_whom_it_was_trained_on(store):
+    knows = Origin((hash_subject("k_phantom_003"), hash_subject("somebody")), (), True)
+    network = make_network("a")
+    network = replace(network, saved=replace(network.saved, origin=knows))
+    with pytest.raises(CsmriError, match="a: was trained on k_phantom_003 of split 'test'.*--allow-trained-subjects"):
+        evaluated(store, [network])
+    assert evaluated(store, [network], allow_trained_subjects=True)
+    assert evaluated(store, [network], split="train")  # no held-out subjects
+    assert evaluated(store, [make_network("b")])  # of before, does not tell
