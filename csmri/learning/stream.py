@@ -243,10 +243,12 @@ def make_example(images: tf.Tensor, item: Item, epoch: tf.Tensor, task: Task) ->
     config = task.config
     if config.augment:
         images = augment(images, item_seed(Draw.AUGMENTATION, item, epoch, config))
-    mask = draw_mask(images, item, epoch, config)
+    mask, crop = draw_mask(images, item, epoch, config), random_crop(images, item, epoch, config)
+    if task.takes_cines and config.phase == "none" and config.coils == 1 and not config.snr:
+        # Column by column, so that the others need not be acquired; what is simulated depends on the whole image.
+        images, crop = crop(images), tf.identity
     seed = item_seed(Draw.ACQUISITION, item, epoch, config)
     truth = with_law_phase(images, config, seed=seed)
-    crop = random_crop(images, item, epoch, config)
     return task.example(measure(truth, config, seed=seed), mask, truth, crop=crop)
 
 
@@ -268,7 +270,7 @@ def random_crop(images: tf.Tensor, item: Item, epoch: tf.Tensor, config: Config)
     """Choose `crop_columns` neighbouring columns of a cine (frame, y, x), and how to cut them out."""
     n, seed = config.crop_columns, item_seed(Draw.CROP, item, epoch, config)
     if not n:
-        return lambda values: values
+        return tf.identity
     first = tf.random.stateless_uniform([], seed, 0, tf.shape(images)[2] - n + 1, tf.int32, alg="philox")
     return lambda values: values[..., first : first + n]
 

@@ -62,6 +62,19 @@ def test_cine_is_cut_to_columns_before_it_is_undersampled(store):
         assert mask.shape[2] == initial.shape[2] == 32
 
 
+def test_columns_are_those_of_the_whole_cine(store):
+    """Also where phase and noise are simulated, which depend on the whole image."""
+    for changes in ({}, {"phase": "moving", "snr": 1e6, "phase_shift": 0.0}):
+        whole, cropped = (
+            collect(training_stream(store, CONFIG.model_copy(update={**changes, "crop_columns": n, "epochs": 1})))
+            for n in (0, 12)
+        )
+        for (initial, mask, _), (part, same, _) in zip(whole, cropped, strict=True):
+            np.testing.assert_array_equal(mask, same)
+            starts = range(32 - 12 + 1)
+            assert sum(np.allclose(initial[:, :, :, i : i + 12], part, atol=1e-6) for i in starts) == 1
+
+
 def test_epoch_ends_after_so_many_cines(store):
     batches = training_stream(store, CONFIG.model_copy(update={"images_per_epoch": 3}))
     assert batches.n_batches == 3 and len(collect(batches)) == 9
