@@ -33,7 +33,7 @@ class Training(Sampling, Network):
     images_per_epoch: Images = 0
     """End every epoch after this many images (cines of the unrolled network), drawn anew each time; 0 for all."""
     shuffle_frames: Count = 512
-    """Frames held back to mix frames of different cines."""
+    """Frames that are mixed: as many cines as have about so many take turns, each with its frames in random order."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
     """Images a step; 1 for the unrolled network, a whole cine."""
     loss: Literal["absolute", "relative"] = "absolute"

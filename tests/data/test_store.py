@@ -16,7 +16,7 @@ from csmri.core.files import temporary_name
 from csmri.data.cine import Cine, Outlines
 from csmri.data.pseudonyms import Pseudonyms
 from csmri.data.roi import heart_box, heart_box_notes
-from csmri.data.store import StoreWriter, extents_of, open_store, parse_slice, read_split
+from csmri.data.store import StoreWriter, extents_of, open_store, parse_slice, read_split, record_at
 
 
 @pytest.fixture
@@ -92,6 +92,22 @@ def test_both_kinds_are_parsed_as_complex_where_asked_for(tmp_path, cines):
         for parsed, images in zip(records, store.slices(entry), strict=True):
             assert parsed.dtype == tf.complex64
             np.testing.assert_array_equal(parsed, images.astype(np.complex64))
+
+
+@pytest.mark.parametrize("golden", [True, False])
+def test_every_slice_is_read_at_its_offset(store, golden):
+    """Also of a store of format 1, also in tf.data, in any order."""
+    opened = open_store(Path(__file__).parents[1] / "golden" / "store") if golden else store
+    for entry in opened.entries:
+        shard, offsets = opened.shard(entry), opened.offsets(entry)
+        assert len(offsets) == entry.n_slices
+        order = list(reversed(range(entry.n_slices)))
+        found = tf.data.Dataset.from_tensor_slices([offsets[i] for i in order]).map(
+            lambda offset, shard=shard: parse_slice(record_at(shard, offset))
+        )
+        slices = list(opened.slices(entry))
+        for index, images in zip(order, found, strict=True):
+            np.testing.assert_array_equal(images, slices[index])
 
 
 def test_a_store_of_format_1_opens_and_magnitudes_have_the_shards_of_then(tmp_path):

@@ -22,10 +22,11 @@ from csmri.data.cine import Cine
 from csmri.data.store import StoreWriter, open_store
 from csmri.evaluation import metrics
 from csmri.learning import train as training
+from csmri.learning.export import export
 from csmri.learning.stream import Stream, training_stream, validation_stream
 from csmri.learning.train import compiled_network, train
 from csmri.methods.losses import ImageMean
-from csmri.methods.model import describe_saved_model, load_weights, saved_model_sha256, saved_variables
+from csmri.methods.model import describe_saved_model, load_weights, saved_model_sha256, saved_variables, trained_on
 from csmri.methods.unet import build_unet
 
 # So small a step changes no float32 weight that is not zero: what is logged is of the weights at the start.
@@ -197,6 +198,37 @@ def test_transfer_starts_from_the_same_bits(run, standstill):
     assert any("all 26 variables loaded, after 2 epochs" in line for line in lines)
 
 
+def test_saved_models_know_the_subjects_of_all_their_trainings(run, standstill, store, tmp_path):
+    """Those of the split that was trained on, hashed, those before a transfer included; held-out ones are not."""
+    for folder in (run, standstill[0]):
+        described = describe_saved_model(folder / "models" / "final")
+        subjects = [entry.subject for entry in store.entries]
+        assert trained_on(described, subjects) == ["k_phantom_000"]
+        assert described.origin.is_complete
+        assert described.origin.stores == (f"store {store.sha256[:16]}",)
+        assert not any(subject in (described.path / "csmri.json").read_text() for subject in subjects)
+    assert export(standstill[0], tmp_path / "exported") is not None
+    assert describe_saved_model(tmp_path / "exported").origin == described.origin
+
+
+def test_subjects_of_the_start_are_inherited(run, config, store, tmp_path):
+    other = config.model_copy(update={"train_split": "pretrain", "epochs": 1, "save_epochs": ()})
+    start = shutil.copytree(run / "models" / "final", tmp_path / "model")
+    known = {}
+    for name in ("known", "unknown"):
+        final = train(other, store, tmp_path / name, init=start, report=quiet)
+        known[name] = describe_saved_model(final)
+        description = json.loads((start / "csmri.json").read_text())
+        description.pop("trained_on", None)
+        (start / "csmri.json").write_text(json.dumps(description))
+        shutil.rmtree(final)
+    subjects = ["k_phantom_000", "k_phantom_001", "york_phantom_000"]
+    assert trained_on(known["known"], subjects) == ["k_phantom_000", "york_phantom_000"]
+    assert known["known"].origin.is_complete
+    assert trained_on(known["unknown"], subjects) == ["york_phantom_000"]
+    assert not known["unknown"].origin.is_complete
+
+
 def independent_log(network, stream):
     """Mean over images of NumPy's NMSE of the images inside the padding."""
     values = {"nmse": [], "initial_nmse": [], "bias": [], "loss": []}
@@ -300,6 +332,19 @@ def test_killed_and_resumed_is_the_same_as_uninterrupted(store, uninterrupted, t
     for one, other in zip(*(optimizer.variables for optimizer in optimizers), strict=True):
         assert one.numpy().tobytes() == other.numpy().tobytes(), one.path
     assert int(optimizers[0].iterations.numpy()) == 6
+
+
+def test_a_run_that_an_older_csmri_began_is_not_mixed_with_another_order(store, uninterrupted, tmp_path, monkeypatch):
+    path = shutil.copytree(uninterrupted, tmp_path / "run")
+    record = json.loads((path / "run.json").read_text())
+    del record["trained_on"]
+    (path / "run.json").write_text(json.dumps(record))
+    lines: list[str] = []
+    train(RESUMED, store, path, report=lines.append)
+    assert lines == [f"{path}: finished already, nothing to do"]
+    shutil.rmtree(path / "models")
+    with pytest.raises(CsmriError, match="an older csmri began it and took images in another order; remove it"):
+        train(RESUMED, store, path, report=quiet)
 
 
 def test_finished_run_does_nothing(run, config, store):
