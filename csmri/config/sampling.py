@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -26,8 +25,8 @@ class Sampling(Frozen):
     phase: Literal["none", "static", "moving", "drift"] = "none"
     """Phase that is simulated in place of the images' own: `none` leaves them as they are; `static` rests in time;
     `moving` adds pulses of flow to that, and `drift` a slow smooth change."""
-    phase_static: Radians = math.pi
-    """Largest value of the smooth resting phase [rad]."""
+    phase_static: Radians = 1.0
+    """Largest deviation of the smooth resting phase from a constant that is drawn, too [rad]."""
     phase_moving: Radians = 0.7
     """Largest peak of a pulse of flow [rad]; each is drawn between half of it and all, with either sign."""
     phase_drift: Radians = 0.3
