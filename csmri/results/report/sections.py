@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -189,11 +188,6 @@ def training_config(results: Results) -> Config | None:
         if training != PRETRAIN and path.exists():
             return read_config(path)
     return None
-
-
-def data_uri(content: bytes, kind: str) -> str:
-    """Write a file as an address that holds it."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _count(n: int, noun: str) -> str:

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from csmri.api.arguments import (
+    Images,
+    as_array,
+    as_cine,
+    box_of,
+    check_number,
+    check_seed,
+    checked_acquisition,
+    compared_images,
+    kind_of,
+    law_of,
+    listed,
+    open_given,
+    slices_of,
+)
 from csmri.config import EVALUATION_ACCELERATIONS, Config, Sampling, read_config
-from csmri.config.base import checked
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 from csmri.core.names import BASELINES
-from csmri.data.acquisition import Acquisition, check_acquisition
+from csmri.data.acquisition import Acquisition
 from csmri.data.cine import Cine, KSpace
 from csmri.data.records import QUALITIES, Item, Outcome, Record, mean_over_subjects
-from csmri.data.roi import Box, heart_box, heart_box_notes
+from csmri.data.roi import Box, heart_box_notes
 from csmri.data.store import Store, StoreWriter, open_store, splits_of
 from csmri.evaluation.evaluate import common_law, with_direct
 from csmri.evaluation.evaluate import evaluate as evaluate_store
@@ -39,11 +53,6 @@ from csmri.physics.sampling import check_acceleration
 from csmri.results.figures import middle_slice, picture_suffix, render_example
 from csmri.results.folder import Example
 
-Images = NDArray[np.number[Any]]
-Magnitude = NDArray[np.float32]
-ARRAY = "array"
-"""Subject that an array counts as."""
-SEEDS = 2**31
 SHIPPED_NAMES = " or ".join(f'"{name}"' for name in SHIPPED)
 
 
@@ -174,22 +183,22 @@ def simulate(
             f"{cine.provenance or cine.subject}: is measured k-space, nothing is simulated of it; "
             "give it to csmri.reconstruct as it is"
         )
-    if not isinstance(cine, Cine) and np.ndim(_array(cine, "simulate")) != 3:
+    if not isinstance(cine, Cine) and np.ndim(as_array(cine, "simulate")) != 3:
         raise CsmriError(
             f"simulate: expected a Cine or an array (frame, y, x), got an array of shape {np.shape(cine)}; "
             "several slices (slice, frame, y, x) are csmri.Cine(images, subject)"
         )
-    law = _law(sampling, changes)
-    _check_seed(seed, "simulate")
-    record = _as_cine(cine, "simulate")
-    _check_number(acceleration, "simulate: acceleration")
+    law = law_of(sampling, changes)
+    check_seed(seed, "simulate")
+    record = as_cine(cine, "simulate")
+    check_number(acceleration, "simulate: acceleration")
     check_acceleration(acceleration, record.matrix[0], law)
     one = slice_index if isinstance(cine, Cine) else slice_index or 0
     acquisitions = [
         simulated_acquisition(
             record.images[index], float(acceleration), law, seed=int(seed), subject=record.subject, slice_index=index
         )
-        for index in _slices(record, one, "simulate")
+        for index in slices_of(record, one, "simulate")
     ]
     return acquisitions if one is None else acquisitions[0]
 
@@ -236,22 +245,22 @@ def reconstruct(
         assert model is not None
         reconstructor = _network(model)
     elif not isinstance(method, str):
-        raise CsmriError(f"reconstruct: method = {_kind(method)}: expected a name; a network is given as model=")
+        raise CsmriError(f"reconstruct: method = {kind_of(method)}: expected a name; a network is given as model=")
     else:
         reconstructor = baseline_reconstructor(method, settings=settings)
     if isinstance(acquisition, Acquisition):
-        return reconstructor.reconstruct(_checked(acquisition, "reconstruct"))
+        return reconstructor.reconstruct(checked_acquisition(acquisition, "reconstruct"))
     if isinstance(acquisition, KSpace):
         for note in notes_on([reconstructor], has_phase=True):
             warnings.warn(note, stacklevel=2)
         acquisitions = list(measured_acquisitions(acquisition, cyclic=common_law([reconstructor]).cyclic))
     elif isinstance(acquisition, Sequence) and acquisition and all(isinstance(a, Acquisition) for a in acquisition):
-        acquisitions = [_checked(one, f"reconstruct: acquisition {i}") for i, one in enumerate(acquisition)]
+        acquisitions = [checked_acquisition(one, f"reconstruct: acquisition {i}") for i, one in enumerate(acquisition)]
         if len(sizes := {(*np.shape(one.mask), np.shape(one.data)[-1]) for one in acquisitions}) > 1:
-            raise CsmriError(f"reconstruct: acquisitions of different sizes (frame, y, x): {_listed(sizes)}")
+            raise CsmriError(f"reconstruct: acquisitions of different sizes (frame, y, x): {listed(sizes)}")
     else:
         raise CsmriError(
-            f"reconstruct: expected an Acquisition, a list of them or a KSpace, got {_kind(acquisition)}; "
+            f"reconstruct: expected an Acquisition, a list of them or a KSpace, got {kind_of(acquisition)}; "
             "csmri.simulate makes an Acquisition of fully sampled images"
         )
     return np.stack([reconstructor.reconstruct(one) for one in acquisitions])
@@ -275,7 +284,7 @@ def load_model(
         Of soft consistency.
     """
     if not isinstance(path, str | Path):
-        raise CsmriError(f"load_model: expected the folder of a SavedModel or {SHIPPED_NAMES}, got {_kind(path)}")
+        raise CsmriError(f"load_model: expected the folder of a SavedModel or {SHIPPED_NAMES}, got {kind_of(path)}")
     return load_reconstructor(path, name=name, consistency=consistency, consistency_weight=consistency_weight)
 
 
@@ -298,9 +307,9 @@ def evaluate(
     box : (y, x, height, width), optional
         Heart box; by default it is placed on what moves in all slices of the reference.
     """
-    truth, (compared,), indices = _compared(reference, {"images": images}, slice_index, "evaluate")
+    truth, (compared,), indices = compared_images(reference, {"images": images}, slice_index, "evaluate")
     magnitude = truth.magnitude
-    region = _box(truth, box, "evaluate")
+    region = box_of(truth, box, "evaluate")
     records = []
     for index, one in zip(indices, compared, strict=True):
         outcome = Outcome(
@@ -345,15 +354,15 @@ def draw(
         What was drawn; `IPython.display.Image(path)` shows it in a notebook.
     """
     picture_suffix(path, animated=True)
-    _check_number(acceleration, "draw: acceleration")
+    check_number(acceleration, "draw: acceleration")
     methods = images if isinstance(images, Mapping) else {"reconstructed": images}
     if not methods:
         raise CsmriError("draw: no images to draw; give an array, or several by the names of their methods")
-    truth, compared, indices = _compared(reference, methods, slice_index, "draw")
+    truth, compared, indices = compared_images(reference, methods, slice_index, "draw")
     place = indices.index(middle_slice(truth)) if slice_index is None else 0
     shown = {name: every[place] for name, every in zip(methods, compared, strict=True)}
     index = indices[place]
-    region = _box(truth, box, "draw")
+    region = box_of(truth, box, "draw")
     example = Example(truth.subject, index, float(acceleration), truth.magnitude[index], shown, region)
     render_example(example, path, cine=truth, show=list(shown), caption=caption)
     return Path(path)
@@ -381,7 +390,9 @@ def prepare(cines: Iterable[Cine], store: str | Path, split: Mapping[str, Sequen
         found = []
         for cine in [cines] if isinstance(cines, Cine) else cines:
             if not isinstance(cine, Cine):
-                raise CsmriError(f"prepare: expected cines, csmri.Cine(images, subject), got {_kind(cine)} among them")
+                raise CsmriError(
+                    f"prepare: expected cines, csmri.Cine(images, subject), got {kind_of(cine)} among them"
+                )
             found.append(cine.subject)
             if cine.subject in split_of:
                 writer.add(cine, split_of[cine.subject], extent=measure_extent(cine.images)[0])
@@ -423,9 +434,9 @@ def train(
         SavedModel after the last epoch, for `load_model`, `reconstruct` and `compare`.
     """
     if not isinstance(config, Config | str | Path):
-        raise CsmriError(f"train: expected a csmri.Config or the path of its TOML file, got {_kind(config)}")
+        raise CsmriError(f"train: expected a csmri.Config or the path of its TOML file, got {kind_of(config)}")
     experiment = config if isinstance(config, Config) else read_config(config)
-    opened, blend = _opened(store), _opened(source) if source is not None else None
+    opened, blend = open_given(store), open_given(source) if source is not None else None
     check_outputs([run], [opened.path, init, blend.path if blend else None])
     return training.train(experiment, opened, run, init=init, source=blend, report=report)
 
@@ -462,26 +473,13 @@ def compare(
     reconstructors = [_method_or_network(one) for one in ([methods] if isinstance(methods, str) else methods)]
     always = {one.name for one in with_direct(())}
     compared = with_direct([one for one in reconstructors if one.saved or one.name not in always])
-    law = _law(sampling, changes, compared)
+    law = law_of(sampling, changes, compared)
     wanted = [accelerations] if isinstance(accelerations, int | float) else list(dict.fromkeys(accelerations))
     for one in wanted:
-        _check_number(one, "compare: acceleration")
-    _check_seed(seed, "compare")
-    evaluated = evaluate_store(_opened(store), compared, split=split, law=law, accelerations=wanted, seed=int(seed))
+        check_number(one, "compare: acceleration")
+    check_seed(seed, "compare")
+    evaluated = evaluate_store(open_given(store), compared, split=split, law=law, accelerations=wanted, seed=int(seed))
     return [record for one in evaluated for record in one.outcome.records()]
-
-
-def _law(
-    sampling: Sampling | Reconstructor | None, changes: Mapping[str, Any], networks: Sequence[Reconstructor] = ()
-) -> Sampling:
-    """Sampling with changes to it; where there is none, that of the networks."""
-    own = {name: value.item() if isinstance(value, np.generic) else value for name, value in changes.items()}
-    if isinstance(sampling, Sampling):
-        fields = sampling.model_dump(include=set(Sampling.model_fields))
-        return checked(Sampling, {**fields, **own}, "simulation")
-    if not isinstance(sampling, Reconstructor | None):
-        raise CsmriError(f"sampling: expected csmri.Sampling or a network, got {_kind(sampling)}")
-    return common_law(networks if sampling is None else [sampling], **own)
 
 
 def _network(model: str | Path | Reconstructor) -> Reconstructor:
@@ -496,115 +494,3 @@ def _method_or_network(one: str | Path | Reconstructor) -> Reconstructor:
             f"compare: {one!r} is no classical method ({', '.join(BASELINES)}), not {SHIPPED_NAMES}, and no folder"
         )
     return _network(one)
-
-
-def _opened(store: Store | str | Path) -> Store:
-    if not isinstance(store, Store | str | Path):
-        raise CsmriError(f"expected a store, as csmri.prepare returns it, or its path, got {_kind(store)}")
-    return store if isinstance(store, Store) else open_store(store)
-
-
-def _checked(acquisition: Acquisition, where: str) -> Acquisition:
-    """The acquisition as arrays of the right kinds."""
-    mask = np.asarray(acquisition.mask)
-    data, maps = (
-        None if values is None else _array(values, f"{where}: {name}").astype(np.complex64, copy=False)
-        for name, values in (("data", acquisition.data), ("maps", acquisition.maps))
-    )
-    if data is None:
-        raise CsmriError(f"{where}: the acquisition has no data (coil, frame, ky, x)")
-    for name, values in (("data", data), ("maps", maps)):
-        if values is not None and not np.isfinite(values).all():
-            raise CsmriError(f"{where}: {name} holds NaN or infinite values; set what was not acquired to zero")
-    return check_acquisition(replace(acquisition, data=data, mask=mask, maps=maps))
-
-
-def _compared(
-    reference: Cine | Images, images: Mapping[str, Cine | Images], slice_index: int | None, where: str
-) -> tuple[Cine, list[Magnitude], list[int]]:
-    """Truth, magnitudes (slice, frame, y, x) of every method for the slices to compare, and which these are."""
-    truth = _as_cine(reference, f"{where}: reference")
-    indices = _slices(truth, slice_index, where)
-    matrix = truth.images.shape[1:]
-    compared = []
-    for name, one in images.items():
-        array = one.images if isinstance(one, Cine) else _array(one, f"{where}: {name}")
-        magnitude = np.abs(array).astype(np.float32, copy=False)
-        if magnitude.shape == matrix and len(indices) == 1:
-            magnitude = magnitude[np.newaxis]
-        elif magnitude.shape == truth.images.shape:
-            magnitude = magnitude[indices]
-        elif magnitude.shape == matrix:
-            raise CsmriError(f"{where}: {name}: one slice, and the reference has {truth.n_slices}; give slice_index")
-        else:
-            raise CsmriError(
-                f"{where}: {name}: expected images of shape {matrix} (frame, y, x) or {truth.images.shape}, as the "
-                f"reference has them, got {magnitude.shape}"
-            )
-        compared.append(magnitude)
-    return truth, compared, indices
-
-
-def _as_cine(images: Cine | Images, where: str) -> Cine:
-    """A cine, of an array (frame, y, x) or (slice, frame, y, x) one of the subject `ARRAY`."""
-    if isinstance(images, Cine):
-        return images
-    array = _array(images, where)
-    return Cine(array[np.newaxis] if array.ndim == 3 else array, ARRAY, provenance=where)
-
-
-def _array(images: Any, where: str) -> NDArray[Any]:
-    """Numbers as an array; refuses what is none, first of all a path."""
-    if isinstance(images, str | Path):
-        raise CsmriError(f"{where}: {str(images)!r} is a path; read it first: csmri.read({str(images)!r})")
-    if isinstance(images, KSpace | Acquisition):
-        raise CsmriError(f"{where}: expected images, got {_kind(images)}; csmri.reconstruct makes images of it")
-    try:
-        array = np.asarray(images)
-    except (ValueError, TypeError) as error:
-        raise CsmriError(f"{where}: expected an array of numbers, got {_kind(images)} that makes none") from error
-    if array.dtype.kind not in "buifc":
-        raise CsmriError(f"{where}: expected an array of numbers, got {_kind(images)}")
-    return array
-
-
-def _slices(cine: Cine, slice_index: int | None, where: str) -> list[int]:
-    """The slice asked for, or all."""
-    if slice_index is None:
-        return list(range(cine.n_slices))
-    if not isinstance(slice_index, int | np.integer) or not 0 <= slice_index < cine.n_slices:
-        raise CsmriError(f"{where}: slice_index = {slice_index!r}: expected 0 to {cine.n_slices - 1}")
-    return [int(slice_index)]
-
-
-def _box(cine: Cine, box: Sequence[int] | None, where: str) -> Box:
-    """The box asked for, or the heart box."""
-    if box is None:
-        return heart_box(cine.magnitude, spacing_mm=cine.spacing_mm)
-    try:
-        own = Box(*map(int, box))
-    except (TypeError, ValueError):
-        own = Box(0, 0, 0, 0)
-    y, x = cine.matrix
-    if min(own.y, own.x) < 0 or min(own.height, own.width) < 1 or own.y + own.height > y or own.x + own.width > x:
-        raise CsmriError(f"{where}: box = {box!r}: expected (y, x, height, width) inside images of {y} x {x} pixels")
-    return own
-
-
-def _check_number(value: Any, where: str) -> None:
-    if not isinstance(value, int | float | np.number) or isinstance(value, bool):
-        raise CsmriError(f"{where} = {value!r}: expected a number")
-
-
-def _check_seed(seed: Any, where: str) -> None:
-    if not isinstance(seed, int | np.integer) or not 0 <= seed < SEEDS:
-        raise CsmriError(f"{where}: seed = {seed!r}: expected a whole number from 0 to {SEEDS - 1}")
-
-
-def _kind(value: object) -> str:
-    kind = "array" if isinstance(value, np.ndarray) else type(value).__name__
-    return f"an {kind}" if kind[0] in "AEIOUaeiou" else f"a {kind}"
-
-
-def _listed(shapes: Iterable[tuple[int, ...]]) -> str:
-    return ", ".join(" x ".join(map(str, shape)) for shape in sorted(shapes))
