@@ -6,6 +6,7 @@ Layers are known by their names, so that any functional network of csmri will do
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,7 @@ def part(layer: str) -> str:
 
 def trained_parameters(network: keras.Model) -> int:
     """Count the numbers that training may change."""
-    return sum(variable.shape.num_elements() for variable in network.trainable_variables)
+    return sum(math.prod(variable.shape) for variable in network.trainable_variables)
 
 
 def _weighted(network: keras.Model) -> list[keras.Layer]:

@@ -14,12 +14,11 @@ from csmri.methods.iterative import (
     Steps,
     along_frames,
     compiled,
-    energy,
     numbers_of,
-    product,
     temporal_fourier,
 )
 from csmri.physics.encoding import Encoding
+from csmri.physics.linear import conjugate_gradient_step, energy, product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +113,9 @@ def _conjugate_gradient_step(
     constant: Any,
 ) -> tuple[Any, ...]:
     """One step; also the norm of the image's change over that of the image, and the objective."""
-    applied = _normal(mask, maps, basis, weights, numbers, direction)
-    before = energy(remainder)
-    length = ops.cast(before / ops.maximum(product(direction, applied), 1e-30), "complex64")
-    step = length * direction
-    solution, remainder = solution + step, remainder - length * applied
-    turn = ops.cast(energy(remainder) / ops.maximum(before, 1e-30), "complex64")
+    solution, remainder, direction, step = conjugate_gradient_step(
+        lambda values: _normal(mask, maps, basis, weights, numbers, values), solution, remainder, direction
+    )
     change = ops.sqrt(energy(step if weights is None else weights * step)) / ops.maximum(numbers[1], 1e-30)
     objective = constant - 0.5 * product(solution, right + remainder)
-    return solution, right, remainder, remainder + turn * direction, change, objective
+    return solution, right, remainder, direction, change, objective

@@ -11,6 +11,7 @@ from csmri.data.acquisition import Acquisition
 from csmri.physics.encoding import encoding_of
 from csmri.physics.initial import initial_images
 from csmri.physics.interpolation import nearest_acquired
+from csmri.physics.sampling import undersample
 
 
 def zero_filled(acquisition: Acquisition) -> tf.Tensor:
@@ -25,10 +26,11 @@ def view_sharing(acquisition: Acquisition) -> tf.Tensor:
     ----------
     Foo et al., Radiology 1995;195:471-478 [view sharing in cine MRI].
     """
+    data = undersample(acquisition.data, acquisition.mask)  # of a line that no frame acquired nothing is read
     before, after, weight = nearest_acquired(acquisition.mask, cyclic=acquisition.cyclic)
     frame = tf.where(weight > 0.5, after, before)
     lines = tf.stack([frame, tf.broadcast_to(tf.range(frame.shape[1]), frame.shape)], axis=-1)
-    shared = tf.stack([tf.gather_nd(coil, lines) for coil in tf.convert_to_tensor(acquisition.data)])
+    shared = tf.stack([tf.gather_nd(coil, lines) for coil in data])
     encoding = encoding_of(acquisition)
     return encoding.combine(encoding.inverse(shared))
 

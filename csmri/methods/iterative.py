@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
 from csmri.data.acquisition import Acquisition, check_acquisition
-from csmri.physics.differences import squared, squared_length
+from csmri.physics.differences import squared_length
 from csmri.physics.encoding import Encoding, as_weights, columns, encoding_of
 from csmri.physics.fourier import fft
 from csmri.physics.initial import initial_images
@@ -185,21 +185,11 @@ def along_frames(matrix: Any, image: Any) -> Any:
     return ops.reshape(ops.matmul(matrix, ops.reshape(image, (shape[0], -1))), (ops.shape(matrix)[0], *shape[1:]))
 
 
-def energy(values: Any) -> Any:
-    """Sum of squared magnitudes, float32."""
-    return ops.sum(squared(values))
-
-
 def energies(vectors: Any, others: Any = None) -> Any:
     """Sum of squared magnitudes of several arrays, or of their differences from others."""
     if others is not None:
         vectors = tuple(a - b for a, b in zip(vectors, others, strict=True))
     return ops.sum(squared_length(vectors))
-
-
-def product(a: Any, b: Any) -> Any:
-    """Real part of the inner product."""
-    return ops.sum(ops.real(a) * ops.real(b) + ops.imag(a) * ops.imag(b))
 
 
 def root_of_ratio(part: Any, whole: Any) -> Any:

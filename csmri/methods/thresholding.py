@@ -14,13 +14,12 @@ from csmri.methods.iterative import (
     Steps,
     along_frames,
     compiled,
-    energy,
     numbers_of,
     root_of_ratio,
     temporal_fourier,
 )
-from csmri.physics.differences import squared
 from csmri.physics.encoding import Encoding
+from csmri.physics.linear import energy, squared
 
 
 @dataclass(frozen=True, kw_only=True)

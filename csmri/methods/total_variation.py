@@ -13,12 +13,12 @@ from csmri.methods.iterative import (
     Steps,
     compiled,
     energies,
-    energy,
     numbers_of,
     root_of_ratio,
 )
 from csmri.physics.differences import difference, norms, primal_dual
 from csmri.physics.encoding import Encoding, in_phase, mirrored_share, with_phase
+from csmri.physics.linear import energy
 from csmri.physics.phase import resting_phase
 
 
@@ -82,15 +82,15 @@ def _total_variation_step(
 ) -> tuple[Any, ...]:
     encoding = Encoding(mask, maps)
     primal, dual, temporal, spatial = (numbers[i] for i in range(4))
-    share = primal / (1 + primal)
-    misfit: Any = 0.0
+    share = mirrored_share(mask) if mirror else 1.0
+
+    shortened: Any = 0.0
 
     def fit(image: Any) -> Any:
-        nonlocal misfit
-        new = encoding.consistent(image, data, share * mirrored_share(mask) if mirror else share, phase=phase)
-        # E^H (E image - data), shortened by the share, is what was taken off: of one coil it has the misfit's norm.
-        misfit = 0.5 * energy(image - new) * ops.square(1 / primal)
-        return new
+        nonlocal shortened
+        fitted = encoding.proximal(image, data, primal, phase=phase, share=share)
+        shortened = energy(image - fitted)
+        return fitted
 
     image, differences, duals = state
     new, following, moved = primal_dual(
@@ -99,4 +99,10 @@ def _total_variation_step(
     # In the metric of the algorithm: the first step moves the dual alone, and must not look like the end.
     distance = energy(new - image) / primal + energies(moved, duals) / dual
     size = energy(new) / primal + energies(moved) / dual
+    if maps is None and phase is None:
+        # What the step took off is the gradient of the misfit, which has its norm then; it saves a transform.
+        misfit = 0.5 * shortened / ops.square(primal)
+    else:
+        whole = new if phase is None else with_phase(new, phase)
+        misfit = 0.5 * energy(encoding.encode(whole) - data) / ops.cast(ops.shape(data)[-1], "float32")
     return (new, following, moved), root_of_ratio(distance, size), misfit + norms(following, temporal, spatial)

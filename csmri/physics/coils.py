@@ -23,8 +23,10 @@ def make_coils(n_coils: int, matrix: Any, *, seed: tf.Tensor) -> tf.Tensor:
     width 0.7 to 1.2 half fields of view, with a constant phase and ramps of up to 1 rad over half the field of view
     (after Jaubert et al., Sci Rep 2024, doi 10.1038/s41598-024-62294-2, and the ranges of arrays at 1.5 T).
     """
-    uniform = tf.random.stateless_uniform([6, n_coils, 1, 1], seed, alg="philox")
-    turn = (tf.reshape(tf.range(n_coils, dtype=tf.float32), [-1, 1, 1]) + uniform[0]) * (2 * math.pi / n_coils)
+    uniform = tf.random.stateless_uniform([7, n_coils, 1, 1], seed, alg="philox")
+    # The whole ring is turned, too, so that no coil has a place of its own.
+    place = tf.reshape(tf.range(n_coils, dtype=tf.float32), [-1, 1, 1]) + n_coils * uniform[6, :1] + uniform[0]
+    turn = place * (2 * math.pi / n_coils)
     distance, width = 0.9 + 0.6 * uniform[1], 0.7 + 0.5 * uniform[2]
     y, x = positions(matrix)
     apart = tf.square(y - distance * tf.sin(turn)) + tf.square(x - distance * tf.cos(turn))

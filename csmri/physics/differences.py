@@ -12,6 +12,8 @@ from typing import Any
 
 from keras import ops
 
+from csmri.physics.linear import squared
+
 Axes = tuple[Any, ...]
 """One array for every axis: time alone, or time, x and y."""
 
@@ -89,13 +91,6 @@ def primal_dual(
 def squared_length(vectors: Axes) -> Any:
     """Sum of squared magnitudes over the axes of vectors."""
     return reduce(add, map(squared, vectors))
-
-
-def squared(values: Any) -> Any:
-    """Squared magnitude of real or complex values."""
-    if "complex" not in str(values.dtype):
-        return ops.square(values)
-    return ops.square(ops.real(values)) + ops.square(ops.imag(values))
 
 
 def _shortened(vectors: Axes, longest: float) -> Axes:

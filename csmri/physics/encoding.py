@@ -15,8 +15,11 @@ from keras import ops
 
 from csmri.data.acquisition import Acquisition
 from csmri.physics.fourier import fft, fft_y, ifft, ifft_y
+from csmri.physics.linear import conjugate_gradient_step
 
 Transform = Callable[[Any], Any]
+PROXIMAL_STEPS = 2
+"""Of conjugate gradients for one proximal step of several coils; four change heart-box errors by 2 % at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +53,7 @@ class Encoding:
         return self.combine(self.inverse(self.mask * data))
 
     def normal(self, image: Any) -> Any:
-        """Apply the adjoint to what `encode` gives; its norm is 1 where the maps' root sum of squares is."""
+        """Apply the adjoint to what `encode` gives; its norm is at most 1 where the maps' root sum of squares is."""
         return self.adjoint(self.encode(image))
 
     def to_coils(self, image: Any) -> Any:
@@ -83,6 +86,33 @@ class Encoding:
         missed = ops.cast(share, "complex64") * self.mask * (self.forward(self.to_coils(whole)) - data)
         change = self.combine(self.inverse(missed))
         return image - (change if phase is None else in_phase(change, phase))
+
+    def proximal(self, image: Any, data: Any, step: Any, *, phase: Any = None, share: Any = 1.0) -> Any:
+        """Minimise half the squared distance to an image plus `step` times half the squared misfit to the data.
+
+        With one coil in one step, whatever the mask: E^H E is a projection. With several by `PROXIMAL_STEPS` steps of
+        conjugate gradients.
+
+        Parameters
+        ----------
+        step : float
+        phase : complex array, optional
+            As for `consistent`.
+        share : real array, optional
+            Of one coil with a phase, `mirrored_share`; of no meaning for several.
+        """
+        if self.maps is None:
+            return self.consistent(image, data, step / (1 + step) * share, phase=phase)
+        length = ops.cast(step, image.dtype)
+
+        def apply(values: Any) -> Any:
+            return values + length * (values - self.consistent(values, 0.0, phase=phase))
+
+        remainder = length * (self.consistent(image, data, phase=phase) - image)
+        change, direction = ops.zeros_like(image), remainder
+        for _ in range(PROXIMAL_STEPS):
+            change, remainder, direction, _ = conjugate_gradient_step(apply, change, remainder, direction)
+        return image + change
 
 
 def with_phase(image: Any, phase: Any) -> Any:

@@ -23,7 +23,8 @@ def make_phase(magnitude: tf.Tensor, law: Sampling, *, seed: tf.Tensor) -> tf.Te
 
     Static: a smooth map (a 6 x 6 grid, bicubic), a constant, and the ramps of an echo off the centre of k-space. Drift:
     a smooth map (4 x 4) that comes and goes once a cycle. Moving: pulses of flow in regions of the blood pool, uniform
-    plugs with sharp edges that move with the content, of either sign, 0.1 to 0.3 of the cycle long.
+    plugs with sharp edges that move with the content, of either sign, 0.1 to 0.3 of
+    the cycle long at half their peak; where two overlap they add.
 
     References
     ----------
@@ -56,6 +57,7 @@ def smooth_map(n: int, matrix: list[tf.Tensor], *, seed: tf.Tensor) -> tf.Tensor
 def flow_pulses(magnitude: tf.Tensor, *, seeds: list[tf.Tensor]) -> tf.Tensor:
     """Draw pulses of flow (frame, y, x), each with a peak of 0.5 to 1 or -0.5 to -1."""
     n_frames, n_y, n_x = tf.unstack(tf.shape(magnitude))
+    magnitude = tf.math.divide_no_nan(magnitude, tf.reduce_max(magnitude))
     mean, deviation = tf.reduce_mean(magnitude, axis=0), tf.math.reduce_std(magnitude, axis=0)
     # Where it is bright and moves there is blood.
     likely = tf.math.log(tf.maximum(tf.square(mean * deviation), 1e-30))
