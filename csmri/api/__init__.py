@@ -23,6 +23,7 @@ from csmri.api.arguments import (
     kind_of,
     law_of,
     listed,
+    listed_methods,
     open_given,
     slices_of,
 )
@@ -216,7 +217,7 @@ def reconstruct(
     ----------
     acquisition : Acquisition, sequence of them, or KSpace
         What `csmri.simulate` makes, or measured k-space of `csmri.read`: of several coils the sensitivity maps are
-        estimated from the data, and all coils are reconstructed jointly.
+        estimated from the data, and classical methods reconstruct all coils jointly.
     method : str, optional
         Classical method: "initial", "spatiotemporal-tv", ...; a wrong name is answered with all of them.
     model : path, name or network, optional
@@ -385,6 +386,8 @@ def prepare(cines: Iterable[Cine], store: str | Path, split: Mapping[str, Sequen
     Store
         Opened; what is to be known of a subject stands in `entries[i].notes`.
     """
+    if not isinstance(cines, Iterable | Cine):
+        raise CsmriError(f"prepare: expected cines, csmri.Cine(images, subject), got {kind_of(cines)}")
     split_of = splits_of(split, where="prepare: split")
     with StoreWriter(store) as writer:
         found = []
@@ -470,11 +473,11 @@ def compare(
     list of Record
         One a subject, slice, frame, acceleration and method.
     """
-    reconstructors = [_method_or_network(one) for one in ([methods] if isinstance(methods, str) else methods)]
+    reconstructors = [_method_or_network(one) for one in listed_methods(methods)]
     always = {one.name for one in with_direct(())}
     compared = with_direct([one for one in reconstructors if one.saved or one.name not in always])
     law = law_of(sampling, changes, compared)
-    wanted = [accelerations] if isinstance(accelerations, int | float) else list(dict.fromkeys(accelerations))
+    wanted = [accelerations] if isinstance(accelerations, int | float | np.number) else [*dict.fromkeys(accelerations)]
     for one in wanted:
         check_number(one, "compare: acceleration")
     check_seed(seed, "compare")

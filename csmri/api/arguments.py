@@ -157,3 +157,12 @@ def kind_of(value: object) -> str:
 def listed(shapes: Iterable[tuple[int, ...]]) -> str:
     """List sizes for a message."""
     return ", ".join(" x ".join(map(str, shape)) for shape in sorted(shapes))
+
+
+def listed_methods(methods: Any) -> list[Any]:
+    """Methods to compare, also one alone."""
+    if isinstance(methods, str | Path | Reconstructor):
+        return [methods]
+    if not isinstance(methods, Iterable):
+        raise CsmriError(f"compare: expected names of methods and networks, got {kind_of(methods)}")
+    return list(methods)

@@ -29,6 +29,7 @@ def describe(record: Cine | KSpace) -> None:
     """Print one record, a line a property."""
     if isinstance(record, Cine):
         import_tensorflow()
+        from csmri.data.extent import acceleration_note
         from csmri.physics.extent import measure_extent
 
         n_slices, n_frames, n_y, n_x = record.images.shape
@@ -38,8 +39,10 @@ def describe(record: Cine | KSpace) -> None:
             ("kind", kind),
             ("size", f"{n_slices} slices x {n_frames} frames x {n_y} rows (y) x {n_x} columns (x)"),
             ("values", f"{magnitude.min():g} to {magnitude.max():g}, mean {magnitude.mean():.4g}"),
-            *zip(("lines (ky)", "samples (kx)"), map(str, measure_extent(record.images)), strict=True),
+            *zip(("lines (ky)", "samples (kx)"), map(str, extents := measure_extent(record.images)), strict=True),
         ]
+        if note := acceleration_note(extents[:1]):
+            rows.append(("note", note))
     else:
         n_slices, n_coils, n_frames, n_ky, n_kx = record.kspace.shape
         factor = record.mask.size / record.mask.sum()

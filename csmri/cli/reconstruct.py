@@ -60,7 +60,8 @@ def reconstruct(
     """Reconstruct INPUT by a network or a classical method and write OUTPUT (.npz, .nii, .nii.gz or .gif).
 
     INPUT is fully sampled (undersampling is simulated and quality printed) or an .npz with measured kspace and mask.
-    Of several measured coils the sensitivity maps are estimated from the data; all coils are reconstructed jointly.
+    Of several measured coils the sensitivity maps are estimated from the data; classical
+    methods take all coils jointly.
     Give one of --model and --method. A MODEL may say its data consistency itself: MODEL@hard.
     """
     if (model is None) == (method is None):

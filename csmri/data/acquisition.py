@@ -63,6 +63,13 @@ def check_acquisition(acquisition: Acquisition) -> Acquisition:
         raise CsmriError(f"{data.shape[0]} coils need coil sensitivity maps (coil, y, x) of shape {tuple(wanted)}")
     if maps is not None and tuple(maps.shape) != wanted:
         raise CsmriError(f"expected maps (coil, y, x) of shape {tuple(wanted)}, got {tuple(maps.shape)}")
+    if maps is not None:
+        total = np.linalg.norm(np.asarray(maps), axis=0)
+        if not (np.isclose(total, 1, atol=0.01) | (total == 0)).all():
+            raise CsmriError(
+                f"expected maps whose root sum of squares is 1, or 0 where there is no signal, got {total.min():g} to "
+                f"{total.max():g}; divide them by it"
+            )
     if not np.asarray(mask).any():
         raise CsmriError("the mask marks no k-space line as acquired: there is nothing to reconstruct from")
     return acquisition

@@ -22,6 +22,8 @@ from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor
 from csmri.physics.sampling import check_acceleration
 from csmri.physics.simulate import acquire, simulated_mask, simulated_slice
 
+CHOSEN = ("mask_law", "phase", "coils", "snr")
+"""Fields of the sampling that commands have an option for."""
 HELD_OUT = ("validation", "test")
 """Splits whose subjects no network should have been trained on."""
 
@@ -103,7 +105,7 @@ def check_evaluation(
         if method.saved and (known := trained_on(method.saved, subjects)):
             raise CsmriError(
                 f"{method.name}: was trained on {', '.join(known)} of split {split!r}, so that its errors there say "
-                "nothing; leave these subjects out of the split, or give --allow-trained-subjects"
+                "nothing; leave these subjects out of the split (csmri evaluate takes --allow-trained-subjects)"
             )
     for entry in store.of_split(split):
         for acceleration in accelerations:
@@ -158,10 +160,11 @@ def common_law(methods: Sequence[Reconstructor], **changes: Any) -> Sampling:
     trained = [m.saved.config.model_dump(include=set(Sampling.model_fields)) for m in methods if m.saved]
     laws = {checked(Sampling, {**fields, **changes}, "simulation") for fields in trained or [{}]}
     if len(laws) > 1:
-        raise CsmriError(
-            f"the models were trained with different sampling ({' and '.join(str(law) for law in laws)}); "
-            "choose one by mask_law (--mask-law)"
-        )
+        differ = {name: sorted({getattr(law, name) for law in laws}) for name in Sampling.model_fields}
+        told = [f"{name} = {' and '.join(map(repr, found))}" for name, found in differ.items() if len(found) > 1]
+        options = [f"{n} (--{n.replace('_', '-')})" for n, found in differ.items() if len(found) > 1 and n in CHOSEN]
+        advice = f"choose {', '.join(options)}" if len(options) == len(told) else "evaluate them one by one"
+        raise CsmriError(f"the models were trained with different sampling: {', '.join(told)}; {advice}")
     return laws.pop()
 
 

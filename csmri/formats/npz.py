@@ -26,8 +26,8 @@ def read(path: str | Path) -> Cine | KSpace:
     ----------
     path : path
         Holds `images` (slice, frame, y, x) or (frame, y, x), or `kspace` (slice, coil, frame, ky, kx), leading axes
-        optional, with `mask` (frame, ky). The other fields of the records are optional; the subject is the file's
-        stem where none is given.
+        optional, with `mask` (frame, ky), or one for every slice. The other fields of the records are optional; the
+        subject is the file's stem where none is given.
 
     Returns
     -------

@@ -33,6 +33,8 @@ SCALE_QUANTILE = 0.999
 """Quantile of the initial magnitude that thresholds are relative to: the brightest tissue, not one bright pixel."""
 
 
+KINDS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool}
+"""What a setting of each type may be."""
 Steps = Iterator[tuple[Any, Any, Any]]
 """Image (frame, x, y), relative change and objective of every iteration, without end."""
 
@@ -49,7 +51,8 @@ class Settings(ABC):
     tolerance : float >= 0
         Stop when an iteration changes the image by less than this part of its norm.
     consistent : bool
-        Whether the acquired lines are put back at the end, which is right while noise is smaller than undersampling.
+        Whether the acquired lines are put back at the end (of several coils in a step towards them), which is right
+        while noise is smaller than undersampling.
     """
 
     strength: float
@@ -60,10 +63,14 @@ class Settings(ABC):
 
     def __post_init__(self) -> None:
         for one in fields(self):
-            value = getattr(self, one.name)
+            value, kind = getattr(self, one.name), KINDS[str(one.type)]
+            if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
+                raise CsmriError(f"{type(self).__name__}: {one.name} must be {one.type}, got {value!r}")
             least = 1 if one.name.endswith("iterations") else 1e-6 if one.name == "step" else 0
-            if not isinstance(value, bool) and not (value >= least and math.isfinite(value)):
-                raise CsmriError(f"{type(self).__name__}: {one.name} must be {least:g} or more, got {value}")
+            most = 1 if one.name in ("power", "rank_threshold") else math.inf
+            if not least <= value <= most or not math.isfinite(value):
+                span = f"{least:g} or more" if most == math.inf else f"{least:g} to {most:g}"
+                raise CsmriError(f"{type(self).__name__}: {one.name} must be {span}, got {value}")
 
     @abstractmethod
     def iterate(self, problem: Problem) -> Steps:

@@ -233,7 +233,7 @@ class CropLike(keras.layers.Layer):
 
 def _encoding(mask: KerasTensor) -> Encoding:
     """Encoding of one coil for images (batch, frame, x, y), of masks (batch, frame, ky) with DC in the centre."""
-    shifted = ops.roll(mask, -(ops.shape(mask)[-1] // 2), axis=-1)
+    shifted = ops.roll(ops.stop_gradient(mask), -(ops.shape(mask)[-1] // 2), axis=-1)
     return Encoding(ops.cast(shifted, "complex64")[:, :, None])
 
 

@@ -148,12 +148,15 @@ def notes_on(methods: Iterable[Reconstructor], *, has_phase: bool, is_test: bool
         Whether networks are judged on subjects that they should not know.
     """
     methods = [method for method in methods if method.saved]
-    silent = [method.name for method in methods if is_test and method.saved and not method.saved.origin.is_complete]
-    unknown = (
-        f"{', '.join(silent)}: written by a csmri that did not keep on whom a network was trained; see to it that "
+    notes = [
+        f"{method.name}: does not tell on whom it was trained; see to it that it was on none of these subjects."
+        for method in methods
+        if is_test and method.saved and not method.saved.origin.is_complete
+    ]
+    expect_rest = any(
+        method.saved and task_of(method.saved.config).expects_rest and method.saved.config.phase in ("none", "static")
+        for method in methods
     )
-    notes = [f"{unknown}it was on none of these subjects."] if silent else []
-    expect_rest = any(method.saved and task_of(method.saved.config).expects_rest for method in methods)
     return [*notes, MOVING_PHASE] if has_phase and expect_rest else notes
 
 

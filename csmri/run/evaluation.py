@@ -81,10 +81,8 @@ def begin_evaluation(folder: Path, description: Mapping[str, Any]) -> None:
             # An older csmri did not simulate what it does not name.
             before[name] = Sampling(**before[name]).model_dump()
         if name in before and before[name] != description[name]:
-            raise CsmriError(
-                f"{folder}: holds an evaluation with {name} = {before[name]!r}, not {description[name]!r}; "
-                "choose another --out"
-            )
+            told = _difference(name, before[name], description[name])
+            raise CsmriError(f"{folder}: holds an evaluation with {told}; choose another --out")
     for kind in ("models", "baselines"):
         for method, what in before.get(kind, {}).items():
             given = description[kind].get(method, what)
@@ -103,6 +101,14 @@ def begin_evaluation(folder: Path, description: Mapping[str, Any]) -> None:
         merged["continued_with"] = others if made_with in others else [*others, made_with]
     make_folder(folder)
     write_json(folder / EVALUATION, merged)
+
+
+def _difference(name: str, held: Any, given: Any) -> str:
+    """Tell what differs, of a table its fields alone."""
+    if isinstance(held, dict) and isinstance(given, dict):
+        fields = [key for key in {**held, **given} if held.get(key) != given.get(key)]
+        return ", ".join(_difference(f"{name} {key}", held.get(key), given.get(key)) for key in fields)
+    return f"{name} = {held!r}, not {given!r}"
 
 
 class EvaluationRun:

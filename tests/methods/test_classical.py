@@ -237,3 +237,35 @@ def test_refuses_impossible_settings(name, changes):
 def test_refuses_a_step_that_goes_nowhere():
     with pytest.raises(CsmriError, match="step must be"):
         replace(METHODS["temporal-tv"].settings, step=0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("kt-focuss", {"power": 5.0}, "power must be 0 to 1, got 5"),
+        ("low-rank-plus-sparse", {"rank_threshold": 5.0}, "rank_threshold must be 0 to 1"),
+        ("temporal-tv", {"max_iterations": 2.5}, "max_iterations must be int, got 2.5"),
+        ("temporal-tv", {"strength": True}, "strength must be float, got True"),
+        ("temporal-tv", {"consistent": "no"}, "consistent must be bool, got 'no'"),
+    ],
+)
+def test_refuses_settings_of_another_kind(name, changes, message):
+    with pytest.raises(CsmriError, match=message):
+        METHODS[name].changed(changes)
+
+
+def test_refuses_maps_of_another_unit():
+    images, mask = draw_complex((4, 8, 6)), draw_mask(4, 8, 2.0)
+    acquisition = acquired(images, mask, maps=3 * draw_maps(3, (8, 6)))
+    with pytest.raises(CsmriError, match="root sum of squares is 1, or 0 where there is no signal, got 3 to 3"):
+        METHODS["temporal-tv"].reconstruct(acquisition)
+
+
+def test_view_sharing_reads_no_line_that_was_not_acquired():
+    images, mask = draw_complex((4, 9, 6)), np.random.default_rng(3).random((4, 9)) < 0.5
+    mask[:, 3] = False
+    found = [
+        reconstruct("view-sharing", Acquisition(data, mask)).images
+        for data in (acquired(images, mask).data, fft_y(images).numpy()[np.newaxis])
+    ]
+    np.testing.assert_array_equal(*found)

@@ -12,10 +12,12 @@ from scipy import optimize
 from csmri.core.names import INITIAL
 from csmri.methods.classical import METHODS
 from csmri.methods.conjugate_gradient import ConjugateGradient
-from csmri.methods.iterative import along_frames, energy, make_problem, reconstruct, robust_scale, temporal_fourier
+from csmri.methods.iterative import along_frames, make_problem, reconstruct, robust_scale, temporal_fourier
 from csmri.methods.thresholding import Thresholding, shrink, shrink_singular_values
 from csmri.methods.total_variation import TotalVariation
+from csmri.physics import encoding
 from csmri.physics.encoding import columns
+from csmri.physics.linear import energy
 
 from .conftest import acquired, draw_complex, draw_maps, draw_mask, nmse
 
@@ -199,3 +201,47 @@ def test_more_is_missing_more_is_moved():
         by_law = reconstruct(acquisition, Thresholding(strength=1e-3, growth=1.5))
         by_hand = reconstruct(acquisition, Thresholding(strength=1e-3 * achieved**1.5, growth=0.0))
         np.testing.assert_allclose(by_law.images, by_hand.images, atol=1e-5)
+
+
+@pytest.mark.parametrize("constrained", [False, True])
+def test_the_end_of_total_variation_does_not_depend_on_the_step(constrained):
+    """Of several coils, whose encoding is no projection, too; the objective is what is minimised."""
+    images, mask, maps = draw_complex((3, 6, 5), 4), np.random.default_rng(8).random((3, 6)) < 0.6, draw_maps(4, (6, 5))
+    mask[0, 0] = True
+    acquisition = acquired(images, mask, maps=maps)
+    common = {"strength": 0.1, "growth": 0.0, "spatial_share": 0.5, "max_iterations": 3000, "tolerance": 0.0}
+    ends = [
+        reconstruct(acquisition, TotalVariation(**common, step=step, phase_constrained=constrained, consistent=False))
+        for step in (0.3, 1.0, 3.0)
+    ]
+    for one in ends[1:]:
+        np.testing.assert_allclose(one.objectives[-1], ends[0].objectives[-1], rtol=2e-3)
+
+
+@pytest.mark.parametrize("phase", [None, "known"])
+@pytest.mark.parametrize("n_coils", [None, 3])
+def test_proximal_step_minimises_what_it_says(phase, n_coils, monkeypatch):
+    monkeypatch.setattr(encoding, "PROXIMAL_STEPS", 30)
+    images, mask = draw_complex((2, 5, 4), 1), np.random.default_rng(3).random((2, 5)) < 0.6
+    problem = make_problem(acquired(draw_complex((2, 5, 4), 2), mask, maps=n_coils and draw_maps(n_coils, (5, 4))))
+    turn = (
+        None if phase is None else np.exp(1j * np.random.default_rng(5).uniform(-3, 3, (1, 4, 5))).astype(np.complex64)
+    )
+    share = 1.0
+    start = columns(tf.constant(images if phase is None else images.real.copy()))
+
+    def objective(image):
+        whole = image if turn is None else encoding.with_phase(image, turn)
+        missed = energy(problem.encoding.encode(whole) - problem.data) / 5
+        return float(energy(image - start) + 0.7 * missed) / 2
+
+    if phase is not None and n_coils is None:
+        share = encoding.mirrored_share(problem.encoding.mask)
+    found = problem.encoding.proximal(start, problem.data, 0.7, phase=turn, share=share)
+    rng = np.random.default_rng(0)
+    least = objective(found)
+    assert least < objective(start)
+    if phase is None or n_coils:  # of one coil with a phase the mirrored share is exact for a constant phase alone
+        for size in (1e-2, 1e-1):
+            nudge = tf.constant(size * rng.standard_normal(start.shape), start.dtype)
+            assert objective(found + nudge) > least and objective(found - nudge) > least

@@ -172,3 +172,18 @@ def test_what_is_measured_is_the_image_with_the_phase_of_the_law(images):
     np.testing.assert_allclose(combined(measure(truth, law, seed=SEED)), truth, atol=1e-5 * images.max())
     np.testing.assert_array_equal(measure(truth, law, seed=SEED).data, simulate(images, law, seed=SEED).data)
     np.testing.assert_array_equal(with_law_phase(images, Sampling(), seed=SEED), images)
+
+
+def test_no_coil_has_a_place_of_its_own():
+    places = []
+    for i in range(24):
+        size = np.abs(make_coils(8, (32, 32), seed=tf.constant([i, 1], tf.int64))[0])
+        y, x = np.unravel_index(size.argmax(), size.shape)
+        places.append((y >= 16, x >= 16))
+    assert len(set(places)) == 4
+
+
+def test_flow_does_not_depend_on_the_unit(images):
+    law = Sampling(phase="moving")
+    plain, tiny = (make_phase(unit * images, law, seed=SEED).numpy() for unit in (1.0, 1e-9))
+    np.testing.assert_allclose(plain, tiny, atol=1e-4)
