@@ -22,7 +22,7 @@ from csmri.methods.conjugate_gradient import ConjugateGradient
 from csmri.methods.direct import temporal_interpolation, view_sharing, zero_filled
 from csmri.methods.iterative import Callback, Result, Settings
 from csmri.methods.thresholding import Thresholding
-from csmri.methods.total_variation import TotalVariation
+from csmri.methods.total_variation import PHASE_CONSTRAINED, TotalVariation
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             "phase-constrained-tv",
-            TotalVariation(spatial_share=0.2, step=0.14, growth=1.7, phase_constrained=True, max_iterations=25),
+            PHASE_CONSTRAINED,
             "the same for images whose phase rests; wrong where it moves",
             "Haacke et al., J Magn Reson 1991, doi 10.1016/0022-2364(91)90253-P",
         ),

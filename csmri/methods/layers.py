@@ -9,6 +9,7 @@ import keras
 from keras import KerasTensor, ops
 
 from csmri.core.errors import CsmriError
+from csmri.methods.total_variation import PHASE_CONSTRAINED
 from csmri.physics.differences import difference, primal_dual
 from csmri.physics.encoding import Encoding, columns, in_phase, mirrored_share, share_of, with_phase
 from csmri.physics.phase import resting_phase
@@ -90,10 +91,10 @@ class TotalVariation(keras.layers.Layer):
         self,
         iterations: int,
         *,
-        temporal: float = 4e-3,
-        spatial: float = 8e-4,
-        step: float = 0.14,
-        growth: float = 1.7,
+        temporal: float = PHASE_CONSTRAINED.strength,
+        spatial: float = PHASE_CONSTRAINED.strength * PHASE_CONSTRAINED.spatial_share,
+        step: float = PHASE_CONSTRAINED.step,
+        growth: float = PHASE_CONSTRAINED.growth,
         cyclic: bool = True,
         **options: Any,
     ) -> None:

@@ -72,6 +72,10 @@ class TotalVariation(Settings):
             yield (state[0] if phase is None else with_phase(state[0], phase), *told)
 
 
+PHASE_CONSTRAINED = TotalVariation(spatial_share=0.2, step=0.14, growth=1.7, phase_constrained=True, max_iterations=25)
+"""Total variation of images whose phase rests: a method of its own, and the start of the unrolled network."""
+
+
 def find_phase(start: Any) -> Any:
     """Resting phase (1, x, y) of a cine (frame, x, y)."""
     return resting_phase(ops.mean(start, axis=0)[None])

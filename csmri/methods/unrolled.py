@@ -27,8 +27,9 @@ from csmri.methods.layers import (
     RestingPhase,
     TotalVariation,
 )
+from csmri.methods.total_variation import PHASE_CONSTRAINED
 
-TV_ITERATIONS = 25
+TV_ITERATIONS = PHASE_CONSTRAINED.max_iterations
 """Of total variation before the first cascade; more of them hardly help at low accelerations."""
 WIDENING = (1, 3, 4)
 """Channels at full, half and quarter resolution, over `base_channels`."""

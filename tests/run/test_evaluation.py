@@ -60,7 +60,7 @@ def test_what_is_done_is_not_done_again(evaluate, results):
             ("--split", "validation", "--acceleration", "4", "--example-acceleration", "6"),
             "6 is not among those evaluated",
         ),
-        (("--split", "validation", "--mask-law", "schlemper", "--acceleration", "2"), "with sampling = "),
+        (("--split", "validation", "--mask-law", "schlemper", "--acceleration", "2"), "with sampling mask_law = "),
     ],
 )
 def test_another_experiment_is_refused_and_nothing_changes(evaluate, results, options, message):
