@@ -12,6 +12,7 @@ from csmri.core.errors import CsmriError
 from csmri.methods.total_variation import PHASE_CONSTRAINED
 from csmri.physics.differences import difference, primal_dual
 from csmri.physics.encoding import Encoding, columns, in_phase, mirrored_share, share_of, with_phase
+from csmri.physics.fourier import from_pair
 from csmri.physics.phase import resting_phase
 
 GAIN = 10.0
@@ -42,7 +43,7 @@ class DataConsistency(keras.layers.Layer):
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
         image, initial, mask = inputs
-        missed = columns(ops.view_as_complex(image - initial))
+        missed = columns(from_pair(image - initial))
         # The data of the difference are zero where they were acquired.
         kept = columns(_encoding(mask).consistent(missed, 0.0, share_of(self.weight)))
         return initial + ops.view_as_real(kept)
@@ -62,7 +63,7 @@ class RestingPhase(keras.layers.Layer):
         super().__init__(**{**options, "dtype": "float32"})
 
     def call(self, rest: KerasTensor) -> KerasTensor:
-        return ops.view_as_real(resting_phase(ops.view_as_complex(rest[:, 0])))[:, None]
+        return ops.view_as_real(resting_phase(from_pair(rest[:, 0])))[:, None]
 
 
 @keras.saving.register_keras_serializable(package="csmri")
@@ -103,7 +104,7 @@ class TotalVariation(keras.layers.Layer):
         self.step, self.growth, self.cyclic = step, growth, cyclic
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        initial, phase = (columns(ops.view_as_complex(ops.stop_gradient(pair))) for pair in inputs[:2])
+        initial, phase = (columns(from_pair(ops.stop_gradient(pair))) for pair in inputs[:2])
         mask = ops.stop_gradient(ops.cast(inputs[2], "float32"))
         acceleration = 1 / ops.maximum(ops.mean(mask, axis=(1, 2)), 1e-6)[:, None, None, None]
         primal = self.step * acceleration**self.growth

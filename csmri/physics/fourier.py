@@ -63,6 +63,8 @@ def as_pair(values: tf.Tensor) -> tf.Tensor:
 
 def from_pair(pair: Any) -> Any:
     """Complex values (...) of pairs (..., 2); inverse of `as_pair`."""
+    if tf.is_tensor(pair):  # Keras casts both parts, of which TensorFlow warns in every gradient
+        return tf.complex(pair[..., 0], pair[..., 1])
     return ops.view_as_complex(pair)
 
 
