@@ -55,7 +55,7 @@ class Method:
             raise CsmriError(f"{self.name} has no setting {unknown[0]!r}; it has {', '.join(known) or 'none'}")
         try:
             return replace(self.settings, **changes) if self.settings else None
-        except TypeError as error:
+        except (TypeError, CsmriError) as error:
             raise CsmriError(f"{self.name}: cannot take {dict(changes)} ({error})") from error
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from csmri.core.errors import CsmriError
 from csmri.data.acquisition import Acquisition, check_acquisition
 from csmri.physics.differences import squared_length
-from csmri.physics.encoding import Encoding, as_weights, columns, encoding_of
+from csmri.physics.encoding import Encoding, columns, encoding_of
 from csmri.physics.fourier import fft
 from csmri.physics.initial import initial_images
 from csmri.physics.sampling import acceleration_factor
@@ -126,13 +126,18 @@ def make_problem(acquisition: Acquisition) -> Problem:
     initial = initial_images(acquisition)
     scale = robust_scale(initial)
     divisor = ops.cast(scale or 1.0, "complex64")
-    coils = columns(encoding_of(acquisition).inverse(acquisition.data)) / divisor
-    mask = as_weights(tf.signal.ifftshift(acquisition.mask, axes=-1))[:, tf.newaxis]
-    maps = None if acquisition.maps is None else columns(acquisition.maps)[:, tf.newaxis]
+    coils = _columns(encoding_of(acquisition).inverse(acquisition.data)) / divisor
+    mask = ops.convert_to_tensor(np.fft.ifftshift(acquisition.mask, axes=-1)[:, np.newaxis], "complex64")
+    maps = None if acquisition.maps is None else _columns(acquisition.maps)[:, None]
     encoding = Encoding(mask, maps)
     acceleration = float(acceleration_factor(acquisition.mask))
-    start = columns(initial) / divisor
+    start = _columns(initial) / divisor
     return Problem(encoding, mask * fft(coils), start, scale, acceleration, acquisition.cyclic)
+
+
+def _columns(image: Any) -> Any:
+    """As `columns`, in tensors of the Keras backend, which need not be TensorFlow's."""
+    return columns(ops.convert_to_tensor(np.asarray(image), "complex64"))
 
 
 def reconstruct(acquisition: Acquisition, settings: Settings, *, callback: Callback | None = None) -> Result:
@@ -183,7 +188,7 @@ def robust_scale(images: Any) -> float:
 
 def temporal_fourier(n_frames: int) -> Any:
     """Orthonormal temporal Fourier transform as a matrix (frequency, frame); row 0 is the temporal mean."""
-    return tf.constant(np.fft.fft(np.eye(n_frames), norm="ortho"), tf.complex64)
+    return ops.convert_to_tensor(np.fft.fft(np.eye(n_frames), norm="ortho"), "complex64")
 
 
 def along_frames(matrix: Any, image: Any) -> Any:

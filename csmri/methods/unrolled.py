@@ -124,7 +124,8 @@ def build_unrolled(
     # --- normalisation: a cine's maximum is one, whatever its unit
     initial = keras.Input((None, None, None, 2), name="initial")
     mask = keras.Input((None, None), name="mask")
-    peak = ops.max(ops.norm(initial, axis=-1, keepdims=True), axis=(1, 2, 3, 4), keepdims=True)
+    # Not ops.norm, whose symbolic form JAX refuses.
+    peak = ops.sqrt(ops.max(ops.sum(ops.square(initial), axis=-1, keepdims=True), axis=(1, 2, 3, 4), keepdims=True))
     start = initial / ops.where(peak > 0, peak, 1.0)
     rest = ops.mean(start, axis=1, keepdims=True)
     phase = RestingPhase(name="phase")(rest)

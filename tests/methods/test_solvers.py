@@ -215,7 +215,8 @@ def test_the_end_of_total_variation_does_not_depend_on_the_step(constrained):
         for step in (0.3, 1.0, 3.0)
     ]
     for one in ends[1:]:
-        np.testing.assert_allclose(one.objectives[-1], ends[0].objectives[-1], rtol=2e-3)
+        # Two steps of conjugate gradients leave some 1e-3; a gradient step instead of them would leave 4e-2.
+        np.testing.assert_allclose(one.objectives[-1], ends[0].objectives[-1], rtol=5e-3)
 
 
 @pytest.mark.parametrize("phase", [None, "known"])
