@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -118,6 +119,11 @@ def load_reconstructor(
     CsmriError
         If another data consistency is asked of an unrolled network, or a weight of one that is not soft.
     """
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise CsmriError(
+            f"{path}: with KERAS_BACKEND={backend} csmri trains networks; to reconstruct with one, give the command again "
+            "without it (what is done stays done)"
+        )
     saved, network = load_network(path)
     changes = {"consistency": consistency, "consistency_weight": consistency_weight}
     saved = replace(saved, config=_changed(saved.config, path, **changes))

@@ -267,3 +267,9 @@ def test_no_method_is_shown_what_was_not_acquired(cines):
 def test_one_measured_coil_needs_no_maps():
     assert estimate_maps(np.ones((1, 2, 3, 4), np.complex64), np.ones((2, 3), bool)) is None
     assert Acquisition(np.ones((1, 2, 3, 4), np.complex64), np.ones((2, 3), bool)).n_coils == 1
+
+
+def test_networks_reconstruct_on_tensorflow_alone(unrolled, monkeypatch):
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    with pytest.raises(CsmriError, match="with KERAS_BACKEND=jax csmri trains networks; .*again without it"):
+        load_reconstructor(unrolled)
