@@ -121,8 +121,8 @@ def load_reconstructor(
     """
     if (backend := keras.backend.backend()) != "tensorflow":
         raise CsmriError(
-            f"{path}: with KERAS_BACKEND={backend} csmri trains networks; to reconstruct with one, give the command again "
-            "without it (what is done stays done)"
+            f"{path}: with KERAS_BACKEND={backend} csmri trains networks; to reconstruct with one, give the command "
+            "again without it (what is done stays done)"
         )
     saved, network = load_network(path)
     changes = {"consistency": consistency, "consistency_weight": consistency_weight}
