@@ -27,6 +27,7 @@ def inspect(path: Path) -> None:
 
 def describe(record: Cine | KSpace) -> None:
     """Print one record, a line a property."""
+    note = ""
     if isinstance(record, Cine):
         import_tensorflow()
         from csmri.data.extent import acceleration_note
@@ -41,8 +42,7 @@ def describe(record: Cine | KSpace) -> None:
             ("values", f"{magnitude.min():g} to {magnitude.max():g}, mean {magnitude.mean():.4g}"),
             *zip(("lines (ky)", "samples (kx)"), map(str, extents := measure_extent(record.images)), strict=True),
         ]
-        if note := acceleration_note(extents[:1]):
-            rows.append(("note", note))
+        note = acceleration_note(extents[:1])
     else:
         n_slices, n_coils, n_frames, n_ky, n_kx = record.kspace.shape
         factor = record.mask.size / record.mask.sum()
@@ -61,7 +61,7 @@ def describe(record: Cine | KSpace) -> None:
         ("slice distance", gap),
         ("frame times", "unknown" if times is None else f"{times[0]:.4g} to {times[-1]:.4g} ms"),
         ("read as", record.provenance or "unknown"),
-        *(("note", note) for note in record.notes),
+        *(("note", one) for one in (*record.notes, note) if one),
     ]
     click.echo(click.style(record.subject, bold=True))
     for name, value in rows:
