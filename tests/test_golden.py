@@ -28,7 +28,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 MASKS = json.loads((GOLDEN / "masks.json").read_text("utf-8"))
 CASES = [
     ("acdc", "gaussian", "acdc/patient065/patient065_4d.nii.gz"),
-    ("beyond/acdc_schlemper", "schlemper", "acdc/patient065/patient065_4d.nii.gz"),
+    pytest.param("beyond/acdc_schlemper", "schlemper", "acdc/patient065/patient065_4d.nii.gz", marks=pytest.mark.slow),
     pytest.param("beyond/sunnybrook", "gaussian", "sunnybrook/SCD0000301", marks=pytest.mark.slow),
 ]
 

@@ -203,6 +203,7 @@ def test_more_is_missing_more_is_moved():
         np.testing.assert_allclose(by_law.images, by_hand.images, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constrained", [False, True])
 def test_the_end_of_total_variation_does_not_depend_on_the_step(constrained):
     """Of several coils, whose encoding is no projection, too; the objective is what is minimised."""
