@@ -18,6 +18,7 @@ def blocks(page: Path) -> list[tuple[str, str, int]]:
     return [(found[1], found[2], text[: found.start(2)].count("\n")) for found in BLOCK.finditer(text)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
 def test_code_runs_and_prints_what_the_page_says(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

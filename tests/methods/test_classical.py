@@ -50,7 +50,7 @@ def test_registry():
 
 @EVERY
 @CYCLIC
-@pytest.mark.parametrize("n_coils", [None, 2, 5])
+@pytest.mark.parametrize("n_coils", [None, 3])
 @pytest.mark.parametrize("shape", [(4, 16, 12), (5, 15, 17)])
 def test_fully_sampled_is_exact(name, cyclic, n_coils, shape):
     images = draw_complex(shape)
