@@ -19,7 +19,8 @@ _PLACES = {
     "csmri.config": ("Config", "Sampling"),
     "csmri.core.errors": ("CsmriError",),
     "csmri.data.acquisition": ("Acquisition",),
-    "csmri.data.cine": ("Cine", "KSpace"),
+    "csmri.data.cine": ("Cine",),
+    "csmri.data.kspace": ("KSpace",),
     "csmri.formats": ("read", "write"),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}

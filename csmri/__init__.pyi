@@ -11,7 +11,7 @@ from csmri.config import Sampling as Sampling
 from csmri.core.errors import CsmriError as CsmriError
 from csmri.data.acquisition import Acquisition as Acquisition
 from csmri.data.cine import Cine as Cine
-from csmri.data.cine import KSpace as KSpace
+from csmri.data.kspace import KSpace as KSpace
 from csmri.formats import read as read
 from csmri.formats import write as write
 

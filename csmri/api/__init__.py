@@ -32,7 +32,8 @@ from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 from csmri.core.names import BASELINES
 from csmri.data.acquisition import Acquisition
-from csmri.data.cine import Cine, KSpace
+from csmri.data.cine import Cine
+from csmri.data.kspace import KSpace
 from csmri.data.records import QUALITIES, Item, Outcome, Record, mean_over_subjects
 from csmri.data.roi import Box, heart_box_notes
 from csmri.data.store import Store, StoreWriter, open_store, splits_of

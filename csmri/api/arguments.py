@@ -14,7 +14,8 @@ from csmri.config import Sampling
 from csmri.config.base import checked
 from csmri.core.errors import CsmriError
 from csmri.data.acquisition import Acquisition, check_acquisition
-from csmri.data.cine import Cine, KSpace
+from csmri.data.cine import Cine
+from csmri.data.kspace import KSpace
 from csmri.data.roi import Box, heart_box
 from csmri.data.store import Store, open_store
 from csmri.evaluation.evaluate import common_law

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from csmri.core.quiet import import_tensorflow
-from csmri.data.cine import Cine, KSpace
+from csmri.data.cine import Cine
+from csmri.data.kspace import KSpace
 
 
 @click.command()

@@ -17,7 +17,8 @@ from csmri.core.names import BASELINES
 from csmri.core.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    from csmri.data.cine import Cine, KSpace
+    from csmri.data.cine import Cine
+    from csmri.data.kspace import KSpace
     from csmri.data.roi import Box
     from csmri.methods.reconstruction import SliceReconstruction
 
@@ -77,7 +78,7 @@ def reconstruct(
     check_outputs([output, picture], [source])
     import_tensorflow()
     from csmri.core.names import INITIAL, ZERO_FILLED
-    from csmri.data.cine import KSpace
+    from csmri.data.kspace import KSpace
     from csmri.data.roi import heart_box, heart_box_notes
     from csmri.evaluation.evaluate import check_names, common_law
     from csmri.formats import read
@@ -130,7 +131,7 @@ def _checked(
     record: Cine | KSpace, source: Path, acceleration: float | None, picture: Path | None, simulated: dict[str, Any]
 ) -> float:
     """The acceleration to simulate, of no meaning for measured k-space; refuses options that do not fit the record."""
-    from csmri.data.cine import KSpace
+    from csmri.data.kspace import KSpace
     from csmri.physics.sampling import check_acceleration
 
     if isinstance(record, KSpace):

@@ -1,4 +1,4 @@
-"""The records `Cine` (reconstructed images) and `KSpace` (measured data), their axes and units."""
+"""The record `Cine` (images) with its axes and units, and manual outlines."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Cine:
             raise CsmriError(f"{where}: magnitude images must not be negative, the smallest value is {images.min():g}")
         if not images.any():
             raise CsmriError(f"{where}: every pixel is zero")
-        _check_frame_times(where, self.frame_times_ms, images.shape[1])
+        check_frame_times(where, self.frame_times_ms, images.shape[1])
         object.__setattr__(self, "images", images)
 
     @property
@@ -101,72 +101,10 @@ class Cine:
         return self.images.shape[2], self.images.shape[3]
 
 
-def _check_frame_times(where: str, frame_times_ms: NDArray[np.float32] | None, n_frames: int) -> None:
+def check_frame_times(where: str, frame_times_ms: NDArray[np.float32] | None, n_frames: int) -> None:
+    """Refuse times that do not fit the frames."""
     if frame_times_ms is not None and np.shape(frame_times_ms) != (n_frames,):
         raise CsmriError(f"{where}: frame times of shape {np.shape(frame_times_ms)} do not fit {n_frames} frames")
-
-
-@dataclass(frozen=True, eq=False)
-class KSpace:
-    """Measured Cartesian k-t data of one subject: kx fully read, ky lines acquired where `mask` is True.
-
-    Parameters
-    ----------
-    kspace : array (slice, coil, frame, ky, kx), complex64
-        DC in the centre (index n // 2) of ky and kx; zero where not acquired.
-    mask : array (frame, ky) or (slice, frame, ky), bool
-        True = acquired, in all coils; without the axis of slices, in all of them.
-    subject, spacing_mm, slice_spacing_mm, frame_times_ms, affine, provenance, notes
-        As in `Cine`.
-
-    Raises
-    ------
-    CsmriError
-        If the axes of k-space and mask do not fit, a value is not finite, or no line was acquired.
-    """
-
-    kspace: NDArray[np.complex64]
-    mask: NDArray[np.bool_]
-    subject: str
-    spacing_mm: tuple[float, float] | None = None
-    slice_spacing_mm: float | None = None
-    frame_times_ms: NDArray[np.float32] | None = None
-    affine: NDArray[np.float64] | None = None
-    provenance: str = ""
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        where = self.provenance or f"subject {self.subject}"
-        kspace, mask = np.asarray(self.kspace), np.asarray(self.mask)
-        if kspace.ndim != 5:
-            raise CsmriError(
-                f"{where}: expected k-space (slice, coil, frame, ky, kx), got {kspace.ndim} axes: {kspace.shape}"
-            )
-        if 0 in kspace.shape:
-            raise CsmriError(f"{where}: the k-space is empty, shape {kspace.shape} (slice, coil, frame, ky, kx)")
-        frames_and_lines = kspace.shape[2:4]
-        if mask.dtype != np.bool_ or mask.shape not in (frames_and_lines, (kspace.shape[0], *frames_and_lines)):
-            raise CsmriError(
-                f"{where}: expected a boolean mask (frame, ky) of shape {frames_and_lines}, or one for each of "
-                f"{kspace.shape[0]} slices, got {mask.dtype} of shape {mask.shape}"
-            )
-        if kspace.shape[2] < 2:
-            raise CsmriError(f"{where}: a cine needs at least 2 frames, this has {kspace.shape[2]}")
-        if not np.isfinite(kspace).all():
-            raise CsmriError(f"{where}: k-space holds NaN or infinite values")
-        if not np.all(mask.any(axis=(-2, -1))):
-            raise CsmriError(f"{where}: the mask marks no k-space line as acquired")
-        _check_frame_times(where, self.frame_times_ms, kspace.shape[2])
-        object.__setattr__(self, "kspace", kspace.astype(np.complex64, copy=False))
-        object.__setattr__(self, "mask", mask)
-
-    @property
-    def n_slices(self) -> int:
-        return self.kspace.shape[0]
-
-    def mask_of(self, slice_index: int) -> NDArray[np.bool_]:
-        """Mask (frame, ky) of a slice."""
-        return self.mask if self.mask.ndim == 2 else self.mask[slice_index]
 
 
 @dataclass(frozen=True)

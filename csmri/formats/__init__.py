@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from csmri.core.errors import CsmriError
-from csmri.data.cine import Cine, KSpace, Outlines
+from csmri.data.cine import Cine, Outlines
+from csmri.data.kspace import KSpace
 from csmri.formats import dicom, gif, nifti, npz, york
 from csmri.formats.discovery import EXPECTED, find_cines, kind_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from csmri.core.errors import CsmriError
 from csmri.formats import nifti, york
-from csmri.formats.dicom_header import is_dicom, series_of
+from csmri.formats.dicom.header import is_dicom, series_of
 from csmri.formats.parsing import natural_key, parsing, plural
 
 EXPECTED = "a DICOM folder, .nii or .nii.gz (NIfTI), York .mat, or .npz"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
 from csmri.core.files import replacing
-from csmri.data.cine import Cine, KSpace
+from csmri.data.cine import Cine
+from csmri.data.kspace import KSpace
 from csmri.formats.parsing import as_images, parsing
 
 DATA = ("images", "kspace", "mask")

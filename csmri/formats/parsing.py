@@ -6,11 +6,16 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from csmri.core.errors import CsmriError
+
+OVERSHOOT = 0.25
+"""Share of the largest magnitude that a negative value may have: cubic resampling overshoots by less, and the images of
+phases and velocities are as deep as they are high."""
 
 
 @contextlib.contextmanager
@@ -62,6 +67,32 @@ def as_images(array: ArrayLike, where: str) -> NDArray[np.float32] | NDArray[np.
         if array.dtype.kind == "c":
             return np.ascontiguousarray(array, np.complex64)
         return np.ascontiguousarray(array, np.float32)
+
+
+def with_sound_surroundings(array: NDArray[Any], notes: list[str]) -> NDArray[Any]:
+    """Mend what resampling leaves around images: NaN outside the field of view, small negative overshoots.
+
+    Pixels (slice, y, x) that are NaN in every frame, and magnitudes of at least `-OVERSHOOT` of the largest, become 0,
+    with a note. What is worse stays as it is, for `Cine` to refuse by name.
+
+    Parameters
+    ----------
+    array : (slice, frame, y, x)
+    """
+    outside = np.isnan(array).all(axis=1, keepdims=True)
+    if outside.any() and not outside.all():
+        array = np.where(outside, array.dtype.type(0), array)
+        notes.append(f"Set to 0: {outside.mean():.1%} of the pixels, which are NaN in every frame.")
+    if np.iscomplexobj(array) or not array.size or not np.isfinite(array).all():
+        return array
+    smallest, largest = float(array.min()), float(array.max())
+    if -OVERSHOOT * largest <= smallest < 0:
+        notes.append(
+            f"Set to 0: {(array < 0).mean():.1%} of the values, which are negative, down to {smallest:g} (the largest "
+            f"is {largest:g}); magnitudes have none, resampling leaves such."
+        )
+        array = np.maximum(array, 0)
+    return array
 
 
 def plural(count: int, noun: str) -> str:

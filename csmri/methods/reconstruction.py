@@ -17,7 +17,8 @@ from csmri.config import Config, Sampling, make_config
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.acquisition import Acquisition
-from csmri.data.cine import Cine, KSpace
+from csmri.data.cine import Cine
+from csmri.data.kspace import KSpace
 from csmri.methods.classical import find_method
 from csmri.methods.iterative import Callback
 from csmri.methods.model import SavedNetwork, load_network
@@ -216,6 +217,6 @@ def measured_slices(
 
 def measured_acquisitions(measured: KSpace, *, cyclic: bool) -> Iterator[Acquisition]:
     """Prepare every slice of measured, undersampled k-space, one slice at a time."""
-    for index, kspace in enumerate(measured.kspace):
+    for index, kspace in enumerate(measured.slices()):
         mask = measured.mask_of(index)
         yield prepare(undersample(ifft_x(kspace), mask), mask, cyclic=cyclic)

@@ -275,7 +275,7 @@ def test_reconstruct_prints_quality_and_draws(folder, printed):
 
 
 def test_reconstruct_takes_measured_kspace(folder, printed, cines):
-    from csmri.data.cine import KSpace
+    from csmri.data.kspace import KSpace
     from csmri.physics.fourier import image_to_kspace
     from csmri.physics.simulate import simulated_mask
 

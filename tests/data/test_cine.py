@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from csmri.core.errors import CsmriError
-from csmri.data.cine import Cine, KSpace, Outlines
+from csmri.data.cine import Cine, Outlines
+from csmri.data.kspace import KSpace
 
 SHAPE = 2, 3, 4, 5
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from csmri.core.errors import CsmriError
-from csmri.data.cine import Cine, KSpace
+from csmri.data.cine import Cine
+from csmri.data.kspace import KSpace
 from csmri.formats import npz
 
 RNG = np.random.default_rng(1)

@@ -16,7 +16,8 @@ from scipy.io import savemat
 
 from csmri import formats
 from csmri.core.errors import CsmriError
-from csmri.data.cine import Cine, KSpace
+from csmri.data.cine import Cine
+from csmri.data.kspace import KSpace
 from csmri.formats.parsing import natural_key
 
 IMAGES = np.random.default_rng(5).random((2, 3, 6, 5), np.float32)

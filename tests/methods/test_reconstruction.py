@@ -12,7 +12,7 @@ from csmri.config import Config, Sampling
 from csmri.core.errors import CsmriError
 from csmri.core.names import BASELINES
 from csmri.data.acquisition import Acquisition
-from csmri.data.cine import KSpace
+from csmri.data.kspace import KSpace
 from csmri.learning.train import load_checkpoint
 from csmri.methods.classical import METHODS
 from csmri.methods.model import load_network, write_saved_model

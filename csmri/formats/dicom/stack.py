@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
-from csmri.formats.dicom_header import Header, is_dicom, read_header
+from csmri.formats.dicom.header import Header, is_dicom, read_header
 from csmri.formats.parsing import natural_key, parsing, plural
 
 # Projections on the slice normal closer than this are the same slice: headers round to 0.001 mm.

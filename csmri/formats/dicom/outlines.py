@@ -1,4 +1,4 @@
-"""DICOM cine folders (classic MR images, one a file) and the Sunnybrook outlines that refer to them."""
+"""The outlines of Sunnybrook, which refer to DICOM images by their instance numbers."""
 
 from __future__ import annotations
 
@@ -6,56 +6,14 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
-from csmri.data.cine import Cine, Outlines
-from csmri.formats.dicom_header import Header, quiet_pydicom
-from csmri.formats.dicom_stack import Stack, read_stack
+from csmri.data.cine import Outlines
+from csmri.formats.dicom.stack import Stack, read_stack
 from csmri.formats.parsing import parsing
 
 CONTOUR_NAME = re.compile(r"IM-\d+-(\d+)-([io])contour-\w+\.txt", re.IGNORECASE)
-
-
-def read(folder: str | Path) -> Cine:
-    """Read a cine from a folder of DICOM images, nested folders included.
-
-    Slices are sorted by their position along the slice normal, frames by trigger time; file names play no part.
-
-    Parameters
-    ----------
-    folder : path
-        Holds one short-axis series; files that are not DICOM are ignored with a note.
-
-    Returns
-    -------
-    Cine
-        Rescaled magnitude images; frame times are the median over the slices; the subject is the patient ID, or the
-        folder's name where there is none.
-
-    Raises
-    ------
-    CsmriError
-        If the folder holds several series, incomplete slices, no geometry, or pixels that cannot be decoded.
-    """
-    folder = Path(folder)
-    stack = read_stack(folder)
-    first = stack.headers[0][0]
-    images = np.empty((len(stack.headers), len(stack.headers[0]), *first.matrix), np.float32)
-    for slice_index, frames in enumerate(stack.headers):
-        for frame, header in enumerate(frames):
-            images[slice_index, frame] = _pixels(header)
-    return Cine(
-        images=images,
-        subject=first.patient or folder.resolve().name,
-        spacing_mm=stack.spacing_mm,
-        slice_spacing_mm=stack.slice_spacing_mm,
-        frame_times_ms=stack.frame_times_ms,
-        affine=stack.affine,
-        provenance=f"{folder} (DICOM)",
-        notes=stack.notes,
-    )
 
 
 def read_outlines(contour_folder: str | Path, dicom_folder: str | Path) -> Outlines:
@@ -99,23 +57,6 @@ def read_outlines(contour_folder: str | Path, dicom_folder: str | Path) -> Outli
     if not (found["i"] or found["o"]):
         raise CsmriError(f"{contour_folder}: no outline found; expected files named IM-0001-0159-icontour-manual.txt")
     return Outlines(endocardium=found["i"], epicardium=found["o"])
-
-
-def _pixels(header: Header) -> NDArray[np.float32]:
-    """Image (y, x) in rescaled units."""
-    path = header.path
-    with quiet_pydicom(), parsing(path, "a DICOM file", "remove it or export it again"):
-        dataset = pydicom.dcmread(path)
-        syntax = dataset.file_meta.TransferSyntaxUID
-        slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
-    advice = "copy it again, it may be incomplete"
-    if syntax.is_compressed:
-        advice = f"its pixels are compressed ({syntax.name}): decompress them first, with `gdcmconv --raw`"
-    with quiet_pydicom(), parsing(path, "a DICOM image", advice):
-        pixels = dataset.pixel_array
-    if pixels.shape != header.matrix:
-        raise CsmriError(f"{path}: expected {header.matrix} pixels (y, x), found {pixels.shape}; export it again")
-    return pixels.astype(np.float32) * np.float32(slope) + np.float32(intercept)
 
 
 def _places(stack: Stack, folder: Path) -> dict[int, tuple[int, int]]:
