@@ -84,7 +84,7 @@ def test_what_can_be_simulated_otherwise_is_what_sampling_has():
 
 def test_a_user_sees_the_types(tmp_path):
     lines = {
-        'csmri.read("a")': "Cine | csmri.data.cine.KSpace",
+        'csmri.read("a")': "csmri.data.cine.Cine | csmri.data.kspace.KSpace",
         "csmri.simulate(cine, 4)": "list[csmri.data.acquisition.Acquisition]",
         "csmri.simulate(cine, 4, slice_index=0, coils=8)": "csmri.data.acquisition.Acquisition",
         "csmri.simulate(np.ones((2, 8, 8)), 4)": "csmri.data.acquisition.Acquisition",
