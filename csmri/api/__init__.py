@@ -41,12 +41,12 @@ from csmri.evaluation.evaluate import common_law, with_direct
 from csmri.evaluation.evaluate import evaluate as evaluate_store
 from csmri.evaluation.metrics import frame_quality
 from csmri.learning import train as training
+from csmri.methods.measured import Preparation, reconstruct_measured
 from csmri.methods.model import SHIPPED
 from csmri.methods.reconstruction import (
     Reconstructor,
     baseline_reconstructor,
     load_reconstructor,
-    measured_acquisitions,
     notes_on,
     simulated_acquisition,
 )
@@ -255,7 +255,8 @@ def reconstruct(
     if isinstance(acquisition, KSpace):
         for note in notes_on([reconstructor], has_phase=True):
             warnings.warn(note, stacklevel=2)
-        acquisitions = list(measured_acquisitions(acquisition, cyclic=common_law([reconstructor]).cyclic))
+        how = Preparation(cyclic=common_law([reconstructor]).cyclic)
+        return reconstruct_measured(acquisition, how, reconstructor)
     elif isinstance(acquisition, Sequence) and acquisition and all(isinstance(a, Acquisition) for a in acquisition):
         acquisitions = [checked_acquisition(one, f"reconstruct: acquisition {i}") for i, one in enumerate(acquisition)]
         if len(sizes := {(*np.shape(one.mask), np.shape(one.data)[-1]) for one in acquisitions}) > 1:

@@ -98,7 +98,7 @@ def _is_cine_file(path: Path) -> bool:
     name = path.name.lower()
     if name.endswith((".nii", ".nii.gz")):
         labels = name.removesuffix(".gz").removesuffix(".nii").endswith("_gt")
-        return not labels and not nifti.is_single_frame(path)
+        return not labels and not len(nifti.shape_of(path)) < 4
     if name.endswith(".mat"):
         return york.holds_images(path)
     return name.endswith(".npz") and _holds_record(path)

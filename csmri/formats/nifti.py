@@ -6,8 +6,8 @@ import contextlib
 import gzip
 import io
 import json
-import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from csmri.core.errors import CsmriError
 from csmri.core.files import replacing
 from csmri.data.cine import Cine
-from csmri.formats.parsing import as_images, parsing
+from csmri.formats.nifti_geometry import affine_mm, frame_times_ms, spacing_mm
+from csmri.formats.parsing import as_images, parsing, with_sound_surroundings
 
 ADVICE = "download or convert it again"
-MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
-MS = {"sec": 1000.0, "msec": 1.0, "usec": 0.001}
-# A cine frame lasts 10 to 100 ms; beyond these bounds the fourth zoom is a default and no time.
-PLAUSIBLE_FRAME_MS = (2.0, 500.0)
+MOST_LABELS = 8
+"""Labels of a segmentation: 3 of ACDC and UK Biobank, 7 of whole hearts."""
 COMMENT = 6  # the code NIfTI reserves for header extensions of plain text
 
 
@@ -47,28 +46,47 @@ def read(path: str | Path) -> Cine:
     CsmriError
         If the file is damaged, no NIfTI, or has not the four axes of a cine.
     """
-    path = Path(path)
-    image, array = _load(path)
-    while array.ndim > 4 and array.shape[-1] == 1:  # (x, y, slice, frame, 1), as some converters write
-        array = array[..., 0]
-    if array.ndim != 4:
-        raise CsmriError(
-            f"{path}: expected the axes (x, y, slice, frame), found {array.ndim} axes {array.shape}; "
-            "give the 4-D file that holds all frames"
-        )
-    own = _own_comment(image.header)
+    return read_files((Path(path),))
+
+
+def read_files(paths: Sequence[Path], name: str = "") -> Cine:
+    """Read a cine of one file with all frames, or of one file a frame; `name` is that of the subject, else the file's.
+
+    Raises
+    ------
+    CsmriError
+        As `read`, and if the files differ in size or place.
+    """
+    path = paths[0]
     notes: list[str] = []
-    spacing = _spacing_mm(image.header, own, notes)
-    times = _frame_times_ms(image.header, own, array.shape[3], notes)
-    has_affine = spacing is not None and (image.header["qform_code"] > 0 or image.header["sform_code"] > 0)
+    images, arrays = zip(*(_load(one) for one in paths), strict=True)
+    image = images[0]
+    if len(paths) > 1:
+        if len({array.shape for array in arrays}) > 1 or not all(
+            np.allclose(other.affine, image.affine, atol=1e-3) for other in images
+        ):
+            raise CsmriError(f"{path.parent}: {len(paths)} volumes of different sizes or places; expected one a frame")
+        notes.append(f"Joined {len(paths)} volumes, one a frame, in the order of their names.")
+        array = np.stack([_without_trivial_axes(one, 3) for one in arrays], axis=-1)
+    else:
+        array = _with_four_axes(path, _without_trivial_axes(arrays[0], 4), notes)
+    header, own = image.header, _own_comment(image.header)
+    spacing = spacing_mm(header, own, notes)
+    times = frame_times_ms(header, own, array.shape[3], notes) if len(paths) == 1 else None
+    is_stack = arrays[0].ndim > 3 or len(paths) > 1
+    slice_spacing = spacing[2] if spacing and is_stack and own.get("slice_spacing", "known") == "known" else None
+    affine = affine_mm(header, spacing, notes) if spacing else None
+    if len(paths) == 1 and is_label_map(array[..., 0]):
+        raise CsmriError(f"{path}: a label map (whole numbers up to {MOST_LABELS}) and no cine; give the images")
+    values = as_images(array.transpose(2, 3, 1, 0), str(path))
     return Cine(
-        images=as_images(array.transpose(2, 3, 1, 0), str(path)),
-        subject=subject_of(path),
+        images=with_sound_surroundings(values, notes),
+        subject=name or subject_of(path),
         spacing_mm=spacing and (spacing[1], spacing[0]),
-        slice_spacing_mm=spacing[2] if spacing and own.get("slice_spacing", "known") == "known" else None,
+        slice_spacing_mm=slice_spacing,
         frame_times_ms=times,
-        affine=np.asarray(image.affine, np.float64) if has_affine else None,
-        provenance=f"{path} (NIfTI{_acdc_group(path)})",
+        affine=affine,
+        provenance=f"{path if len(paths) == 1 else path.parent} (NIfTI{_acdc_group(path)})",
         notes=tuple(notes),
     )
 
@@ -91,19 +109,24 @@ def write(path: str | Path, cine: Cine) -> None:
     image = nibabel.Nifti1Image(data, None)
     header = image.header
     own: dict[str, Any] = {"writer": "csmri"}
-    if cine.affine is not None:
-        image.set_sform(cine.affine, code="scanner", update_affine=True)
     zooms = [1.0, 1.0, 1.0, 1.0]
     if cine.spacing_mm is not None:
         zooms[:2] = cine.spacing_mm[1], cine.spacing_mm[0]
-        zooms[2] = cine.slice_spacing_mm or _slice_step_mm(cine.affine) or 1.0
+        zooms[2] = _slice_step_mm(cine.affine) or cine.slice_spacing_mm or 1.0
         own["slice_spacing"] = "unknown" if cine.slice_spacing_mm is None else "known"
+    elif cine.affine is not None:
+        zooms[:3] = np.linalg.norm(cine.affine[:3, :3], axis=0)
     if cine.frame_times_ms is not None:
         times = np.asarray(cine.frame_times_ms, np.float32)
         zooms[3] = float((times[-1] - times[0]) / (len(times) - 1))
         header["toffset"] = times[0]
         own["frame_times_ms"] = [float(time) for time in times]
     header.set_zooms(zooms)
+    if cine.affine is not None:
+        # After the zooms, which set_sform leaves alone and set_qform sets: all three agree then. A quaternion knows
+        # no shear; readers that take the qform get the nearest rotation.
+        image.set_sform(cine.affine, code="scanner", update_affine=True)
+        image.set_qform(cine.affine, code="scanner", strip_shears=True, update_affine=False)
     header.set_xyzt_units(cine.spacing_mm and "mm", None if cine.frame_times_ms is None else "msec")
     if len(own) > 1:
         header.extensions.append(Nifti1Extension(COMMENT, json.dumps(own).encode()))
@@ -136,16 +159,48 @@ def is_nifti(start: bytes) -> bool:
     return start[344:348] == b"n+1\0" or start[4:8] == b"n+2\0"
 
 
-def is_single_frame(path: Path) -> bool:
-    """Tell whether a sound NIfTI header says that the file holds no more than one frame."""
+def shape_of(path: Path) -> tuple[int, ...]:
+    """Shape (x, y, slice, frame) that a NIfTI header tells, without axes of one at the end; empty if it is damaged."""
     start = head(path)
-    if not is_nifti(start):
-        return False
     with contextlib.suppress(Exception):  # a damaged header says nothing; reading the file will tell
-        kind = nibabel.Nifti1Header if start[344:348] == b"n+1\0" else nibabel.Nifti2Header
-        shape = kind(start[: kind.template_dtype.itemsize], check=False).get_data_shape()
-        return len(shape) < 4 or math.prod(shape[3:]) < 2
-    return False
+        if is_nifti(start):
+            kind = nibabel.Nifti1Header if start[344:348] == b"n+1\0" else nibabel.Nifti2Header
+            shape = kind(start[: kind.template_dtype.itemsize], check=False).get_data_shape()
+            return tuple(int(n) for n in shape)
+    return ()
+
+
+def is_label_map(volume: NDArray) -> bool:
+    """Tell a segmentation from an image: few different whole numbers, from 0 on."""
+    if volume.dtype.kind not in "uif" or not volume.size:
+        return False
+    values = np.unique(volume)
+    return 1 < len(values) <= MOST_LABELS + 1 and bool((np.isin(values, np.arange(MOST_LABELS + 1))).all())
+
+
+def _without_trivial_axes(array: NDArray, n_axes: int) -> NDArray:
+    """Take away axes of length 1 beyond (x, y, slice), as vector images and some converters have them."""
+    while array.ndim > n_axes:
+        trivial = [axis for axis in range(3, array.ndim) if array.shape[axis] == 1]
+        if not trivial:
+            break
+        array = array.squeeze(trivial[-1])
+    return array
+
+
+def _with_four_axes(path: Path, array: NDArray, notes: list[str]) -> NDArray:
+    if array.ndim == 3 and array.shape[2] > 1:
+        notes.append(
+            f"The file has three axes {array.shape}: they were taken as (x, y, frame) of a single slice. If the third "
+            "one is the slices, this is one frame and no cine."
+        )
+        array = array[:, :, np.newaxis]
+    if array.ndim != 4:
+        raise CsmriError(
+            f"{path}: expected the axes (x, y, slice, frame), found {array.ndim} axes {array.shape}; "
+            "give the 4-D file that holds all frames"
+        )
+    return array
 
 
 def _load(path: Path) -> tuple[Any, NDArray]:
@@ -160,42 +215,6 @@ def _load(path: Path) -> tuple[Any, NDArray]:
             content = gzip.decompress(content)
         image: Any = kind.from_stream(io.BytesIO(content))
         return image, np.asanyarray(image.dataobj)
-
-
-def _spacing_mm(header: Any, own: dict[str, Any], notes: list[str]) -> tuple[float, float, float] | None:
-    """(x, y, slice) in mm, or None where the header was lost."""
-    zooms = [float(zoom) for zoom in header.get_zooms()[:3]]
-    unit = _unit(header, 0)
-    if not all(math.isfinite(zoom) and zoom > 0 for zoom in zooms):
-        notes.append(f"Pixel spacing is unknown: the header says {zooms}.")
-        return None
-    if zooms == [1.0, 1.0, 1.0] and "slice_spacing" not in own:
-        notes.append("Pixel spacing and orientation are unknown: the header was lost (all zooms are 1).")
-        return None
-    if unit == "unknown":
-        notes.append("The header names no unit of length; the pixel spacing was taken to be in mm.")
-    x, y, z = (zoom * MM[unit] for zoom in zooms)
-    return x, y, z
-
-
-def _frame_times_ms(header: Any, own: dict[str, Any], n_frames: int, notes: list[str]) -> NDArray[np.float32] | None:
-    """Times (frame,) in ms, or None where the header does not tell."""
-    exact = own.get("frame_times_ms")
-    if isinstance(exact, list) and len(exact) == n_frames:
-        with contextlib.suppress(TypeError, ValueError):  # edited by hand: fall back on the interval
-            return np.asarray(exact, np.float32)
-    unit = _unit(header, 1)
-    step, offset = float(header["pixdim"][4]), float(header["toffset"])
-    if unit in MS and PLAUSIBLE_FRAME_MS[0] <= step * MS[unit] <= PLAUSIBLE_FRAME_MS[1] and math.isfinite(offset):
-        return ((offset + step * np.arange(n_frames)) * MS[unit]).astype(np.float32)
-    notes.append(f"Frame times are unknown: the header says {step:g} with the unit {unit}.")
-    return None
-
-
-def _unit(header: Any, which: int) -> str:
-    with contextlib.suppress(KeyError):  # nibabel knows no more codes than the standard
-        return header.get_xyzt_units()[which]
-    return "unknown"
 
 
 def _own_comment(header: Any) -> dict[str, Any]:

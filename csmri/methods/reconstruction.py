@@ -18,14 +18,10 @@ from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.acquisition import Acquisition
 from csmri.data.cine import Cine
-from csmri.data.kspace import KSpace
 from csmri.methods.classical import find_method
 from csmri.methods.iterative import Callback
 from csmri.methods.model import SavedNetwork, load_network
 from csmri.methods.task import task_of
-from csmri.physics.coils import prepare
-from csmri.physics.fourier import ifft_x
-from csmri.physics.sampling import undersample
 from csmri.physics.simulate import acquire, simulated_mask, simulated_slice
 
 MOVING_PHASE = (
@@ -63,6 +59,8 @@ class SliceReconstruction:
     methods: dict[str, NDArray[np.float32]]
     seconds: dict[str, float]
     """Wall time that each method took."""
+    reference: NDArray[np.float32] | None = None
+    """Magnitude of the truth, where there is one."""
 
     @property
     def achieved(self) -> float:
@@ -204,19 +202,5 @@ def simulate_slices(
         acquisition = simulated_acquisition(
             images, acceleration, law, seed=seed, subject=cine.subject, slice_index=index
         )
-        yield reconstruct_slice(acquisition, reconstructors=reconstructors)
-
-
-def measured_slices(
-    measured: KSpace, *, cyclic: bool, reconstructors: Sequence[Reconstructor]
-) -> Iterator[SliceReconstruction]:
-    """Reconstruct every slice of measured, undersampled k-space, one slice at a time."""
-    for acquisition in measured_acquisitions(measured, cyclic=cyclic):
-        yield reconstruct_slice(acquisition, reconstructors=reconstructors)
-
-
-def measured_acquisitions(measured: KSpace, *, cyclic: bool) -> Iterator[Acquisition]:
-    """Prepare every slice of measured, undersampled k-space, one slice at a time."""
-    for index, kspace in enumerate(measured.slices()):
-        mask = measured.mask_of(index)
-        yield prepare(undersample(ifft_x(kspace), mask), mask, cyclic=cyclic)
+        done = reconstruct_slice(acquisition, reconstructors=reconstructors)
+        yield replace(done, reference=np.abs(images))

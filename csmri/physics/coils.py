@@ -1,4 +1,4 @@
-"""Coil sensitivity maps: drawn for a simulation, or estimated from measured data."""
+"""Receive coils: drawn for a simulation, combined without maps."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ import math
 from typing import Any
 
 import tensorflow as tf
-
-from csmri.data.acquisition import Acquisition
-from csmri.physics.fourier import ifft_y
-from csmri.physics.interpolation import temporal_mean
-from csmri.physics.smoothing import gaussian
-
-MAP_WIDTH = 2.0
-"""Standard deviation [pixels] of the Gaussian that estimated maps are smoothed with; real ones are smoother."""
 
 
 def make_coils(n_coils: int, matrix: Any, *, seed: tf.Tensor) -> tf.Tensor:
@@ -46,30 +38,3 @@ def positions(matrix: Any) -> tuple[tf.Tensor, tf.Tensor]:
 def root_sum_of_squares(coils: Any) -> tf.Tensor:
     """Combine coil images (coil, ...) without maps: magnitudes, float32."""
     return tf.norm(tf.abs(coils), axis=0)
-
-
-def estimate_maps(data: Any, mask: Any) -> tf.Tensor | None:
-    """Estimate coil sensitivity maps from the acquired lines themselves, averaged over time.
-
-    Every line is seen in some frame, so that the temporal mean is hardly undersampled. The maps carry the resting
-    phase of the cine: with them, the combined image is nearly real where nothing moves.
-
-    Parameters
-    ----------
-    data : (coil, frame, ky, x), complex64
-    mask : (frame, ky), bool
-
-    Returns
-    -------
-    tf.Tensor (coil, y, x), complex64, root sum of squares 1 where there is signal, else 0; None for one coil.
-    """
-    if data.shape[0] == 1:
-        return None
-    smooth = gaussian(ifft_y(temporal_mean(data, mask)), MAP_WIDTH)
-    return tf.math.divide_no_nan(smooth, tf.cast(root_sum_of_squares(smooth), tf.complex64))
-
-
-def prepare(data: Any, mask: Any, *, cyclic: bool = True) -> Acquisition:
-    """Make an acquisition of measured hybrid data (coil, frame, ky, x), zero where not acquired."""
-    data, mask = tf.convert_to_tensor(data), tf.convert_to_tensor(mask)
-    return Acquisition(data, mask, estimate_maps(data, mask), 0.0, cyclic)

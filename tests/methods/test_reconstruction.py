@@ -11,23 +11,21 @@ import tensorflow as tf
 from csmri.config import Config, Sampling
 from csmri.core.errors import CsmriError
 from csmri.core.names import BASELINES
-from csmri.data.acquisition import Acquisition
 from csmri.data.kspace import KSpace
 from csmri.learning.train import load_checkpoint
 from csmri.methods.classical import METHODS
+from csmri.methods.measured import Preparation, measured_slices
 from csmri.methods.model import load_network, write_saved_model
 from csmri.methods.reconstruction import (
     Reconstructor,
     baseline_reconstructor,
     load_reconstructor,
-    measured_slices,
     model_name,
     reconstruct_slice,
     simulate_slices,
     simulated_acquisition,
 )
 from csmri.methods.task import task_of
-from csmri.physics.coils import estimate_maps
 from csmri.physics.encoding import encoding_of
 from csmri.physics.fourier import fft_y, image_to_kspace
 from csmri.physics.initial import initial_images
@@ -102,10 +100,10 @@ def test_measured_data_are_reconstructed_like_simulated(cines, mask_per_slice):
     masks = np.stack([one.mask for one in simulated])
     kspace[~np.broadcast_to(masks[:, np.newaxis, ..., np.newaxis], kspace.shape)] = 0
     if mask_per_slice:
-        measured = list(measured_slices(KSpace(kspace, masks, "m"), cyclic=True, reconstructors=(HALF,)))
+        measured = list(measured_slices(KSpace(kspace, masks, "m"), Preparation(), reconstructors=(HALF,)))
     else:
         measured = [
-            next(measured_slices(KSpace(kspace[i : i + 1], masks[i], "m"), cyclic=True, reconstructors=(HALF,)))
+            next(measured_slices(KSpace(kspace[i : i + 1], masks[i], "m"), Preparation(), reconstructors=(HALF,)))
             for i in range(len(masks))
         ]
     for one, other in zip(measured, simulated, strict=True):
@@ -130,7 +128,7 @@ def test_measured_coils_are_combined_by_estimated_maps(cines):
     images = cines["k_phantom_003"].images[0]
     maps = draw_maps(4, images.shape[1:])
     kspace = image_to_kspace(maps[np.newaxis, :, np.newaxis] * images).numpy()
-    (done,) = measured_slices(KSpace(kspace, np.ones((6, 32), bool), "m"), cyclic=True, reconstructors=(HALF,))
+    (done,) = measured_slices(KSpace(kspace, np.ones((6, 32), bool), "m"), Preparation(), reconstructors=(HALF,))
     bright = images > 0.2 * images.max()
     np.testing.assert_allclose(done.methods["initial"][bright], images[bright], rtol=0.03)
     np.testing.assert_allclose(done.methods["half"], done.methods["initial"] / 2, rtol=1e-5)
@@ -258,15 +256,10 @@ def test_no_method_is_shown_what_was_not_acquired(cines):
     list(simulate_slices(cines["k_phantom_003"], 4.0, seed=0, law=LAW, reconstructors=[spy]))
     kspace = np.broadcast_to(image_to_kspace(images).numpy(), (1, 1, *images.shape))
     mask = simulated_mask(LAW, **DRAW)
-    list(measured_slices(KSpace(kspace, mask, "m"), cyclic=True, reconstructors=[spy]))
+    list(measured_slices(KSpace(kspace, mask, "m"), Preparation(), reconstructors=[spy]))
     for acquisition in seen:
         assert not np.asarray(acquisition.data)[:, ~np.asarray(acquisition.mask)].any()
     assert len(seen) == cines["k_phantom_003"].n_slices + 1
-
-
-def test_one_measured_coil_needs_no_maps():
-    assert estimate_maps(np.ones((1, 2, 3, 4), np.complex64), np.ones((2, 3), bool)) is None
-    assert Acquisition(np.ones((1, 2, 3, 4), np.complex64), np.ones((2, 3), bool)).n_coils == 1
 
 
 def test_networks_reconstruct_on_tensorflow_alone(unrolled, monkeypatch):

@@ -10,7 +10,7 @@ from csmri.config import Sampling
 from csmri.core.errors import CsmriError
 from csmri.data.acquisition import Acquisition, check_acquisition
 from csmri.phantom import make_subject
-from csmri.physics.coils import estimate_maps, make_coils, prepare, root_sum_of_squares
+from csmri.physics.coils import make_coils, root_sum_of_squares
 from csmri.physics.encoding import encoding_of
 from csmri.physics.fourier import fft_y
 from csmri.physics.phase import make_phase
@@ -132,21 +132,6 @@ def test_what_was_not_acquired_is_out_of_reach(images):
     assert not sampled.data.numpy()[:, ~mask].any()
     np.testing.assert_array_equal(sampled.data.numpy()[:, mask], full.data.numpy()[:, mask])
     assert sampled.maps is full.maps and sampled.noise == full.noise
-
-
-def test_maps_are_found_in_undersampled_data(images):
-    """Up to the phase that rests, which estimated maps carry; where there is signal."""
-    law = Sampling(coils=6, phase="static")
-    full = simulated_slice(images, law, **PLACE)
-    sampled = acquire(full, simulated_mask(law, shape=images.shape[:2], acceleration=4.0, **PLACE))
-    maps = estimate_maps(sampled.data, sampled.mask).numpy()
-    np.testing.assert_allclose(root_sum_of_squares(maps), 1, atol=1e-3)
-    alike = np.abs((maps.conj() * full.maps.numpy()).sum(axis=0))
-    assert alike[images.mean(axis=0) > 0.2 * images.max()].min() > 0.98
-    prepared = prepare(full.data, full.mask)
-    bright = images > 0.2 * images.max()
-    np.testing.assert_allclose(np.abs(combined(prepared))[bright], images[bright], rtol=0.03)
-    assert prepare(full.data[:1], full.mask).maps is None
 
 
 @pytest.mark.parametrize(

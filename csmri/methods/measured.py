@@ -1,0 +1,118 @@
+"""Reconstruct measured k-space, slice by slice: as it was undersampled, or undersampled once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csmri.config import Sampling
+from csmri.core.errors import CsmriError
+from csmri.data.acquisition import Acquisition
+from csmri.data.kspace import KSpace
+from csmri.methods.reconstruction import Reconstructor, SliceReconstruction, reconstruct_slice
+from csmri.physics.encoding import encoding_of
+from csmri.physics.prepare import VIRTUAL_COILS, calibrate, middle, prepare
+from csmri.physics.sampling import check_acceleration
+from csmri.physics.simulate import simulated_mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """How measured k-space is made ready.
+
+    Parameters
+    ----------
+    cyclic : bool
+        Whether the last frame neighbours the first; what the file says takes precedence.
+    virtual_coils : int >= 1
+        Coils to keep at most.
+    acceleration : float, or None
+        Undersample k-space that was fully acquired by this factor; None leaves it as it was measured.
+    law : Sampling
+        Of the masks that are simulated.
+    seed : int
+        Of the masks that are simulated.
+    """
+
+    cyclic: bool = True
+    virtual_coils: int = VIRTUAL_COILS
+    acceleration: float | None = None
+    law: Sampling = Sampling()
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSlice:
+    """A slice ready to be reconstructed."""
+
+    acquisition: Acquisition
+    kept: float
+    """Share of the energy that coil compression keeps."""
+    reference: NDArray[np.float32] | None = None
+    """Magnitude (frame, y, x) of all lines, combined by the same maps, where they were undersampled here."""
+
+
+def prepared_slices(measured: KSpace, how: Preparation) -> Iterator[PreparedSlice]:
+    """Whiten, compress and calibrate one slice after the other, each read when its turn comes.
+
+    Raises
+    ------
+    CsmriError
+        If a slice cannot be read, or is to be undersampled and was not fully acquired.
+    """
+    where = measured.provenance or measured.subject
+    if how.acceleration is not None:
+        if not measured.is_full:
+            raise CsmriError(f"{where}: is undersampled as it was measured; leave out the acceleration")
+        check_acceleration(how.acceleration, measured.kspace.shape[3], how.law)
+    cyclic = how.cyclic if measured.cyclic is None else measured.cyclic
+    n_x = measured.matrix[1] if measured.matrix else None
+    for index, kspace in enumerate(measured.slices()):
+        mask = measured.mask_of(index)
+        if how.acceleration is not None:
+            mask = simulated_mask(
+                how.law,
+                seed=how.seed,
+                subject=measured.subject,
+                slice_index=index,
+                shape=(mask.shape[0], mask.shape[1]),
+                acceleration=how.acceleration,
+            )
+        try:
+            calibration = calibrate(
+                kspace, mask, noise_covariance=measured.noise_covariance, virtual_coils=how.virtual_coils, n_x=n_x
+            )
+        except CsmriError as error:
+            raise CsmriError(f"{where}: {error}") from error
+        one = prepare(kspace, mask, calibration, n_x=n_x, cyclic=cyclic)
+        reference = None
+        if how.acceleration is not None:
+            full = prepare(kspace, np.ones_like(mask), calibration, n_x=n_x, cyclic=cyclic)
+            reference = np.abs(encoding_of(full).adjoint(full.data))
+        yield PreparedSlice(one, calibration.kept, reference)
+
+
+def reconstruct_measured(measured: KSpace, how: Preparation, reconstructor: Reconstructor) -> NDArray[np.complex64]:
+    """Complex images (slice, frame, y, x) of measured k-space by one method."""
+    rows = _rows(measured)
+    return np.stack([reconstructor.reconstruct(one.acquisition)[:, rows] for one in prepared_slices(measured, how)])
+
+
+def measured_slices(
+    measured: KSpace, how: Preparation, *, reconstructors: Sequence[Reconstructor]
+) -> Iterator[SliceReconstruction]:
+    """Reconstruct every slice of measured k-space by all methods; rows beyond the image's are cut off."""
+    rows = _rows(measured)
+    for one in prepared_slices(measured, how):
+        done = reconstruct_slice(one.acquisition, reconstructors=reconstructors)
+        methods = {name: images[:, rows] for name, images in done.methods.items()}
+        reference = None if one.reference is None else one.reference[:, rows]
+        yield replace(done, methods=methods, reference=reference)
+
+
+def _rows(measured: KSpace) -> slice:
+    """Place of the image's rows among those of ky."""
+    return middle(measured.kspace.shape[3], measured.matrix[0]) if measured.matrix else slice(None)
