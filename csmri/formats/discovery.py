@@ -1,131 +1,281 @@
-"""What a path holds, told by content, and all cines below a folder."""
+"""What lies at a place: one decider for every command of what is a cine, what is k-space, and what is neither."""
 
 from __future__ import annotations
 
+import functools
+import os
 import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from csmri.core.errors import CsmriError
-from csmri.formats import nifti, york
-from csmri.formats.dicom.header import is_dicom, series_of
-from csmri.formats.parsing import natural_key, parsing, plural
+import scipy.io
 
-EXPECTED = "a DICOM folder, .nii or .nii.gz (NIfTI), York .mat, or .npz"
+from csmri.core.errors import CsmriError
+from csmri.data.cine import Cine
+from csmri.data.kspace import KSpace
+from csmri.formats import arrays, bart, cmrxrecon, dicom, hdf5, matlab, mrd, nifti, npz, twix, volumes, york
+from csmri.formats.axes import check_axes
+from csmri.formats.dicom.header import is_dicom
+from csmri.formats.hdf5_file import describe
+from csmri.formats.parsing import natural_key, parsing, plural
+from csmri.formats.source import Found, LeftOut, Source
+from csmri.formats.subjects import with_subjects
+
+EXPECTED = "a DICOM folder, NIfTI, MATLAB, NumPy, HDF5, ISMRMRD, BART or Siemens twix (docs/data.md lists all)"
 # First bytes of files that people give by mistake, and what to say.
 STRANGERS = {
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture: pictures are not read, they have lost the range of values; give the DICOM or NIfTI",
+    b"\x89PNG": "a PNG picture: pictures are not read, they have lost the range of values; give the DICOM or NIfTI",
     b"%PDF": "a PDF document",
-    b"\x89HDF": "an HDF5 file",
+    b"NRRD": "an NRRD file: convert it to .nii.gz, with 3D Slicer or SimpleITK for example",
 }
+OWN_SUFFIXES = (
+    *(".nii", ".nii.gz", ".mat", ".npz", ".npy", ".h5", ".hdf5", ".mrd", ".dcm", ".ima", ".cfl"),
+)
+"""Of files that should be a cine: one of another content is damaged."""
+MASK_NAMES = ("mask",)
+
+Reader = Callable[[Path], Cine | KSpace]
 
 
-def kind_of(path: Path) -> str:
-    """Tell the format of a file from its content.
-
-    Returns
-    -------
-    str
-        "nifti", "york" or "npz".
-
-    Raises
-    ------
-    CsmriError
-        If it is none of these; says what it is instead, as far as that can be told.
-    """
-    with parsing(path, "a cine", "check the path and its permissions"), path.open("rb") as file:
-        start = file.read(540)
-    if start.startswith(b"PK\x03\x04"):
-        return "npz"
-    if start.startswith(b"MATLAB "):
-        return "york"
-    if nifti.is_nifti(nifti.head(path)):
-        return "nifti"
-    raise CsmriError(f"{path}: {_what_instead(path, start)}; expected {EXPECTED}")
-
-
-def find_cines(path: str | Path) -> list[Path]:
-    """List the cines at or below a path, `pat2` before `pat10`.
+def find_cines(*places: str | Path, axes: str | None = None, subject_from: str = "auto") -> Found:
+    """Find all cines and k-space at or below places, `pat2` before `pat10`, without reading their images.
 
     Parameters
     ----------
-    path : path
-        A file, a DICOM folder, or a folder of subjects. Hidden files, outlines, label maps (`*_gt`) and single
-        volumes are left out; a damaged file with a cine's name stays in, so that reading it tells what is wrong.
+    places : path
+        Files or folders. Hidden files are passed over.
+    axes : str, optional
+        Axes of arrays that do not name them, see `axes.as_stack`.
+    subject_from : str
+        See `subjects.with_subjects`.
 
     Returns
     -------
-    list of Path
-        Files and DICOM folders, at least one.
+    Found
+        With at least one source, or one damaged file. What is no cine (outlines, label maps, pictures, reports) is left
+        out with a reason.
 
     Raises
     ------
     CsmriError
-        If there is nothing at the path, or no cine.
+        If there is nothing at a place, or nothing that could be a cine.
     """
-    path = Path(path)
-    if not path.exists():
-        raise CsmriError(f"{path}: no such file or folder; expected {EXPECTED}")
-    if not path.is_dir():
-        kind_of(path)
-        return [path]
-    with parsing(path, "a folder", "check its permissions"):
-        cines = _below(path, set())
-    if not cines:
-        files = [file for file in path.rglob("*") if file.is_file()]
-        raise CsmriError(f"{path}: no cine among {plural(len(files), 'file')}; expected {EXPECTED}")
-    return sorted(cines, key=natural_key)
+    check_axes(axes)
+    sources: list[Source] = []
+    left_out: list[LeftOut] = []
+    for place in map(Path, places):
+        found, without = _at(place, axes)
+        sources += [source for source in found if source.files not in [known.files for known in sources]]
+        left_out += without
+    named, notes = with_subjects(sources, subject_from)
+    return Found(tuple(named), tuple(left_out), tuple(notes))
 
 
-def _below(folder: Path, seen: set[Path]) -> list[Path]:
+def read_only(place: Path, *, axes: str | None = None) -> Cine | KSpace:
+    """Read the one cine or k-space of a place; refuses several.
+
+    Raises
+    ------
+    CsmriError
+        If there is none, several, or it cannot be read.
+    """
+    found = find_cines(place, axes=axes)
+    return only(found, place).read()
+
+
+def only(found: Found, place: Path) -> Source:
+    """The one source found at a place.
+
+    Raises
+    ------
+    CsmriError
+        If there is none or several, which are listed.
+    """
+    if len(found.sources) == 1:
+        return found.sources[0]
+    if not found.sources:
+        fault = next(left for left in found.left_out if left.is_fault)
+        raise CsmriError(f"{fault.path}: {fault.reason}")
+    listed = [f"{one.place}{_size(one)}" for one in found.sources]
+    more = f" and {len(listed) - 4} more" if len(listed) > 4 else ""
+    most = max(one.n_slices for one in found.sources)
+    stacks = [text for text, one in zip(listed, found.sources, strict=True) if one.n_slices == most > 1]
+    hint = f"; the short-axis stack is probably {stacks[0]}" if len(stacks) == 1 else ""
+    raise CsmriError(
+        f"{place}: holds {len(listed)} cines: {', '.join(listed[:4])}{more}{hint}; give one of them, or copy its files "
+        "to a folder of their own"
+    )
+
+
+def _size(source: Source) -> str:
+    return f" ({plural(source.n_slices, 'slice')} x {plural(source.n_frames, 'frame')})" if source.n_slices else ""
+
+
+def _at(place: Path, axes: str | None) -> tuple[list[Source], list[LeftOut]]:
+    if place.is_dir():
+        with parsing(place, "a folder", "check its permissions"):
+            files = list(_files_below(place, set()))
+        sources, left_out = _among(files, place, axes)
+        if not sources and not any(left.is_fault for left in left_out):
+            raise CsmriError(f"{place}: no cine among {plural(len(files), 'file')}{_why(left_out)}; expected {EXPECTED}")
+        return sources, left_out
+    if bart.is_bart(place):
+        return [_source(place, "BART", bart.read)], []
+    if not place.exists():
+        raise CsmriError(f"{place}: no such file or folder; expected {EXPECTED}")
+    with parsing(place, "a cine", "check the path and its permissions"), place.open("rb") as file:
+        file.read(1)
+    if is_dicom(place):
+        sources, left_out = dicom.find_sources([place], place.parent)
+        if not sources:
+            raise CsmriError(
+                f"{place}: this is a single DICOM image; give its folder, which holds all slices and frames"
+                if not any(left.is_fault for left in left_out)
+                else f"{place}: {left_out[0].reason}"
+            )
+        return sources, left_out
+    found = _recognised(place, axes)
+    if isinstance(found, LeftOut):
+        raise CsmriError(f"{place}: {found.reason}; expected {EXPECTED}")
+    return [found], []
+
+
+def _files_below(folder: Path, seen: set[Path]) -> Iterator[Path]:
     if folder.resolve() in seen:  # a symbolic link that leads back up
-        return []
+        return
     seen.add(folder.resolve())
-    entries = sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=natural_key)
-    files = [entry for entry in entries if entry.is_file()]
-    if any(is_dicom(file) for file in files):
-        return [folder]
-    cines = [file for file in files if _is_cine_file(file)]
-    deeper = [cine for entry in entries if entry.is_dir() for cine in _below(entry, seen)]
-    # A series spread over several folders is one cine: the folder above them.
-    if not cines and len(deeper) > 1 and all(cine.is_dir() and cine.parent == folder for cine in deeper):
-        if len({series_of(cine) for cine in deeper}) == 1 and series_of(deeper[0]):
-            return [folder]
-    return cines + deeper
+    entries = sorted((one for one in folder.iterdir() if not one.name.startswith(".")), key=natural_key)
+    yield from (entry for entry in entries if entry.is_file())
+    for entry in entries:
+        if entry.is_dir():
+            yield from _files_below(entry, seen)
 
 
-def _is_cine_file(path: Path) -> bool:
-    name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
-        labels = name.removesuffix(".gz").removesuffix(".nii").endswith("_gt")
-        return not labels and not len(nifti.shape_of(path)) < 4
-    if name.endswith(".mat"):
-        return york.holds_images(path)
-    return name.endswith(".npz") and _holds_record(path)
+def _among(files: Sequence[Path], root: Path, axes: str | None) -> tuple[list[Source], list[LeftOut]]:
+    images = [path for path in files if is_dicom(path)]
+    sources, left_out = dicom.find_sources(images, root) if images else ([], [])
+    others = [path for path in files if path not in set(images)]
+    niftis = [path for path in others if nifti.is_nifti(nifti.head(path))]
+    found, without = volumes.find_sources(niftis)
+    sources, left_out = [*sources, *found], [*left_out, *without]
+    for path in others:
+        if path in niftis or path.name.lower().endswith(".hdr"):
+            continue
+        one = _recognised(path, axes)
+        if isinstance(one, Source):
+            sources.append(one)
+        elif path.name.upper() != "DICOMDIR":
+            left_out.append(one)
+    return sorted(sources, key=lambda source: natural_key(source.path)), left_out
 
 
-def _holds_record(path: Path) -> bool:
+def _recognised(path: Path, axes: str | None) -> Source | LeftOut:
+    """Tell the format of a file that is not DICOM from its content."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(540)
+    except OSError as error:
+        return LeftOut(path, f"cannot be opened ({error.strerror}); check its permissions", True)
+    # A file of masks holds no k-space; which arrays a file holds is told only when it is read.
+    if start[:6] == b"MATLAB" and any(name in path.stem.lower() for name in MASK_NAMES):
+        return LeftOut(path, "the mask of k-space", False)
+    for kind, fits, reader in _formats(axes):
+        if fits(path, start):
+            return _source(path, kind, reader)
+    return _stranger(path, start)
+
+
+def _formats(axes: str | None) -> Iterable[tuple[str, Callable[[Path, bytes], bool], Reader]]:
+    """Formats of one file, by content; the first that fits."""
+    return (
+        ("NIfTI", lambda path, start: nifti.is_nifti(nifti.head(path)), nifti.read),
+        ("York", lambda path, start: start.startswith(b"MATLAB 5.0") and york.holds_images(path), york.read),
+        ("MATLAB k-space", lambda path, start: start.startswith(b"MATLAB 5.0") and matlab.is_matlab_kspace(path), matlab.read),
+        (
+            "MATLAB",
+            lambda path, start: start.startswith(b"MATLAB 5.0") and not york.holds_outlines(path),
+            functools.partial(arrays.read_matlab, axes=axes),
+        ),
+        ("MATLAB 7.3", lambda path, start: cmrxrecon.is_cmrxrecon(path), functools.partial(_read_matlab73, axes=axes)),
+        ("ISMRMRD", lambda path, start: mrd.is_mrd(path), mrd.read),
+        ("HDF5", lambda path, start: hdf5.is_hdf5(path), hdf5.read),
+        ("NPZ", lambda path, start: start.startswith(b"PK\x03\x04") and _is_record(path), functools.partial(npz.read, axes=axes)),
+        ("NumPy", lambda path, start: start.startswith(b"\x93NUMPY"), functools.partial(arrays.read_npy, axes=axes)),
+        ("twix", lambda path, start: twix.is_twix(path), twix.read),
+        ("BART", lambda path, start: bart.is_bart(path), bart.read),
+    )
+
+
+def _read_matlab73(path: Path, axes: str | None) -> Cine | KSpace:
+    if any(cmrxrecon.KSPACE.fullmatch(name) for name in describe(path)):
+        return cmrxrecon.read(path)
+    return arrays.read_matlab73(path, axes=axes)
+
+
+def _source(path: Path, kind: str, reader: Reader) -> Source:
+    return Source(path, (path,), kind, path.name.split(".")[0] or path.name, functools.partial(reader, path))
+
+
+def _is_record(path: Path) -> bool:
+    """Whether an archive holds a cine, or is damaged: reading it tells what is wrong."""
     try:
         with zipfile.ZipFile(path) as archive:
             return not {"images.npy", "kspace.npy"}.isdisjoint(archive.namelist())
-    except Exception:  # damaged: keep it, reading it tells what is wrong
-        return True
+    except Exception:
+        return path.name.lower().endswith(".npz")
 
 
-def _what_instead(path: Path, start: bytes) -> str:
+def _stranger(path: Path, start: bytes) -> LeftOut:
+    """What a file is that is no cine; a fault where its name says that it should be one."""
+    is_fault = path.name.lower().endswith(OWN_SUFFIXES)
     if not start:
-        return "the file is empty"
+        return LeftOut(path, "the file is empty", is_fault)
     if start.startswith(b"GIF8"):
-        return "a GIF is for looking at only (8 bits, windowed) and cannot be read back; give the file it was made of"
-    if is_dicom(path):
-        return "this is a single DICOM image; give its folder, which holds all slices and frames"
+        return LeftOut(
+            path,
+            "a GIF is for looking at only (8 bits, windowed) and cannot be read back; give the file it was made of",
+            False,
+        )
+    if start.startswith(b"PK\x03\x04"):
+        return _about_archive(path)
+    if start.startswith(b"MATLAB 5.0"):
+        return LeftOut(path, "manual outlines", False)
     if start[344:348] == b"ni1\0":
-        return "this is half of a two-file NIfTI (.hdr and .img); convert it to .nii.gz"
+        return LeftOut(path, "this is half of a two-file NIfTI (.hdr and .img); convert it to .nii.gz", is_fault)
     if start.startswith(b"\x1f\x8b"):
-        return "this is a gzip file without a NIfTI inside, or a damaged one; download or convert it again"
+        return LeftOut(
+            path, "this is a gzip file without a NIfTI inside, or a damaged one; download or convert it again", is_fault
+        )
     for magic, what in STRANGERS.items():
         if start.startswith(magic):
-            return f"this is {what}"
-    if path.name.lower().endswith((".nii", ".mat", ".npz")):
-        return f"the name says {path.suffix}, but the content is not that, or damaged; download or convert it again"
-    return "this is no format that csmri knows"
+            return LeftOut(path, f"this is {what}", is_fault)
+    if is_fault:
+        suffix = path.suffix
+        return LeftOut(
+            path, f"the name says {suffix}, but the content is not that, or damaged; download or convert it again", True
+        )
+    return LeftOut(path, "this is no format that csmri knows", False)
+
+
+def _about_archive(path: Path) -> LeftOut:
+    names: list[str] = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            images = any(archive.open(name).read(132)[128:] == b"DICM" for name in names[:20] if not name.endswith("/"))
+    except Exception:  # damaged, or locked by a password
+        return LeftOut(path, "a zip archive that cannot be opened; unpack it, or download it again", True)
+    if images:
+        return LeftOut(path, f"a zip of DICOM images ({plural(len(names), 'file')}); unzip it and give the folder", True)
+    if all(name.endswith(".npy") for name in names):
+        found = ", ".join(name.removesuffix(".npy") for name in sorted(names)[:8]) or "nothing"
+        return LeftOut(path, f"expected either `images` or `kspace` and `mask`, found {found}", False)
+    return LeftOut(path, f"a zip archive ({plural(len(names), 'file')}); unzip it and give the folder", True)
+
+
+def _why(left_out: Sequence[LeftOut]) -> str:
+    """The commonest reasons, for a folder without any cine."""
+    counts = Counter(left.reason for left in left_out)
+    return "".join(f"; {plural(count, 'file')}: {reason}" for reason, count in counts.most_common(2))

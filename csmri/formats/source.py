@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from csmri.data.cine import Cine
@@ -31,6 +31,8 @@ class Source:
     label : str
         What tells it from others at the same path, "series 5 'SAX cine'"; empty where it is alone there.
     n_slices, n_frames : int, or 0 where that is known only when it is read
+    subject : str
+        Whose it is, see `subjects.with_subjects`.
     """
 
     path: Path
@@ -42,6 +44,23 @@ class Source:
     label: str = ""
     n_slices: int = 0
     n_frames: int = 0
+    subject: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return f"{self.path}, {self.label}" if self.label else str(self.path)
+
+    def read(self) -> Cine | KSpace:
+        """Read it, under the name of its subject.
+
+        Raises
+        ------
+        CsmriError
+            If it cannot be read; no other exception.
+        """
+        record = self.load()
+        return replace(record, subject=self.subject) if self.subject else record
 
 
 @dataclass(frozen=True)
@@ -69,3 +88,5 @@ class Found:
 
     sources: tuple[Source, ...]
     left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What was decided about all of them."""

@@ -109,6 +109,16 @@ def holds_images(path: Path) -> bool:
         return False
 
 
+def holds_outlines(path: Path) -> bool:
+    """Tell cheaply whether a .mat file holds York outlines."""
+    if path.name.startswith(OUTLINES):
+        return True
+    try:
+        return any(name == OUTLINES for name, *_ in scipy.io.whosmat(path, appendmat=False))
+    except Exception:  # damaged: no outlines
+        return False
+
+
 def _load(path: Path, variable: str) -> NDArray:
     with parsing(path, "a MATLAB v5 file", "export it again with MATLAB's save(..., '-v7')"):
         content = path.read_bytes()
