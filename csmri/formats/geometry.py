@@ -49,7 +49,9 @@ class Slices:
     def order(self) -> NDArray[np.intp]:
         """Numbers of the slices along the normal; as they are where their positions do not tell."""
         along = self.along()
-        return np.argsort(along, kind="stable") if len(np.unique(along.round(3))) == len(along) else np.arange(len(along))
+        return (
+            np.argsort(along, kind="stable") if len(np.unique(along.round(3))) == len(along) else np.arange(len(along))
+        )
 
     def along(self) -> NDArray[np.float64]:
         """Place of every slice along the normal of the first [mm]."""

@@ -22,7 +22,7 @@ COMPRESSION = 32
 NEAR_DC = 16
 """The neighbourhood of DC is a sixteenth of the axis to either side."""
 CERTAIN = 10
-"""How many times the energy of the centre that of the corner must have; in k-space of a body it is hundreds, in noise 1."""
+"""How many times the energy of the centre the corner must have: it is hundreds in k-space of a body, and 1 in noise."""
 
 Mask = NDArray[np.bool_]
 Slice = NDArray[np.complex64]
@@ -177,7 +177,7 @@ def _mapped(kspace: Any, sound: Callable[[int, Slice], Slice], *, changes: bool)
 
 def _without_padding(kspace: Slice, mask: Mask, slice_index: int, notes: list[str]) -> Mask:
     """Unmark lines at the ends of ky that are zero in all frames: partial phase encoding, filled up with zeros."""
-    held = kspace.any(axis=(0, 1, 3))
+    held = np.asarray(kspace.any(axis=(0, 1, 3)))
     if not held.any():
         return mask
     lines = np.arange(len(held))
@@ -193,8 +193,13 @@ def _without_padding(kspace: Slice, mask: Mask, slice_index: int, notes: list[st
 
 def _to_centre(kspace: Slice, mask: Mask, notes: list[str]) -> list[_Shift]:
     """Steps that bring DC to the centre of ky and kx, none where it is there or nothing is certain."""
-    count = np.maximum(mask.sum(axis=0), 1).astype(np.float32)
-    mean = kspace.sum(axis=1) / count[:, None]
+    count = np.maximum(mask.sum(axis=0), 1)
+    # In double precision and of size 1, so that squares neither overflow nor vanish.
+    mean = kspace.sum(axis=1, dtype=np.complex128) / count[:, None]
+    size = np.abs(mean).max()
+    if not np.isfinite(size) or not size:
+        return []  # KSpace says what is wrong
+    mean /= size
     steps = []
     for axis, name in ((-2, "ky"), (-1, "kx")):
         energy = np.square(np.abs(mean)).sum(axis=tuple({0, 1, 2} - {3 + axis}))

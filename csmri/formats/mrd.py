@@ -8,12 +8,10 @@ Inati et al., Magn Reson Med 77:411, 2017, doi 10.1002/mrm.26089; OCMR: Chen et 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import ismrmrd
 import numpy as np
 from ismrmrd import xsd
@@ -25,13 +23,13 @@ from csmri.core.errors import CsmriError
 from csmri.core.files import replacing
 from csmri.data.kspace import KSpace
 from csmri.formats.geometry import slices_of
-from csmri.formats.hdf5_sound import check_storage, closing_hdf5
+from csmri.formats.hdf5_file import ADVICE, Array, describe, has_signature, read_field, read_lines, read_texts
 from csmri.formats.measured import check_size
 from csmri.formats.parsing import parsing
-from csmri.formats.readouts import HEAD, Heads, Readouts, assemble, covariance, describe
+from csmri.formats.readouts import HEAD, Heads, Readouts, assemble, covariance, left_out
 
 KIND = "ISMRMRD"
-ADVICE = "copy or convert it again"
+SEARCHED = 2**22
 TICK_MS = 2.5
 """Unit of the time stamps, as Siemens counts them."""
 NO_IMAGE = {
@@ -55,9 +53,16 @@ LINES_PER_BEAT = 8
 def is_mrd(path: str | Path) -> bool:
     """Tell from its content whether a file holds ISMRMRD acquisitions or images."""
     try:
-        with closing_hdf5(Path(path)) as file:
-            return _group(file) is not None
-    except Exception:  # no HDF5, a damaged one, or nothing that can be opened
+        path = Path(path)
+        if not has_signature(path):
+            return False
+        # The names of the fields stand in the metadata, near one end of the file. Asking the HDF5 library costs more.
+        with path.open("rb") as file:
+            ends = file.read(SEARCHED)
+            file.seek(max(path.stat().st_size - SEARCHED, 0))
+            ends += file.read(SEARCHED)
+        return any(name in ends for name in (b"kspace_encode_step_1", b"image_series_index"))
+    except OSError:  # nothing that can be opened
         return False
 
 
@@ -85,38 +90,24 @@ def read(path: str | Path) -> KSpace:
         or slices of several orientations.
     """
     path = Path(path)
-    with parsing(path, "an ISMRMRD file", ADVICE), closing_hdf5(path) as file:
-        group = _group(file)
-        if group is None:
-            found = ", ".join(list(file)[:8]) or "nothing"
-            raise CsmriError(f"{path}: expected a group with `xml` and `data` (ISMRMRD), found {found}")
-        name = group.name
-        if "data" not in group:
-            raise CsmriError(f"{path}: holds reconstructed images only ({name}); give the raw data, or the DICOM images")
-        header = _header(path, group["xml"])
-        stored = _stored_heads(path, group["data"])
-    return assemble(_readouts(path, name, header, stored))
+    arrays = describe(path)
+    groups = [name.rpartition("/")[0] for name in arrays if name.rpartition("/")[2] == "xml"]
+    if not groups:
+        found = ", ".join(list(arrays)[:8]) or "nothing"
+        raise CsmriError(f"{path}: expected a group with `xml` and `data` (ISMRMRD), found {found}")
+    group = next((one for one in groups if f"{one}/data" in arrays), None)
+    if group is None:
+        raise CsmriError(f"{path}: holds reconstructed images only; give the raw data, or the DICOM images")
+    header = _header(path, read_texts(path, f"{group}/xml", arrays[f"{group}/xml"]))
+    stored = _stored_heads(path, f"{group}/data", arrays[f"{group}/data"])
+    return assemble(_readouts(path, f"{group}/data", header, stored))
 
 
-def _group(file: h5py.File) -> h5py.Group | None:
-    """The first group of an ISMRMRD dataset."""
-    for name in file:
-        group = file.get(name)
-        if isinstance(group, h5py.Group) and "xml" in group:
-            data = group.get("data")
-            if data is None or {"head", "data"} <= set(data.dtype.names or ()):
-                return group
-    return None
-
-
-def _header(path: Path, dataset: h5py.Dataset) -> Any:
-    check_storage(path, dataset)
-    document = dataset[()] if dataset.shape == () else dataset[0]
+def _header(path: Path, texts: list[str]) -> Any:
     # Unknown elements of later versions are passed over; a number that is none is a fault.
     config = ParserConfig(fail_on_unknown_properties=False, fail_on_converter_warnings=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        header = XmlParser(config=config).from_bytes(bytes(document).strip(b"\0 \n"), xsd.ismrmrdHeader)
+    with parsing(path, "an ISMRMRD file", ADVICE):
+        header = XmlParser(config=config).from_string(texts[0].strip("\0 \n"), xsd.ismrmrdHeader)
     if not header.encoding:
         raise CsmriError(f"{path}: the XML header describes no encoding; {ADVICE}")
     trajectory = header.encoding[0].trajectory
@@ -125,14 +116,14 @@ def _header(path: Path, dataset: h5py.Dataset) -> Any:
     return header
 
 
-def _stored_heads(path: Path, dataset: h5py.Dataset) -> NDArray[np.void]:
-    check_storage(path, dataset)
-    if not dataset.size or dataset.ndim != 1:
-        raise CsmriError(f"{path}: holds no acquisition; {ADVICE}")
-    stored = dataset.fields("head")[()]
-    missing = {"flags", "idx", "number_of_samples", "active_channels", "center_sample"} - set(stored.dtype.names or ())
-    if missing:
-        raise CsmriError(f"{path}: the acquisitions have no {', '.join(sorted(missing))}; {ADVICE}")
+def _stored_heads(path: Path, name: str, array: Array) -> NDArray[np.void]:
+    if not {"head", "data"} <= set(array.fields) or len(array.shape) != 1 or not array.shape[0]:
+        raise CsmriError(f"{path}: {name} holds no acquisition; {ADVICE}")
+    stored = read_field(path, name, array, "head")
+    known = ismrmrd.hdf5.acquisition_header_dtype
+    if stored.dtype.names is None or not set(known.names) <= set(stored.dtype.names):
+        raise CsmriError(f"{path}: the heads of the acquisitions are not those of ISMRMRD version 1; {ADVICE}")
+    stored = _as_known(path, stored, known)
     n_bytes = 8 * int(np.sum(stored["number_of_samples"].astype(np.int64) * stored["active_channels"]))
     if n_bytes > path.stat().st_size:  # samples are stored as they are, never compressed
         raise CsmriError(
@@ -142,12 +133,25 @@ def _stored_heads(path: Path, dataset: h5py.Dataset) -> NDArray[np.void]:
     return stored
 
 
+def _as_known(path: Path, stored: NDArray[np.void], known: np.dtype) -> NDArray[np.void]:
+    """Heads with the fields in the kinds and shapes that the library defines, in whatever order they are stored."""
+    heads = np.zeros(len(stored), known)
+    with parsing(path, "an ISMRMRD file", ADVICE):
+        for name in known.names or ():
+            if known[name].names:
+                for counter in known[name].names or ():
+                    heads[name][counter] = stored[name][counter]
+            else:
+                heads[name] = stored[name]
+    return heads
+
+
 def _flagged(stored: NDArray[np.void], *flags: int) -> NDArray[np.bool_]:
     bits = np.uint64(sum(1 << (flag - 1) for flag in flags))
     return (stored["flags"] & bits) != 0
 
 
-def _readouts(path: Path, group: str, header: Any, stored: NDArray[np.void]) -> Readouts:
+def _readouts(path: Path, name: str, header: Any, stored: NDArray[np.void]) -> Readouts:
     notes: list[str] = []
     image = np.ones(len(stored), np.bool_)
     for what, flags in NO_IMAGE.items():
@@ -155,11 +159,11 @@ def _readouts(path: Path, group: str, header: Any, stored: NDArray[np.void]) -> 
         if what == "parallel calibration only":
             flagged &= ~_flagged(stored, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
         if what != "noise" and (image & flagged).any():
-            notes.append(describe(int((image & flagged).sum()), what))
+            notes.append(left_out(int((image & flagged).sum()), what))
         image &= ~flagged
-    if "encoding_space_ref" in stored.dtype.names and (image & (stored["encoding_space_ref"] != 0)).any():
+    if (image & (stored["encoding_space_ref"] != 0)).any():
         other = image & (stored["encoding_space_ref"] != 0)
-        notes.append(describe(int(other.sum()), "another encoding than the first that the header describes"))
+        notes.append(left_out(int(other.sum()), "another encoding than the first that the header describes"))
         image &= ~other
     rows = np.flatnonzero(image)
     encoding = header.encoding[0]
@@ -176,13 +180,13 @@ def _readouts(path: Path, group: str, header: Any, stored: NDArray[np.void]) -> 
         path=path,
         kind=KIND,
         heads=heads,
-        read=lambda chosen: _samples(path, group, rows[chosen], stored),
+        read=lambda chosen: _samples(path, name, rows[chosen], stored),
         encoded=matrix,
         field_mm=(float(encoded.fieldOfView_mm.y), float(encoded.fieldOfView_mm.x)),
         kept_mm=(float(kept.fieldOfView_mm.y), float(kept.fieldOfView_mm.x)),
         thickness_mm=thickness if math.isfinite(thickness) and thickness > 0 else None,
         subject=(subject or "").strip() or path.stem,
-        noise_covariance=_noise(path, group, header, stored, rows, notes),
+        noise_covariance=_noise(path, name, header, stored, rows, notes),
         notes=notes,
     )
 
@@ -209,21 +213,19 @@ def _heads(stored: NDArray[np.void], encoding: Any, n_ky: int) -> Heads:
         "normal": "slice_dir",
     }
     for name, theirs in pairs.items():
-        if theirs in stored.dtype.names:
-            heads[name] = stored[theirs]
+        heads[name] = stored[theirs]
     heads["measured_ms"] = stored["acquisition_time_stamp"] * TICK_MS
     heads["after_r_ms"] = stored["physiology_time_stamp"][:, 0] * TICK_MS
     heads["is_reversed"] = _flagged(stored, ismrmrd.ACQ_IS_REVERSE)
     return heads
 
 
-def _samples(path: Path, group: str, rows: NDArray[np.intp], stored: NDArray[np.void]) -> NDArray[np.complex64]:
+def _samples(path: Path, name: str, rows: NDArray[np.intp], stored: NDArray[np.void]) -> NDArray[np.complex64]:
     """Samples (readout, coil, sample) of acquisitions that are alike."""
-    n_coils, n_samples = (int(stored[name][rows[0]]) for name in ("active_channels", "number_of_samples"))
-    with parsing(path, "an ISMRMRD file", ADVICE), closing_hdf5(path) as file:
-        values = file[group]["data"].fields("data")[rows]
+    n_coils, n_samples = (int(stored[what][rows[0]]) for what in ("active_channels", "number_of_samples"))
+    values = read_lines(path, name, "data", rows)
     for row, one in zip(rows, values, strict=True):
-        if one.dtype != np.float32 or one.size != 2 * n_coils * n_samples:
+        if one.size != 2 * n_coils * n_samples:
             raise CsmriError(
                 f"{path}: acquisition {row + 1} of {len(stored)} holds {one.size} numbers, its head promises "
                 f"{n_coils} coils of {n_samples} complex samples; the file is damaged or cut off, {ADVICE}"
@@ -232,7 +234,7 @@ def _samples(path: Path, group: str, rows: NDArray[np.intp], stored: NDArray[np.
 
 
 def _noise(
-    path: Path, group: str, header: Any, stored: NDArray[np.void], rows: NDArray[np.intp], notes: list[str]
+    path: Path, name: str, header: Any, stored: NDArray[np.void], rows: NDArray[np.intp], notes: list[str]
 ) -> NDArray[np.complex64] | None:
     """Noise covariance from the noise scan, in the bandwidth of imaging."""
     found = np.flatnonzero(_flagged(stored, ismrmrd.ACQ_IS_NOISE_MEASUREMENT))
@@ -243,7 +245,7 @@ def _noise(
         notes.append("The noise scan was not used: it has another number of coils than the images.")
         return None
     check_size(path, 8 * int(stored["number_of_samples"][found].astype(np.int64).sum()), "noise")
-    noise = np.concatenate([_samples(path, group, found[one : one + 1], stored)[0] for one in range(len(found))], -1)
+    noise = np.concatenate([_samples(path, name, found[one : one + 1], stored)[0] for one in range(len(found))], -1)
     dwell, of_noise = (float(stored["sample_time_us"][one]) for one in (rows[0], found[0]))
     if not noise.shape[-1] or not np.isfinite(noise).all():
         notes.append("The noise scan was not used: it holds no samples, or NaN or infinite ones.")

@@ -68,7 +68,9 @@ def write(path: str | Path, record: Cine | KSpace) -> None:
     if isinstance(record, Cine):
         arrays["images"] = record.images
     else:
-        arrays["kspace"] = np.stack(list(record.slices())) if isinstance(record.kspace, LazySlices) else np.asarray(record.kspace)
+        arrays["kspace"] = (
+            np.stack(list(record.slices())) if isinstance(record.kspace, LazySlices) else np.asarray(record.kspace)
+        )
     # Compressed: zeros of unacquired lines and integers in float32 shrink a lot.
     with replacing(Path(path)) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -25,10 +25,10 @@ HEAD = np.dtype(
         ("is_reversed", np.bool_),
     ]
 )
-"""What is known of every readout. Counters from 0; `line` in the full matrix, DC at n // 2; `centre` is the sample of the
-echo, `before` and `after` are samples to leave out; `measured_ms` and `after_r_ms` are 0 where nothing is told."""
-BATCH = 512
-"""Readouts that are asked for at once."""
+"""What is known of every readout. Counters from 0; `line` in the full matrix, DC at n // 2; `centre` is the sample of
+the echo, `before` and `after` are samples to leave out; `measured_ms` and `after_r_ms` are 0 where nothing is told."""
+BATCH = 2**27
+"""Bytes of readouts that are asked for at once."""
 
 Heads = NDArray[np.void]
 Read = Callable[[NDArray[np.intp]], NDArray[np.complex64]]
@@ -153,8 +153,8 @@ def _check_alike(readouts: Readouts, heads: Heads) -> None:
     if len(outside):
         number = int(outside[0])
         raise CsmriError(
-            f"{path}: imaging readout {number + 1} is line {int(heads['line'][number]) + 1} of a matrix of {n_ky} lines "
-            "(ky); the header's matrix or centre line is wrong"
+            f"{path}: imaging readout {number + 1} is line {int(heads['line'][number]) + 1} of a matrix of "
+            f"{n_ky} lines (ky); the header's matrix or centre line is wrong"
         )
     if not heads["n_samples"][0] or not heads["n_coils"][0]:
         raise CsmriError(f"{path}: the readouts hold no samples; the file is damaged, copy it again")
@@ -184,7 +184,7 @@ def _samples(readouts: Readouts, heads: Heads) -> NDArray[np.int64]:
         readouts.notes.append("No readout tells its echo; it was taken to be in the middle.")
         centre = np.full_like(centre, n_kx // 2)
     start = n_kx // 2 - centre
-    before, after = _left_out(heads)
+    before, after = _cut_off(heads)
     outside = np.flatnonzero((start + before < 0) | (start + n_samples - after > n_kx) | (before + after >= n_samples))
     if len(outside):
         number = int(outside[0])
@@ -200,7 +200,7 @@ def _samples(readouts: Readouts, heads: Heads) -> NDArray[np.int64]:
     return start
 
 
-def _left_out(heads: Heads) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _cut_off(heads: Heads) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Samples to leave out at the start and the end of every readout, after turning reversed ones."""
     turned = heads["is_reversed"]
     before, after = heads["before"], heads["after"]
@@ -222,8 +222,9 @@ class _Lines:
         """K-space (coil, frame, ky, kx) of a slice."""
         kspace = np.zeros(shape[1:], np.complex64)
         count = np.zeros(shape[2:4], np.float32)
-        before, after = _left_out(self.heads)
-        for chosen in _batches(np.flatnonzero(self.slice_index == index)):
+        before, after = _cut_off(self.heads)
+        n_bytes = 8 * int(self.heads["n_samples"][0] * self.heads["n_coils"][0])
+        for chosen in _batches(np.flatnonzero(self.slice_index == index), n_bytes):
             values = self.readouts.read(self.use[chosen])
             for row, one in zip(chosen, values, strict=True):
                 if self.heads["is_reversed"][row]:
@@ -238,8 +239,10 @@ class _Lines:
         return kspace
 
 
-def _batches(rows: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    return (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
+def _batches(rows: NDArray[np.intp], n_bytes: int) -> Iterator[NDArray[np.intp]]:
+    """Rows in pieces of `BATCH`, a row having `n_bytes`."""
+    step = max(1, BATCH // n_bytes)
+    return (rows[start : start + step] for start in range(0, len(rows), step))
 
 
 def _noise(
@@ -337,9 +340,10 @@ def covariance(noise: NDArray, dwell_ratio: float) -> NDArray[np.complex64]:
         Dwell time of the noise over that of imaging: the shorter the dwell time, the wider the band, the more noise.
     """
     noise = np.asarray(noise, np.complex128)
-    return (noise @ noise.conj().T / noise.shape[1] * dwell_ratio).astype(np.complex64)
+    with np.errstate(over="ignore"):  # what does not fit complex64 becomes infinite and is refused
+        return (noise @ noise.conj().T / noise.shape[1] * dwell_ratio).astype(np.complex64)
 
 
-def describe(count: int, what: str) -> str:
+def left_out(count: int, what: str) -> str:
     """Note on readouts that are no images."""
     return f"Left out: {plural(count, 'readout')} of {what}."
