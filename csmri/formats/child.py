@@ -1,15 +1,17 @@
-"""Read HDF5 files in a process of its own; `hdf5_file` starts it. Imports nothing of csmri.
+"""Read HDF5 and twix files in a process of its own; `isolated` starts it. Imports nothing of csmri.
 
 The HDF5 library (1.14) does not survive every damaged file: one wrong byte in its metadata can end the whole process
-with a segmentation fault or a double free, fill the memory, or go round in a circle. Here it ends this process only.
+with a segmentation fault or a double free, fill the memory, or go round in a circle; twixtools (0.24) does the last.
+Here it ends this process only.
 
 A request is a line of JSON on standard input, [command, path, argument, ...]. The answer on standard output is a line
-of JSON, {"value": ...}, {"arrays": [[dtype, shape], ...]} with their bytes behind it, or {"error": "one line"}; after
-an error the process ends, because nobody knows what the file has done to its memory.
+of JSON, {"value": ..., "arrays": [[dtype, shape], ...]} with the bytes of the arrays behind it, or {"error": "one
+line"}; after an error the process ends, because nobody knows what the file has done to its memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import Any
@@ -76,15 +78,60 @@ def lines(file: h5py.File, name: str, of: str, rows: list[int]) -> Arrays:
     return [np.array([len(one) for one in values], np.int64), np.concatenate(list(values)).astype(np.float32)]
 
 
+def twix(path: str) -> tuple[dict[str, Any], Arrays]:
+    """Protocol (MeasYaps) and names of a Siemens file, and a table of its readouts in all of its scans."""
+    import twixtools  # stands here because it is an extra
+
+    with contextlib.redirect_stdout(sys.stderr):  # it prints warnings, where the answer goes
+        scans = twixtools.read_twix(path, parse_pmu=False, parse_geometry=False, verbose=False)
+    if not scans:
+        raise ValueError("it holds no scan")
+    header = scans[-1]["hdr"]
+    told = {
+        "protocol": header["MeasYaps"],
+        "oversampling": header["Meas"].get("flReadoutOSFactor") if isinstance(header["Meas"], dict) else None,
+        "patient": header["Config"].get("PatientID") if isinstance(header["Config"], dict) else None,
+    }
+    table = [_readout(block, number == len(scans) - 1) for number, scan in enumerate(scans) for block in scan["mdb"]]
+    return json.loads(json.dumps(told, default=str)), [np.array([row for row in table if row is not None], TWIX)]
+
+
+def _readout(block: Any, is_last: bool) -> tuple[Any, ...] | None:
+    noise = block.is_flag_set("NOISEADJSCAN")
+    image = is_last and block.is_image_scan()
+    if not noise and not image:
+        return None
+    head, count = block.mdh, block.mdh.Counter
+    counters = (count.Lin, count.Par, count.Ave, count.Sli, count.Eco, count.Phs, count.Rep, count.Set)
+    centres = (head.CenterCol, head.CenterLin, head.CutOff.Pre, head.CutOff.Post, head.TimeStamp, head.PMUTimeStamp)
+    sizes = (block.mem_pos, block.version_is_ve, head.SamplesInScan, head.UsedChannels)
+    return (*sizes, *counters, *centres, noise, block.is_flag_set("REFLECT"))
+
+
+TWIX = [
+    *((name, "<i8") for name in ("at", "is_ve", "n_samples", "n_coils")),
+    *((name, "<i8") for name in ("line", "partition", "average", "slice", "contrast", "phase", "repetition", "set")),
+    *((name, "<i8") for name in ("centre", "centre_line", "before", "after", "time", "after_r")),
+    *((name, "?") for name in ("is_noise", "is_reversed")),
+]
+"""Fields of a readout; `at` is the byte of its head."""
+
+
 def answer(command: str, path: str, *arguments: Any) -> tuple[dict[str, Any], Arrays]:
     """Do one request."""
-    with h5py.File(path, "r", locking=False) as file:
-        if command in VALUES:
-            return {"value": VALUES[command](file, *arguments)}, []
-        arrays = [np.asarray(array, order="C") for array in ARRAYS[command](file, *arguments)]
+    value, arrays = None, []
+    if command == "twix":
+        value, arrays = twix(path)
+    else:
+        with h5py.File(path, "r", locking=False) as file:
+            if command in VALUES:
+                value = VALUES[command](file, *arguments)
+            else:
+                arrays = [np.asarray(array, order="C") for array in ARRAYS[command](file, *arguments)]
     if any(array.dtype.hasobject for array in arrays):
         raise ValueError("expected numbers, found text or references")
-    return {"arrays": [[np.lib.format.dtype_to_descr(array.dtype), array.shape] for array in arrays]}, arrays
+    described = [[np.lib.format.dtype_to_descr(array.dtype), array.shape] for array in arrays]
+    return {"value": value, "arrays": described}, arrays
 
 
 VALUES: dict[str, Any] = {"describe": describe, "text": text}
