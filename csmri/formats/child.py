@@ -104,14 +104,18 @@ def _readout(block: Any, is_last: bool) -> tuple[Any, ...] | None:
     head, count = block.mdh, block.mdh.Counter
     counters = (count.Lin, count.Par, count.Ave, count.Sli, count.Eco, count.Phs, count.Rep, count.Set)
     centres = (head.CenterCol, head.CenterLin, head.CutOff.Pre, head.CutOff.Post, head.TimeStamp, head.PMUTimeStamp)
+    place = head.SliceData.SlicePos
+    where = ((place.Sag, place.Cor, place.Tra), tuple(float(one) for one in head.SliceData.Quaternion))
     sizes = (block.mem_pos, block.version_is_ve, head.SamplesInScan, head.UsedChannels)
-    return (*sizes, *counters, *centres, noise, block.is_flag_set("REFLECT"))
+    return (*sizes, *counters, *centres, *where, noise, block.is_flag_set("REFLECT"))
 
 
 TWIX = [
     *((name, "<i8") for name in ("at", "is_ve", "n_samples", "n_coils")),
     *((name, "<i8") for name in ("line", "partition", "average", "slice", "contrast", "phase", "repetition", "set")),
     *((name, "<i8") for name in ("centre", "centre_line", "before", "after", "time", "after_r")),
+    ("position", "<f8", (3,)),
+    ("quaternion", "<f8", (4,)),
     *((name, "?") for name in ("is_noise", "is_reversed")),
 ]
 """Fields of a readout; `at` is the byte of its head."""
@@ -119,7 +123,8 @@ TWIX = [
 
 def answer(command: str, path: str, *arguments: Any) -> tuple[dict[str, Any], Arrays]:
     """Do one request."""
-    value, arrays = None, []
+    value: Any = None
+    arrays: Arrays = []
     if command == "twix":
         value, arrays = twix(path)
     else:

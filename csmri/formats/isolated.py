@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from csmri.formats import child
 
-SECONDS = 30
+SECONDS = 10
 SLOWEST = 5 * 2**20
 """Bytes a second that any machine unpacks; with `SECONDS`, how long a sound file may take."""
 

@@ -132,7 +132,7 @@ def _frame_and_line(mask: NDArray) -> Iterator[NDArray[np.bool_]]:
     flat = [marked] if mask.ndim == 2 else []
     for axis in range(mask.ndim if mask.ndim == 3 else 0):
         if (marked == marked.take([0], axis)).all():
-            flat.append(marked.take(0, axis))
+            flat.append(np.asarray(marked.take(0, axis)))
     for one in flat:
         yield one
         yield one.T

@@ -134,7 +134,13 @@ def as_mask(path: Path, mask: NDArray, shape: tuple[int, ...]) -> Mask:
 
 def mask_of_zeros(kspace: NDArray | LazySlices) -> Mask:
     """Mask of the lines that are not zero in all coils: (frame, ky), or (slice, frame, ky) where slices differ."""
-    return common_mask(np.stack([kspace[index].any(axis=(0, 3)) for index in range(kspace.shape[0])]))
+    return common_mask(np.stack([held_lines(kspace[index]) for index in range(kspace.shape[0])]))
+
+
+def held_lines(kspace: Slice) -> Mask:
+    """Lines (frame, ky) of a slice (coil, frame, ky, kx) that are not zero in some coil."""
+    with np.errstate(invalid="ignore"):  # NaN is not zero, and refused elsewhere
+        return np.asarray(kspace.any(axis=(0, 3)))
 
 
 def common_mask(masks: Mask) -> Mask:
@@ -144,7 +150,7 @@ def common_mask(masks: Mask) -> Mask:
 
 def check_mask(path: Path, kspace: Slice, mask: Mask, slice_index: int) -> None:
     """Refuse a mask (frame, ky) that the zeros of a slice (coil, frame, ky, kx) contradict."""
-    held = kspace.any(axis=(0, 3))
+    held = held_lines(kspace)
     empty, unmarked = mask & ~held, held & ~mask
     if not empty.any() and not unmarked.any():
         return
@@ -177,14 +183,15 @@ def _mapped(kspace: Any, sound: Callable[[int, Slice], Slice], *, changes: bool)
 
 def _without_padding(kspace: Slice, mask: Mask, slice_index: int, notes: list[str]) -> Mask:
     """Unmark lines at the ends of ky that are zero in all frames: partial phase encoding, filled up with zeros."""
-    held = np.asarray(kspace.any(axis=(0, 1, 3)))
+    frames = held_lines(kspace)
+    held = frames.any(axis=0)
     if not held.any():
         return mask
     lines = np.arange(len(held))
     padding = (lines < np.argmax(held)) | (lines > len(held) - 1 - np.argmax(held[::-1]))
     marked = mask if mask.ndim == 2 else mask[slice_index]
     # Where anything else disagrees as well the mask is merely wrong, and shall not be bent until it fits.
-    fits_otherwise = ((marked & ~padding) == kspace.any(axis=(0, 3))).all()
+    fits_otherwise = ((marked & ~padding) == frames).all()
     if not marked[:, padding].any() or padding[len(held) // 2] or not fits_otherwise:
         return mask
     notes.append(f"Taken as not acquired: {padding.sum()} lines at the ends of ky, which are zero in every frame.")

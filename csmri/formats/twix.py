@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from csmri.core.errors import CsmriError
 from csmri.data.kspace import KSpace
@@ -64,7 +65,8 @@ def read(path: str | Path) -> KSpace:
     Returns
     -------
     KSpace
-        Read slice by slice, when it is asked for. Positions are not read: `affine` is None.
+        Read slice by slice, when it is asked for. The orientation is that of the readouts' quaternions, with the signs
+        of twixtools; it was never compared to the scanner's own images.
 
     Raises
     ------
@@ -90,7 +92,7 @@ def _readouts(path: Path, told: dict[str, Any], table: NDArray[np.void]) -> Read
     if dimension != TWO_D:
         raise CsmriError(f"{path}: a third dimension is encoded; csmri reads stacks of slices")
     image, noise = table[~table["is_noise"]], table[table["is_noise"]]
-    notes: list[str] = ["Orientation and position are not read from Siemens raw data."]
+    notes: list[str] = ["The orientation is that of twixtools; compare it to the scanner's images before use."]
     base, n_ky = (space.get(name) for name in ("lBaseResolution", "lPhaseEncodingLines"))
     if not isinstance(base, int) or not isinstance(n_ky, int) or not 0 < base < 2**14 or not 0 < n_ky < 2**14:
         raise CsmriError(f"{path}: the protocol tells a matrix of {n_ky} x {base} (y, x); {ADVICE}")
@@ -104,6 +106,10 @@ def _readouts(path: Path, told: dict[str, Any], table: NDArray[np.void]) -> Read
             heads[name] = image[name]
     heads["line"] = image["line"] - image["centre_line"] + n_ky // 2
     heads["measured_ms"], heads["after_r_ms"] = image["time"] * TICK_MS, image["after_r"] * TICK_MS
+    if len(image):
+        turn = Rotation.from_quat(_unit(image["quaternion"]), scalar_first=True).as_matrix()
+        # The columns of the rotation are phase, read and normal; twixtools turns the first two around.
+        heads["phase_encode"], heads["read"], heads["normal"] = -turn[..., 0], -turn[..., 1], turn[..., 2]
     return Readouts(
         path=path,
         kind=KIND,
@@ -147,6 +153,12 @@ def _noise(
     values = np.concatenate([samples(path, fitting[one : one + 1])[0] for one in range(len(fitting))], -1)
     notes.append("The bandwidth of the noise scan was taken to be that of the images.")
     return covariance(values, 1.0)
+
+
+def _unit(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quaternions of length 1; no turn at all in place of those that are none."""
+    length = np.linalg.norm(quaternion, axis=-1, keepdims=True)
+    return np.where(np.abs(length - 1) < 1e-2, quaternion, np.array([1.0, 0, 0, 0]))
 
 
 def _part(protocol: Any, *names: Any) -> dict[str, Any]:
