@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from csmri.core.errors import CsmriError
 from csmri.core.files import replacing
 from csmri.data.cine import Cine
-from csmri.data.kspace import KSpace
-from csmri.formats.parsing import as_images, parsing
+from csmri.data.kspace import KSpace, LazySlices
+from csmri.formats.fields import DATA, NUMBERS, TEXTS, arrays_of, record_of
+from csmri.formats.measured import check_size
+from csmri.formats.parsing import parsing
 
-DATA = ("images", "kspace", "mask")
-NUMBERS = {"spacing_mm": (2,), "slice_spacing_mm": (), "frame_times_ms": (None,), "affine": (4, 4)}
-TEXTS = ("subject", "provenance", "notes")
+
+def is_npz(path: str | Path) -> bool:
+    """Tell from its content whether a file is a NumPy archive, of whatever arrays."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except Exception:  # no archive, a damaged one, or nothing that can be opened
+        return False
 
 
 def read(path: str | Path) -> Cine | KSpace:
@@ -27,8 +31,8 @@ def read(path: str | Path) -> Cine | KSpace:
     ----------
     path : path
         Holds `images` (slice, frame, y, x) or (frame, y, x), or `kspace` (slice, coil, frame, ky, kx), leading axes
-        optional, with `mask` (frame, ky), or one for every slice. The other fields of the records are optional; the
-        subject is the file's stem where none is given.
+        optional, with `mask` (ky,), (frame, ky), (slice, frame, ky), or these with kx where it is constant along it.
+        The other fields of the records are optional; the subject is the file's stem where none is given.
 
     Returns
     -------
@@ -37,32 +41,17 @@ def read(path: str | Path) -> Cine | KSpace:
     Raises
     ------
     CsmriError
-        If the archive is damaged, holds neither or both, holds pickled objects, or a field has the wrong shape.
+        If the archive is damaged, holds neither or both, holds pickled objects, a field has the wrong shape, or mask
+        and zeros of k-space disagree.
     """
     path = Path(path)
     with parsing(path, "a NumPy archive (.npz)", "save plain arrays again with numpy.savez"):
         # Opened here, because np.load leaves a damaged file open when it fails.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = list(archive.files)
+            check_size(path, sum(member.file_size for member in archive.zip.infolist()), "arrays")
             arrays = {name: archive[name] for name in (*DATA, *NUMBERS, *TEXTS) if name in names}
-    if ("images" in arrays) == ("kspace" in arrays):
-        found = ", ".join(sorted(names)[:8]) or "nothing"
-        raise CsmriError(f"{path}: expected either `images` or `kspace` and `mask`, found {found}")
-    fields = _fields(path, arrays)
-    notes = list(fields.pop("notes"))
-    unknown = sorted(set(names) - set(arrays))
-    if unknown:
-        notes.append(f"Ignored the arrays {', '.join(unknown[:8])}.")
-    # First with the path, so that a complaint names this file, then with the provenance that was stored.
-    provenance = fields.pop("provenance") or f"{path} (NPZ)"
-    record: Cine | KSpace
-    if "images" in arrays:
-        record = Cine(_with_axes(path, arrays["images"], "images", 4), provenance=str(path), **fields)
-    else:
-        kspace = _with_axes(path, arrays["kspace"], "kspace", 5).astype(np.complex64, copy=False)
-        mask = _mask(path, arrays.get("mask"), kspace, notes)
-        record = KSpace(kspace, mask, provenance=str(path), **fields)
-    return replace(record, provenance=provenance, notes=tuple(notes))
+    return record_of(path, arrays, names, "NPZ")
 
 
 def write(path: str | Path, record: Cine | KSpace) -> None:
@@ -73,62 +62,15 @@ def write(path: str | Path, record: Cine | KSpace) -> None:
     path : path
         `.npz`, replaced atomically.
     record : Cine or KSpace
+        `LazySlices` are read whole; `formats.hdf5` writes them slice by slice.
     """
-    names = ("images",) if isinstance(record, Cine) else ("kspace", "mask")
-    arrays = {name: np.asarray(getattr(record, name)) for name in (*names, "subject", "provenance")}
-    arrays["notes"] = np.array(record.notes, dtype=np.str_)
-    for name in NUMBERS:
-        if getattr(record, name) is not None:
-            arrays[name] = np.asarray(getattr(record, name))
+    arrays = arrays_of(record)
+    if isinstance(record, Cine):
+        arrays["images"] = record.images
+    else:
+        arrays["kspace"] = (
+            np.stack(list(record.slices())) if isinstance(record.kspace, LazySlices) else np.asarray(record.kspace)
+        )
     # Compressed: zeros of unacquired lines and integers in float32 shrink a lot.
     with replacing(Path(path)) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def _with_axes(path: Path, array: NDArray, name: str, n_axes: int) -> NDArray:
-    """Add the leading axes (slice, coil) that a file made by hand may leave out."""
-    array = as_images(array, f"{path}: {name}")
-    if array.ndim >= 3:
-        array = array.reshape((1,) * (n_axes - array.ndim) + array.shape)
-    return array
-
-
-def _mask(path: Path, mask: NDArray | None, kspace: NDArray, notes: list[str]) -> NDArray[np.bool_]:
-    """Mask (frame, ky) or (slice, frame, ky), also of 0 and 1; without one, lines that are not zero were acquired."""
-    if mask is None:
-        if kspace.ndim != 5:
-            raise CsmriError(f"{path}: expected kspace (slice, coil, frame, ky, kx), found shape {kspace.shape}")
-        notes.append("There is no mask: every k-space line that is not zero was taken as acquired.")
-        return np.asarray(kspace.any(axis=(0, 1, 4)))
-    if mask.dtype.kind not in "buif" or not np.isin(mask, (0, 1)).all():
-        raise CsmriError(f"{path}: expected a mask (frame, ky) of True and False, found other values ({mask.dtype})")
-    return mask.astype(np.bool_)
-
-
-def _fields(path: Path, arrays: dict[str, NDArray]) -> dict[str, Any]:
-    """Optional fields of the records as Python values, shapes and kinds checked."""
-    fields: dict[str, Any] = {"subject": path.stem, "provenance": "", "notes": ()}
-    for name, shape in NUMBERS.items():
-        if name not in arrays:
-            continue
-        value = arrays[name]
-        fits = value.ndim == len(shape) and all(want in (None, n) for want, n in zip(shape, value.shape, strict=True))
-        if not fits or value.dtype.kind not in "uif" or not np.isfinite(value).all():
-            expected = " x ".join("frame" if want is None else str(want) for want in shape) or "a single number"
-            raise CsmriError(f"{path}: expected {name} ({expected}), found {value.dtype} of shape {value.shape}")
-        fields[name] = value
-    if "spacing_mm" in fields:
-        fields["spacing_mm"] = (float(fields["spacing_mm"][0]), float(fields["spacing_mm"][1]))
-    if "slice_spacing_mm" in fields:
-        fields["slice_spacing_mm"] = float(fields["slice_spacing_mm"])
-    if "frame_times_ms" in fields:
-        fields["frame_times_ms"] = fields["frame_times_ms"].astype(np.float32)
-    if "affine" in fields:
-        fields["affine"] = fields["affine"].astype(np.float64)
-    for name in TEXTS:
-        if name in arrays:
-            if arrays[name].dtype.kind != "U" and arrays[name].size:
-                raise CsmriError(f"{path}: expected {name} as text, found {arrays[name].dtype}")
-            many = tuple(str(text) for text in np.ravel(arrays[name]))
-            fields[name] = many if name == "notes" else " ".join(many) or fields[name]
-    return fields

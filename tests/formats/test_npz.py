@@ -62,7 +62,7 @@ def test_made_by_hand(tmp_path):
     np.savez(tmp_path / "hand.npz", images=(IMAGES[0] * 1000).astype(np.int16))
     cine = npz.read(tmp_path / "hand.npz")
     assert cine.images.shape == (1, 3, 5, 4) and cine.images.dtype == np.float32 and cine.subject == "hand"
-    np.savez(tmp_path / "k.npz", kspace=KSPACE[0, 0], mask=MASK.astype(int), scanner="x")
+    np.savez(tmp_path / "k.npz", kspace=(KSPACE * MASK[:, :, None])[0, 0], mask=MASK.astype(int), scanner="x")
     kspace = npz.read(tmp_path / "k.npz")
     assert kspace.kspace.shape == (1, 1, 4, 6, 5) and kspace.mask.dtype == np.bool_
     assert "scanner" in kspace.notes[0]
