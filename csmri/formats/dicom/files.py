@@ -7,16 +7,13 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import pydicom
-from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.dataset import FileDataset
 
 from csmri.core.errors import CsmriError
 from csmri.formats.dicom.enhanced import frame_headers
 from csmri.formats.dicom.header import (
-    GE_TAGS,
     TAGS,
     Header,
     header_of,
@@ -25,15 +22,19 @@ from csmri.formats.dicom.header import (
     sequence,
     starts_dicom,
     text,
+    transfer_syntax,
 )
 from csmri.formats.parsing import parsing
 
 DICOM_NAMES = (".dcm", ".ima", ".dicom")
 DICOMDIR = "1.2.840.10008.1.3.10"
 # Objects of DICOM without images begin so: reports, presentation states, raw data, waveforms, documents, spectra.
+STANDARD = "1.2.840.10008."
 STORAGE = "1.2.840.10008.5.1.4.1.1."
 WITHOUT_IMAGES = tuple(STORAGE + part for part in ("9.", "11.", "66", "88.", "104.", "481.3", "481.5", "481.8", "4.2"))
 NO_IMAGES = "a DICOM object without images"
+# Deflating makes nothing smaller than by this factor.
+DEFLATED = 1032
 # More pixels (y, x) than any cine has; what says more is damaged, and decoding it would take all memory.
 MAX_PIXELS = 1 << 24
 
@@ -66,31 +67,33 @@ def read_file(path: Path) -> Content | None:
     """Read the headers of all images in a file, once and without pixels; None if it is not DICOM."""
     try:
         with parsing(path, "a DICOM file", "copy or export it again"), path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
             if not starts_dicom(file):
-                return _damaged_by_name(path, os.fstat(file.fileno()).st_size)
-            return _read(path, file)
+                return _damaged_by_name(path, size)
+            with quiet_pydicom():
+                dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=TAGS)
+            left = size - file.tell()  # pydicom stops where the pixels begin
+            file.seek(128)
+            has_preamble = file.read(4) == b"DICM"
+        return _content(path, dataset, left, has_preamble)
     except CsmriError as error:
         if isinstance(error.__cause__, OSError) and not path.name.lower().endswith(DICOM_NAMES):
             return None  # what cannot be opened may be anything
         return Content(path, [], str(error).removeprefix(f"{path}: "), True, _series_in(path))
 
 
-def _read(path: Path, file: BinaryIO) -> Content | None:
-    with quiet_pydicom():
-        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=TAGS)
+def _content(path: Path, dataset: FileDataset, left: int, has_preamble: bool) -> Content | None:
     sop_class = text(dataset, "SOPClassUID")
-    kept = text(dataset.file_meta, "MediaStorageSOPClassUID")
-    if DICOMDIR in (sop_class, kept):
-        return None
-    left = os.fstat(file.fileno()).st_size - file.tell()  # pydicom stops where the pixels begin
-    file.seek(128)
-    if file.read(4) != b"DICM" and not sop_class.startswith("1.2.840.10008."):
+    if not has_preamble and not sop_class.startswith(STANDARD):
         return None  # began like DICOM by chance
-    sop_class = sop_class or kept
-    if sop_class.startswith(WITHOUT_IMAGES) or (sop_class and not sop_class.startswith(STORAGE)):
+    sop_class = sop_class or text(dataset.file_meta, "MediaStorageSOPClassUID")
+    if sop_class == DICOMDIR:
+        return None
+    rows, columns = number(dataset, "Rows") or 0, number(dataset, "Columns") or 0
+    is_image = rows >= 1 and columns >= 1
+    if sop_class.startswith(WITHOUT_IMAGES) or (sop_class and not sop_class.startswith(STORAGE) and not is_image):
         return Content(path, [], NO_IMAGES)
-    rows, columns = number(dataset, "Rows"), number(dataset, "Columns")
-    if not rows or not columns or rows < 1 or columns < 1:
+    if not is_image:
         raise CsmriError(f"{path}: no Rows and Columns, it is incomplete; copy or export it again")
     n_frames = int(number(dataset, "NumberOfFrames") or 1)
     matrix = (int(rows), int(columns))
@@ -101,16 +104,18 @@ def _read(path: Path, file: BinaryIO) -> Content | None:
     return Content(path, frame_headers(dataset, common, n_frames))
 
 
-def _check_size(path: Path, dataset: Dataset, matrix: tuple[int, int], n_frames: int, left: int) -> None:
+def _check_size(path: Path, dataset: FileDataset, matrix: tuple[int, int], n_frames: int, left: int) -> None:
     """Refuse what the file cannot hold, before anything is allocated for it."""
     found = f"{n_frames} x {matrix[0]} x {matrix[1]} (frame, y, x)"
     if n_frames < 1 or matrix[0] * matrix[1] > MAX_PIXELS:
         raise CsmriError(f"{path}: says that it holds {found} pixels, it is damaged; copy or export it again")
-    syntax = UID(text(dataset.file_meta, "TransferSyntaxUID") or "1.2.840.10008.1.2")
+    syntax = transfer_syntax(dataset)
     with contextlib.suppress(ValueError):  # a syntax that nobody knows; decoding tells
         bits = int(number(dataset, "BitsAllocated") or 8) * int(number(dataset, "SamplesPerPixel") or 1)
         needed = n_frames * (8 if syntax.is_encapsulated else -(-matrix[0] * matrix[1] * bits // 8))
-        if not syntax.is_deflated and needed > left:
+        if syntax.is_deflated:
+            left = path.stat().st_size * DEFLATED
+        if needed > left:
             raise CsmriError(
                 f"{path}: expected at least {needed} bytes for {found} pixels, found {left}, the file is incomplete; "
                 "copy or export it again"

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import pydicom
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 MULTI_FRAME_TAGS = [
     "DimensionIndexSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "FrameTime",
@@ -132,6 +133,16 @@ def series_of(folder: Path) -> str:
             with quiet_pydicom(), contextlib.suppress(Exception):  # a damaged file belongs to no series
                 return text(pydicom.dcmread(path, force=True, specific_tags=["SeriesInstanceUID"]), "SeriesInstanceUID")
     return ""
+
+
+def transfer_syntax(dataset: Dataset) -> UID:
+    """How pixels are stored; of a file that does not tell, how it was parsed."""
+    syntax = text(dataset.file_meta, "TransferSyntaxUID")
+    if not syntax:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        return ImplicitVRLittleEndian if implicit else explicit
+    return UID(syntax)
 
 
 def header_of(dataset: Dataset, path: Path, matrix: tuple[int, int]) -> Header:
