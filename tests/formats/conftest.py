@@ -42,7 +42,7 @@ def _common(sop_class, series, number, **changes):
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = sop_class
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid(series, number, sorted(changes))
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid(series, number, sorted(changes.items()))
     dataset.PatientID, dataset.Modality = "P7", "MR"
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = uid("study"), uid("series", series)
     dataset.SeriesNumber, dataset.SeriesDescription = series, "SAX cine"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
 from pydicom.dataset import FileDataset
+from pydicom.uid import UID
 
 from csmri.core.errors import CsmriError
 from csmri.formats.dicom.enhanced import frame_headers
@@ -63,6 +65,25 @@ class Content:
     series: str = ""
 
 
+def read_files(paths: Iterable[Path]) -> list[Content]:
+    """Read the headers of all images in files, and pass over what is not DICOM.
+
+    A file that is called like the images in its folder, IM12 beside IM11, and is not DICOM is taken for a damaged one.
+    """
+    contents = {path: read_file(path) for path in paths}
+    names = {_without_number(path) for path, content in contents.items() if content is not None and content.headers}
+    strange = "it is called like the DICOM images beside it, but it is not DICOM; copy or export it again"
+    return [
+        content or Content(path, [], strange, True)
+        for path, content in contents.items()
+        if content is not None or (_without_number(path) in names and path.name.upper() != "DICOMDIR")
+    ]
+
+
+def _without_number(path: Path) -> tuple[Path, str]:
+    return path.parent, re.sub(r"\d+", "#", path.name)
+
+
 def read_file(path: Path) -> Content | None:
     """Read the headers of all images in a file, once and without pixels; None if it is not DICOM."""
     try:
@@ -75,7 +96,8 @@ def read_file(path: Path) -> Content | None:
             left = size - file.tell()  # pydicom stops where the pixels begin
             file.seek(128)
             has_preamble = file.read(4) == b"DICM"
-        return _content(path, dataset, left, has_preamble)
+        with quiet_pydicom():
+            return _content(path, dataset, left, has_preamble)
     except CsmriError as error:
         if isinstance(error.__cause__, OSError) and not path.name.lower().endswith(DICOM_NAMES):
             return None  # what cannot be opened may be anything
@@ -86,12 +108,12 @@ def _content(path: Path, dataset: FileDataset, left: int, has_preamble: bool) ->
     sop_class = text(dataset, "SOPClassUID")
     if not has_preamble and not sop_class.startswith(STANDARD):
         return None  # began like DICOM by chance
-    sop_class = sop_class or text(dataset.file_meta, "MediaStorageSOPClassUID")
-    if sop_class == DICOMDIR:
+    kept = text(dataset.file_meta, "MediaStorageSOPClassUID")
+    if DICOMDIR in (sop_class, kept):
         return None
     rows, columns = number(dataset, "Rows") or 0, number(dataset, "Columns") or 0
     is_image = rows >= 1 and columns >= 1
-    if sop_class.startswith(WITHOUT_IMAGES) or (sop_class and not sop_class.startswith(STORAGE) and not is_image):
+    if _is_other_object(sop_class or kept, kept or sop_class, is_image):
         return Content(path, [], NO_IMAGES)
     if not is_image:
         raise CsmriError(f"{path}: no Rows and Columns, it is incomplete; copy or export it again")
@@ -102,6 +124,14 @@ def _content(path: Path, dataset: FileDataset, left: int, has_preamble: bool) ->
     if n_frames == 1 and not sequence(dataset, "PerFrameFunctionalGroupsSequence"):
         return Content(path, [common])
     return Content(path, frame_headers(dataset, common, n_frames))
+
+
+def _is_other_object(sop_class: str, kept: str, is_image: bool) -> bool:
+    """Whether it is a DICOM object that has no images, and no damaged image."""
+    if sop_class.startswith(WITHOUT_IMAGES) or (not sop_class.startswith(STORAGE) and not is_image):
+        is_known = UID(sop_class, pydicom.config.IGNORE).name != sop_class
+        return is_known or (sop_class == kept and re.fullmatch(r"[\d.]{10,64}", sop_class) is not None)
+    return False
 
 
 def _check_size(path: Path, dataset: FileDataset, matrix: tuple[int, int], n_frames: int, left: int) -> None:

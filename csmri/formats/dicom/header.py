@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
 import math
 import re
 import struct
@@ -93,11 +94,19 @@ class Header:
 
 @contextlib.contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Hide pydicom's warnings: archives break DICOM's rules (UIDs with leading zeros) where it does not matter."""
-    # Twice, because checks of values are logged as well, while complaints about padding are only warned of.
+    """Hide pydicom's warnings: archives break DICOM's rules (UIDs with leading zeros) where it does not matter.
+
+    Elements are converted when they are asked for, so that this encloses the asking, too.
+    """
+    logger = logging.getLogger("pydicom")
+    level = logger.level
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore", UserWarning)
-        yield
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def is_dicom(path: Path) -> bool:
@@ -142,7 +151,7 @@ def transfer_syntax(dataset: Dataset) -> UID:
         implicit, little = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         return ImplicitVRLittleEndian if implicit else explicit
-    return UID(syntax)
+    return UID(syntax, pydicom.config.IGNORE)
 
 
 def header_of(dataset: Dataset, path: Path, matrix: tuple[int, int]) -> Header:
@@ -199,7 +208,7 @@ def component_of(dataset: Dataset) -> str:
 
 def numbers(dataset: Dataset, keyword: str | int, count: int) -> tuple[float, ...] | None:
     """Finite values of an element, or None where it is missing, empty or malformed."""
-    with quiet_pydicom(), contextlib.suppress(Exception):  # damaged values raise many things when they are converted
+    with contextlib.suppress(Exception):  # damaged values raise many things when they are converted
         value = _value(dataset, keyword)
         values = tuple(float(part) for part in ([value] if count == 1 else value))
         if len(values) == count and all(math.isfinite(part) for part in values):
@@ -215,7 +224,7 @@ def number(dataset: Dataset, keyword: str | int) -> float | None:
 
 def text(dataset: Dataset, keyword: str | int) -> str:
     """Value of an element in one line, or an empty text where it is missing or malformed."""
-    with quiet_pydicom(), contextlib.suppress(Exception):  # decoding unknown character sets raises many things
+    with contextlib.suppress(Exception):  # decoding unknown character sets raises many things
         value = _value(dataset, keyword)
         return "" if value is None else " ".join(str(value).replace("\0", " ").split())
     return ""
@@ -223,7 +232,7 @@ def text(dataset: Dataset, keyword: str | int) -> str:
 
 def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """Values of an element of several values."""
-    with quiet_pydicom(), contextlib.suppress(Exception):
+    with contextlib.suppress(Exception):
         value = _value(dataset, keyword)
         return () if value is None else (value,) if isinstance(value, str) else tuple(str(part) for part in value)
     return ()
@@ -231,7 +240,7 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
 
 def sequence(dataset: Dataset, keyword: str | int) -> list[Dataset]:
     """Items of a sequence, none where it is missing or malformed."""
-    with quiet_pydicom(), contextlib.suppress(Exception):
+    with contextlib.suppress(Exception):
         value = _value(dataset, keyword)
         return [item for item in value or [] if isinstance(item, Dataset)]
     return []

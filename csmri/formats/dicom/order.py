@@ -32,6 +32,8 @@ KEYS: dict[str, Callable[[Header], Any]] = {
 OF_THE_BEAT = ("trigger time", "temporal position")
 # Lengths of a heart beat that are believed, in ms.
 BEAT_MS = (200.0, 3000.0)
+# An hour, beyond which no time of a cine is.
+MAX_MS = 3.6e6
 
 
 def sort_frames(
@@ -130,7 +132,7 @@ def _times(ordered: Sequence[Sequence[Header]], keys: frozenset[str]) -> tuple[N
     headers = [header for frames in ordered for header in frames]
     if all(key.startswith("trigger time") for key in keys) and all(header.trigger_ms is not None for header in headers):
         times = np.median([[header.trigger_ms for header in frames] for frames in ordered], axis=0)
-        if n_frames == 1 or np.diff(times).min() > 0:
+        if (n_frames == 1 or np.diff(times).min() > 0) and np.abs(times).max() < MAX_MS:
             return times.astype(np.float32), "frame times are the median over the slices"
     beats = [header.beat_ms / header.frames_a_beat for header in headers if header.beat_ms and header.frames_a_beat]
     steps = [header.frame_step_ms for header in headers if header.frame_step_ms]

@@ -48,8 +48,8 @@ def read_images(stack: Stack, notes: list[str]) -> NDArray[np.float32]:
         for path, wanted in places.items():
             headers = [header for header, _ in wanted]
             for (header, place), stored in zip(wanted, _decoded(path, headers, decoder), strict=True):
-                images[place] = stored.pixels.astype(np.float32) * np.float32(header.slope)
-                images[place] += np.float32(header.intercept)
+                with np.errstate(all="ignore"):  # a damaged scale makes infinite values, which Cine refuses
+                    images[place] = stored.pixels * header.slope + header.intercept
                 if stored.padding is not None:
                     n_padded += _blank(images[place], stored.pixels, stored.padding)
                 ceiling = max(ceiling, stored.ceiling * header.slope + header.intercept)
@@ -67,7 +67,7 @@ def _decoded(path: Path, headers: Sequence[Header], decoder: Decoder) -> Iterato
         syntax = transfer_syntax(dataset)
         dataset.file_meta.TransferSyntaxUID = syntax  # files without preamble lack it
         outside = syntax.is_encapsulated and syntax != RLELossless
-    padding, ceiling = _padding(dataset), _ceiling(dataset)
+        padding, ceiling = _padding(dataset), _ceiling(dataset)
     indices = [header.frame or 0 for header in headers]
     advice = "copy it again, it may be incomplete"
     if syntax.is_encapsulated:

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
-from csmri.formats.dicom.files import NO_IMAGES, Content, read_file
+from csmri.formats.dicom.files import NO_IMAGES, Content, read_files
 from csmri.formats.dicom.joining import join
 from csmri.formats.dicom.pixels import read_images
 from csmri.formats.dicom.series import Series, common_folder, series_of
@@ -57,7 +58,7 @@ def find_sources(files: Sequence[Path], root: Path) -> tuple[list[Source], list[
 
 def find_series(files: Sequence[Path]) -> tuple[list[Series], list[LeftOut]]:
     """The series that are cines or should be, and what was left out; as `find_sources`."""
-    contents = [content for path in sorted(files, key=natural_key) if (content := read_file(path)) is not None]
+    contents = read_files(sorted(files, key=natural_key))
     damaged = [content for content in contents if content.is_fault]
     left_out = [
         LeftOut(content.path, content.reason, False)
@@ -73,7 +74,13 @@ def find_series(files: Sequence[Path]) -> tuple[list[Series], list[LeftOut]]:
     missed = {content.path for series in found for content in series.damaged}
     left_out += without + alone
     left_out += [LeftOut(content.path, content.reason, True) for content in damaged if content.path not in missed]
-    return sorted(found, key=lambda series: natural_key(series.files[0])), left_out
+    return sorted(found, key=_place), left_out
+
+
+def _place(series: Series) -> tuple[Any, ...]:
+    """Sort key of folder, then number."""
+    number = series.headers[0].series_number
+    return natural_key(common_folder(series.files)), -1 if number is None else number, natural_key(series.files[0])
 
 
 def read_stack(folder: Path) -> Stack:

@@ -87,8 +87,8 @@ def arrange(where: str | Path, series: Series) -> Stack:
 def may_miss(planes: Sequence[Sequence[Header]], n_lost: int) -> bool:
     """Whether so many lost images could belong to a stack that has these.
 
-    They do where slices have different numbers of frames or a gap lies between slices, and they may where they are
-    enough to be a whole slice, or one frame of all slices, which nothing else would tell.
+    They do where slices have different numbers of frames, or a gap lies between slices or between instance numbers,
+    and they may where they are enough to be a whole slice, or one frame of all slices, which nothing else would tell.
     """
     if not n_lost:
         return False
@@ -96,7 +96,11 @@ def may_miss(planes: Sequence[Sequence[Header]], n_lost: int) -> bool:
     if len(counts) != 1 or n_lost >= min(len(planes), *counts):
         return True
     gaps = gaps_of(planes)
-    return bool(len(gaps) and gaps.max() > 1.5 * regular_gap(gaps))
+    if len(gaps) and gaps.max() > 1.5 * regular_gap(gaps):
+        return True
+    instances = [[header.instance for header in plane if header.frame is None] for plane in planes]
+    steps = {step for told in instances if None not in told for step in np.diff(np.sort(np.array(told, float)))}
+    return len(steps) > 1
 
 
 def _check_colours(where: str, series: Series) -> None:
