@@ -57,7 +57,7 @@ def as_scanned(dataset):
     dataset.Manufacturer, dataset.DeviceSerialNumber, dataset.EchoTime = "Maker", "S123", "1.50"
     dataset.PixelSpacing = ["1.500", "1.250"]
     dataset.SliceThickness, dataset.SliceLocation = "8.00", f"{number}.0"
-    dataset.InstanceNumber = 1 + (7 * number) % 13  # in no order
+    dataset.InstanceNumber = (7 * number) % 13  # 1 to 12, in no order
     dataset.TriggerTime = f"{float(dataset.TriggerTime) + number / 100:.3f}"
     dataset.WindowCenter, dataset.WindowWidth = "400.0", "800.0"
     dataset.private_block(0x0029, "MAKER", create=True).add_new(1, "LO", "secret of the maker")
@@ -163,6 +163,7 @@ def test_values_come_back_within_half_a_step(tmp_path, scale):
 def test_the_slope_of_the_input_is_kept_where_it_holds_the_values(tmp_path, slope, intercept, factor, is_kept):
     def edit(dataset):
         dataset.RescaleSlope, dataset.RescaleIntercept = slope, intercept
+        dataset.PixelData = (dataset.pixel_array + np.uint16(20)).tobytes()  # no negative magnitudes
 
     _, like = make_input(tmp_path / "in", edit)
     cine = make_cine(3000 * factor)
@@ -279,7 +280,7 @@ def test_conforms(tmp_path, enhanced, anonymiser, source):
         assert ("EnhancedMRImage" if enhanced else "MRImage") in lines
         assert [line for line in lines if line.startswith("Error")] == []
         if shutil.which("dcmdump"):
-            dump = subprocess.run(["dcmdump", path], capture_output=True, text=True, check=True)
+            dump = subprocess.run(["dcmdump", "+L", path], capture_output=True, text=True, check=True)
             assert "Not for diagnosis." in dump.stdout and not dump.stderr
 
 
@@ -329,10 +330,10 @@ def test_classic_of_a_multi_frame_input(tmp_path):
     np.testing.assert_allclose(again.frame_times_ms, cine.frame_times_ms)
     for before, after in zip(sum(headers(tmp_path / "in"), []), sum(headers(tmp_path / "out"), []), strict=True):
         for name in ("ImagePositionPatient", "PixelSpacing", "TriggerTime", "SliceThickness", "PatientName"):
-            assert told(after, name) == told(before, name), name
+            assert after[name].value == before[name].value, name
         source = after.SourceImageSequence[0]
         assert source.ReferencedSOPInstanceUID == pydicom.dcmread(path).SOPInstanceUID
-        assert source.ReferencedFrameNumber == after.InstanceNumber
+        assert source.ReferencedFrameNumber == after.InstanceNumber  # the file's own number is no image's
 
 
 @pytest.mark.parametrize("enhanced", ENHANCED)
@@ -370,7 +371,7 @@ def test_refusals(tmp_path):
     assert "spacing" in refusal(out, make_cine(affine=None, spacing_mm=None))
     assert "spacing" in refusal(out, make_cine(affine=None, slice_spacing_mm=None))
     assert "sheared" in refusal(out, make_cine(affine=AFFINE @ (np.eye(4) + np.diag([0.2, 0, 0], 1))))
-    assert "sheared" in refusal(out, make_cine(affine=AFFINE @ np.diag([1, 1, 0, 1.0]) + np.eye(4, k=2)[::1] * 1e-9))
+    assert "sheared" in refusal(out, make_cine(affine=AFFINE[:, [0, 1, 0, 3]]))
     assert not out.exists()
     like.headers[1][1].path.unlink()
     assert "could not be read" in refusal(out, make_cine(), like=like)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 from collections.abc import Iterator
 
@@ -144,7 +143,7 @@ def _of_frame(origin: Origin, slice_index: int, frame: int) -> Dataset:
         derived.SourceImageSequence = [source_image(origin)]
         groups.DerivationImageSequence = [derived]
     groups.PlanePositionSequence, groups.PlaneOrientationSequence = [position], [orientation]
-    with contextlib.suppress(TypeError, ValueError):  # there is no time
+    if origin.kept.get("TriggerTime") is not None:
         cardiac = Dataset()
         cardiac.NominalCardiacTriggerDelayTime = float(origin.kept.TriggerTime)
         if origin.kept.get("NominalInterval"):

@@ -279,4 +279,4 @@ def _complete(kept: Dataset, cine: Cine, slice_index: int, frame: int) -> None:
 
 def _ds(values: np.ndarray | tuple[float, ...] | list[float]) -> list[str]:
     """Numbers as DICOM writes them, at most 16 characters each."""
-    return [format_number_as_ds(float(value) + 0.0) for value in values]
+    return [format_number_as_ds(round(float(value), 9) + 0.0) for value in values]
