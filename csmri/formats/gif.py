@@ -82,9 +82,9 @@ def white_level(magnitude: NDArray[np.float32]) -> float:
 def edges_ms(cine: Cine) -> NDArray[np.float64]:
     """Times (frame + 1,) in ms at which frames begin and the last one, as long as the mean, ends; from 0."""
     if cine.frame_times_ms is None:
-        return np.arange(cine.n_frames + 1) * float(UNKNOWN_FRAME_MS)
-    times = np.asarray(cine.frame_times_ms, np.float64)
-    return np.append(times, times[-1] + (times[-1] - times[0]) / (len(times) - 1)) - times[0]
+        return np.arange(cine.n_frames + 1, dtype=np.float64) * UNKNOWN_FRAME_MS
+    times = np.asarray(cine.frame_times_ms, np.float64) - float(cine.frame_times_ms[0])
+    return np.append(times, times[-1:] * len(times) / (len(times) - 1))
 
 
 def durations_ms(cine: Cine) -> list[int]:

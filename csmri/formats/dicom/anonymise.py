@@ -35,6 +35,7 @@ TABLE = dicom_anonymization_database_selector("dicomfields_2026c")
 ACTIONS = {tuple(tag): letters for name, letters in LETTERS.items() for tag in TABLE[name] if len(tag) == 2}
 REPEATING = [(tag, letters) for name, letters in LETTERS.items() for tag in TABLE[name] if len(tag) == 4]
 DUMMIES = {"DA": "19000101", "TM": "000000", "DT": "19000101000000", "AS": "000Y"}
+FILE_META = {0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013}
 PERSONAL = {"PN", "DA", "DT"}
 """Kinds of values that are taken out even where the table does not name the element."""
 
@@ -85,11 +86,15 @@ class Anonymiser:
         dataset : Dataset
             Complete, with all elements that its modules demand.
         needed : keywords
-            Elements of type 1, which get a dummy where the table leaves the choice; others become empty or go.
+            Elements that have to be there, and get a dummy or become empty where the table leaves the choice; others
+            go.
         """
         self._clean(dataset, frozenset(needed))
         if hasattr(dataset, "file_meta"):
             self._clean(dataset.file_meta, frozenset())
+            # The names of those who sent the file, and what is private, no table names.
+            for tag in [tag for tag in dataset.file_meta.keys() if tag not in FILE_META]:
+                del dataset.file_meta[tag]
         dataset.PatientID = dataset.PatientName = self.subject
         dataset.PatientIdentityRemoved = "YES"
         dataset.LongitudinalTemporalInformationModified = "REMOVED"
@@ -111,7 +116,7 @@ class Anonymiser:
                         self._clean(item, needed)
             elif "D" in letters and (letters == "D" or element.keyword in needed):
                 dataset[element.tag] = _dummy(element)
-            elif "Z" in letters:
+            elif "Z" in letters and ("X" not in letters or element.keyword in needed):
                 dataset[element.tag] = DataElement(element.tag, element.VR, [] if element.VR == "SQ" else None)
             else:
                 del dataset[element.tag]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import unicodedata
 from dataclasses import dataclass
 
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from csmri import __version__
 from csmri.formats.dicom.anonymise import Anonymiser
-from csmri.formats.dicom.origin import Origin, uid_of
+from csmri.formats.dicom.origin import Origin, copied, uid_of
 from csmri.formats.dicom.values import Scale
 
 NOT_FOR_DIAGNOSIS = "Not for diagnosis."
@@ -111,11 +110,13 @@ def content_of(origins: list[list[Origin]], derivation: Derivation, scale: Scale
 
 def new_file(kept: Dataset, sop_class: str, uid: str) -> Dataset:
     """Dataset with what is kept of its origin, ready to be a file of its own."""
-    dataset = copy.deepcopy(kept)
+    dataset = Dataset()
+    for element in kept:
+        dataset.add(copied(element))
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = sop_class
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = UID(sop_class)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = UID(uid)
     dataset.Modality, dataset.ContentQualification = "MR", "RESEARCH"
     return dataset
 

@@ -24,7 +24,8 @@ from csmri.formats.dicom.derivation import (
 from csmri.formats.dicom.origin import MOMENT, PLACE, SEQUENCE, Origin
 
 STACK = "1"
-NEEDED = ("ContentDate", "ContentTime", "Manufacturer", "ManufacturerModelName", "DeviceSerialNumber")
+NEEDED = ("ContentDate", "ContentTime", "DeviceSerialNumber", "AcquisitionContextSequence")
+"""What has to be there of what de-identification may take out."""
 HEART = ("80891009", "SCT", "Heart")
 KINDS = {
     "VolumetricProperties": "VOLUME",

@@ -127,7 +127,7 @@ def uid_of(*parts: str) -> str:
 def _read(cine: Cine, like: Stack) -> list[list[Origin]]:
     where = f"{like.headers[0][0].path.parent}"
     shape = (len(like.headers), len(like.headers[0]), *like.headers[0][0].matrix)
-    if shape != cine.images.shape:
+    if shape != cine.images.shape or any(len(frames) != shape[1] for frames in like.headers):
         raise CsmriError(
             f"{where}: expected the DICOM images that the cine was made of, {cine.images.shape} (slice, frame, y, x), "
             f"found {shape}; give the folder that was reconstructed"
@@ -188,6 +188,12 @@ def _agree(element: object, values: tuple[float, ...] | list[float]) -> bool:
     return False
 
 
+def copied(element: DataElement) -> DataElement:
+    """Copy of an element whose value, and what is nested in it, can be replaced."""
+    # Deep copies of all took most of the time of writing.
+    return copy.deepcopy(element) if element.VR == "SQ" else copy.copy(element)
+
+
 def _sound(element: DataElement) -> DataElement | None:
     """Copy of an element without private parts, or None where it is empty or breaks DICOM's rules of writing.
 
@@ -195,7 +201,7 @@ def _sound(element: DataElement) -> DataElement | None:
     """
     if element.is_empty:
         return None
-    element = copy.deepcopy(element)
+    element = copied(element)
     if element.VR == "SQ":
         for item in element.value:
             item.remove_private_tags()

@@ -61,9 +61,8 @@ def write(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CsmriError(f"{folder}: is a file or holds files; choose an empty or new folder for the DICOM series")
     with quiet_pydicom():
-        found = origins(cine, like)
-        scale = scale_of(cine.magnitude, found)
-        pixels = np.ascontiguousarray(cine.magnitude).tobytes()
+        found, magnitude = origins(cine, like), cine.magnitude
+        scale, pixels = scale_of(magnitude, found), np.ascontiguousarray(magnitude).tobytes()
         content = content_of(found, derivation, scale, pixels, "enhanced" if enhanced else "classic")
         series = Series(found, scale, derivation, content, anonymiser)
         names = []
