@@ -3,50 +3,110 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
+import logging
 import math
+import re
+import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pydicom
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from csmri.core.errors import CsmriError
-from csmri.formats.parsing import parsing
-
-ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
-TAGS = [
-    "SOPClassUID", "SeriesInstanceUID", "SeriesDescription", "SeriesNumber", "PatientID", "InstanceNumber",
-    "TriggerTime", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PixelSpacing", "ImagePositionPatient",
-    "ImageOrientationPatient", "SpacingBetweenSlices", "SliceThickness",
+MULTI_FRAME_TAGS = [
+    "DimensionIndexSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "FrameTime",
+    "FrameTimeVector",
 ]  # fmt: skip
+KEYWORDS = [
+    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "SeriesNumber",
+    "PatientID", "Modality", "InstanceNumber", "ImageType", "ComplexImageComponent", "SequenceName",
+    "PulseSequenceName", "ScanningSequence", "EchoTime", "TriggerTime", "TemporalPositionIdentifier",
+    "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime", "ContentDate", "ContentTime", "NominalInterval",
+    "CardiacNumberOfImages", "TemporalResolution", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
+    "BitsAllocated", "PhotometricInterpretation", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient",
+    "SpacingBetweenSlices", "SliceThickness", "RescaleSlope", "RescaleIntercept", *MULTI_FRAME_TAGS,
+]  # fmt: skip
+GE_TAGS = [0x00430010, 0x0043102F]
+TAGS = [*(tag for keyword in KEYWORDS if (tag := tag_for_keyword(keyword))), *GE_TAGS]
+VALUE_KINDS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT".split())
+# Elements that a file without preamble begins with.
+FIRST_TAGS = {(2, 0), (2, 1), (2, 2), (8, 0), (8, 1), (8, 5), (8, 6), (8, 8), (8, 0x12), (8, 0x16)}
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+COMPONENTS = {
+    "phase": {"P", "PHASE", "PHASE MAP", "PHASE_MAP", "V", "VELOCITY", "VELOCITY MAP"},
+    "real": {"R", "REAL"},
+    "imaginary": {"I", "IMAGINARY"},
+}
 
 
 @dataclass(frozen=True)
 class Header:
-    """What one DICOM image says of itself; positions and directions in LPS coordinates, None where it is silent."""
+    """What one DICOM image says of itself; positions and directions in LPS coordinates, None where it is silent.
+
+    An image of a multi-frame file has `frame`, its number in the file counted from 0; `instance` is the file's.
+    """
 
     path: Path
-    series: str
-    series_name: str
+    frame: int | None
+    uid: str  # SOPInstanceUID
     patient: str
+    study: str
+    series: str
+    series_number: int | None
+    series_name: str
+    protocol: tuple[str, ...]  # of two images of one stack the same
+    component: str  # "phase", "real", "imaginary"; "" for magnitude
+    stack_id: str
     instance: int | None
     trigger_ms: float | None
+    temporal: float | None
+    acquired_s: float | None
+    content_s: float | None
+    beat_ms: float | None  # from R wave to R wave
+    frames_a_beat: float | None
+    frame_step_ms: float | None
     matrix: tuple[int, int]  # (y, x)
     spacing_mm: tuple[float, ...] | None  # (y, x)
     position_mm: tuple[float, ...] | None
     orientation: tuple[float, ...] | None  # direction of x, then of y
     slice_step_mm: float
+    slope: float
+    intercept: float
+    is_inverted: bool  # MONOCHROME1
+    is_colour: bool
+    is_capture: bool  # of a screen
+
+    @property
+    def name(self) -> str:
+        """File name, and which frame of it, as messages call the image."""
+        return self.path.name if self.frame is None else f"frame {self.frame + 1} of {self.path.name}"
+
+    @property
+    def is_placed(self) -> bool:
+        return self.position_mm is not None and self.orientation is not None
 
 
 @contextlib.contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Hide pydicom's warnings: archives break DICOM's rules (UIDs with leading zeros) where it does not matter."""
-    # Twice, because checks of values are logged as well, while complaints about padding are only warned of.
+    """Hide pydicom's warnings: archives break DICOM's rules (UIDs with leading zeros) where it does not matter.
+
+    Elements are converted when they are asked for, so that this encloses the asking, too.
+    """
+    logger = logging.getLogger("pydicom")
+    level = logger.level
     with warnings.catch_warnings(), pydicom.config.disable_value_validation():
         warnings.simplefilter("ignore", UserWarning)
-        yield
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def is_dicom(path: Path) -> bool:
@@ -54,7 +114,24 @@ def is_dicom(path: Path) -> bool:
     if path.name.upper() == "DICOMDIR":
         return False
     with contextlib.suppress(OSError), path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        return starts_dicom(file)
+    return False
+
+
+def starts_dicom(file: BinaryIO) -> bool:
+    """Tell from the first bytes, without trusting the preamble: old exports have none."""
+    start = file.read(140)
+    file.seek(0)
+    if start[128:132] == b"DICM":
+        return True
+    if len(start) < 16:
+        return False
+    for order in "<>":
+        group, element = struct.unpack(f"{order}HH", start[:4])
+        if (group, element) not in FIRST_TAGS:
+            continue
+        if start[4:6] in VALUE_KINDS or struct.unpack(f"{order}I", start[4:8])[0] <= 64:
+            return True
     return False
 
 
@@ -63,54 +140,137 @@ def series_of(folder: Path) -> str:
     for path in sorted(folder.iterdir()):
         if path.is_file() and is_dicom(path):
             with quiet_pydicom(), contextlib.suppress(Exception):  # a damaged file belongs to no series
-                return _text(pydicom.dcmread(path, specific_tags=["SeriesInstanceUID"]), "SeriesInstanceUID")
+                return text(pydicom.dcmread(path, force=True, specific_tags=["SeriesInstanceUID"]), "SeriesInstanceUID")
     return ""
 
 
-def read_header(path: Path) -> Header | None:
-    """Header of one image, or None for DICOM objects without pixels (reports, presentation states)."""
-    with quiet_pydicom(), parsing(path, "a DICOM file", "remove it or export it again"):
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
-    rows, columns = _numbers(dataset, "Rows", 1), _numbers(dataset, "Columns", 1)
-    if rows is None or columns is None:
-        return None
-    n_frames = _numbers(dataset, "NumberOfFrames", 1) or (1.0,)
-    if _text(dataset, "SOPClassUID") == ENHANCED_MR or n_frames[0] > 1:
-        raise CsmriError(
-            f"{path}: multi-frame (enhanced) DICOM is not supported; convert it to NIfTI, or export the series "
-            "as one classic MR image a file"
-        )
-    if (_numbers(dataset, "SamplesPerPixel", 1) or (1.0,))[0] != 1:
-        raise CsmriError(f"{path}: a colour image among the cine frames; expected greyscale MR images, remove it")
-    instance, trigger = _numbers(dataset, "InstanceNumber", 1), _numbers(dataset, "TriggerTime", 1)
-    step = _numbers(dataset, "SpacingBetweenSlices", 1) or _numbers(dataset, "SliceThickness", 1) or (1.0,)
+def transfer_syntax(dataset: Dataset) -> UID:
+    """How pixels are stored; of a file that does not tell, how it was parsed."""
+    syntax = text(dataset.file_meta, "TransferSyntaxUID")
+    if not syntax:
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        return ImplicitVRLittleEndian if implicit else explicit
+    return UID(syntax, pydicom.config.IGNORE)
+
+
+def header_of(dataset: Dataset, path: Path, matrix: tuple[int, int]) -> Header:
+    """Header of an image that is alone in its file, or what the images of a multi-frame file have in common."""
+    step = numbers(dataset, "SpacingBetweenSlices", 1) or numbers(dataset, "SliceThickness", 1) or (1.0,)
+    series_number, instance = number(dataset, "SeriesNumber"), number(dataset, "InstanceNumber")
+    slope, intercept = number(dataset, "RescaleSlope"), number(dataset, "RescaleIntercept")
+    acquired = moment(text(dataset, "AcquisitionDateTime"))
+    if acquired is None:
+        acquired = moment(text(dataset, "AcquisitionDate") + text(dataset, "AcquisitionTime"))
     return Header(
         path=path,
-        series=_text(dataset, "SeriesInstanceUID"),
-        series_name=_text(dataset, "SeriesDescription") or f"series {_text(dataset, 'SeriesNumber')}",
-        patient=_text(dataset, "PatientID"),
-        instance=int(instance[0]) if instance else None,
-        trigger_ms=trigger[0] if trigger else None,
-        matrix=(int(rows[0]), int(columns[0])),
-        spacing_mm=_numbers(dataset, "PixelSpacing", 2),
-        position_mm=_numbers(dataset, "ImagePositionPatient", 3),
-        orientation=_numbers(dataset, "ImageOrientationPatient", 6),
+        frame=None,
+        uid=text(dataset, "SOPInstanceUID"),
+        patient=text(dataset, "PatientID"),
+        study=text(dataset, "StudyInstanceUID"),
+        series=text(dataset, "SeriesInstanceUID"),
+        series_number=None if series_number is None else int(series_number),
+        series_name=text(dataset, "SeriesDescription"),
+        protocol=_protocol(dataset),
+        component=component_of(dataset),
+        stack_id="",
+        instance=None if instance is None else int(instance),
+        trigger_ms=number(dataset, "TriggerTime"),
+        temporal=number(dataset, "TemporalPositionIdentifier"),
+        acquired_s=acquired,
+        content_s=moment(text(dataset, "ContentDate") + text(dataset, "ContentTime")),
+        beat_ms=number(dataset, "NominalInterval"),
+        frames_a_beat=number(dataset, "CardiacNumberOfImages"),
+        frame_step_ms=number(dataset, "TemporalResolution"),
+        matrix=matrix,
+        spacing_mm=numbers(dataset, "PixelSpacing", 2),
+        position_mm=numbers(dataset, "ImagePositionPatient", 3),
+        orientation=numbers(dataset, "ImageOrientationPatient", 6),
         slice_step_mm=abs(step[0]) or 1.0,
+        slope=1.0 if slope is None else slope,
+        intercept=0.0 if intercept is None else intercept,
+        is_inverted=text(dataset, "PhotometricInterpretation").upper() == "MONOCHROME1",
+        is_colour=(number(dataset, "SamplesPerPixel") or 1.0) != 1,
+        is_capture=text(dataset, "SOPClassUID").startswith(SECONDARY_CAPTURE),
     )
 
 
-def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+def component_of(dataset: Dataset) -> str:
+    """Which part of the complex image it is: "phase", "real", "imaginary", or "" for magnitude and unknown."""
+    stated = text(dataset, "ComplexImageComponent").lower()
+    if stated in ("magnitude", *COMPONENTS):
+        return stated.removeprefix("magnitude")
+    if text(dataset, 0x00430010).startswith("GEMS_PARM"):
+        return {1: "phase", 2: "real", 3: "imaginary"}.get(int(number(dataset, 0x0043102F) or 0), "")
+    values = {value.upper() for value in texts(dataset, "FrameType" if "FrameType" in dataset else "ImageType")[2:4]}
+    return next((component for component, names in COMPONENTS.items() if values & names), "")
+
+
+def numbers(dataset: Dataset, keyword: str | int, count: int) -> tuple[float, ...] | None:
     """Finite values of an element, or None where it is missing, empty or malformed."""
-    with quiet_pydicom(), contextlib.suppress(TypeError, ValueError, OverflowError):
-        value = dataset.get(keyword)
+    with contextlib.suppress(Exception):  # damaged values raise many things when they are converted
+        value = _value(dataset, keyword)
         values = tuple(float(part) for part in ([value] if count == 1 else value))
         if len(values) == count and all(math.isfinite(part) for part in values):
             return values
     return None
 
 
-def _text(dataset: Dataset, keyword: str) -> str:
+def number(dataset: Dataset, keyword: str | int) -> float | None:
+    """Finite value of an element, or None where it is missing, empty, malformed or several."""
+    found = numbers(dataset, keyword, 1)
+    return found[0] if found else None
+
+
+def text(dataset: Dataset, keyword: str | int) -> str:
     """Value of an element in one line, or an empty text where it is missing or malformed."""
-    with quiet_pydicom(), contextlib.suppress(Exception):  # decoding unknown character sets raises many things
-        return " ".join(str(dataset.get(keyword) or "").split())
+    with contextlib.suppress(Exception):  # decoding unknown character sets raises many things
+        value = _value(dataset, keyword)
+        return "" if value is None else " ".join(str(value).replace("\0", " ").split())
     return ""
+
+
+def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """Values of an element of several values."""
+    with contextlib.suppress(Exception):
+        value = _value(dataset, keyword)
+        return () if value is None else (value,) if isinstance(value, str) else tuple(str(part) for part in value)
+    return ()
+
+
+def sequence(dataset: Dataset, keyword: str | int) -> list[Dataset]:
+    """Items of a sequence, none where it is missing or malformed."""
+    with contextlib.suppress(Exception):
+        value = _value(dataset, keyword)
+        return [item for item in value or [] if isinstance(item, Dataset)]
+    return []
+
+
+def moment(stamp: str) -> float | None:
+    """Seconds of a DICOM date and time, `20260131134501.25`, or of a time of day, `134501.25`; else None."""
+    match = re.match(r"(\d{8})?(\d\d)(\d\d)(\d\d(?:\.\d+)?)", stamp)
+    if match is None:
+        return None
+    seconds = 3600.0 * int(match[2]) + 60.0 * int(match[3]) + float(match[4])
+    with contextlib.suppress(ValueError):  # no such day
+        return seconds + (86400.0 * datetime.datetime.strptime(match[1], "%Y%m%d").toordinal() if match[1] else 0)
+    return None
+
+
+def _value(dataset: Dataset, keyword: str | int) -> Any:
+    if isinstance(keyword, str):
+        return dataset.get(keyword)
+    element = dataset.get(keyword)
+    return None if element is None else element.value
+
+
+def _protocol(dataset: Dataset) -> tuple[str, ...]:
+    # Numbers in a sequence's name count segments, which follow the heart rate of each breath-hold.
+    sequence_name = re.sub(r"\d+", "", text(dataset, "SequenceName") or text(dataset, "PulseSequenceName"))
+    echo = number(dataset, "EchoTime")
+    return (
+        sequence_name,
+        "\\".join(texts(dataset, "ScanningSequence")),
+        "" if echo is None else f"{echo:.1f}",
+        "\\".join(texts(dataset, "ImageType")),
+    )

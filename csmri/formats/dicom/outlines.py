@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Outlines
-from csmri.formats.dicom.stack import Stack, read_stack
+from csmri.formats.dicom.sources import read_stack
+from csmri.formats.dicom.stack import Stack
 from csmri.formats.parsing import parsing
 
 CONTOUR_NAME = re.compile(r"IM-\d+-(\d+)-([io])contour-\w+\.txt", re.IGNORECASE)
