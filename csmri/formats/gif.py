@@ -60,9 +60,7 @@ def grid(cine: Cine) -> NDArray[np.uint8]:
         Windowed so that 255 is the 99.5th percentile.
     """
     magnitude = cine.magnitude
-    # Where nearly all pixels are zero the percentile is zero too; the maximum never is.
-    white = float(np.percentile(magnitude, WINDOW_PERCENTILE)) or float(magnitude.max())
-    levels = (np.clip(magnitude / white, 0, 1) * 255).round().astype(np.uint8)
+    levels = (np.clip(magnitude / white_level(magnitude), 0, 1) * 255).round().astype(np.uint8)
     n_slices, n_frames, height, width = levels.shape
     n_columns = math.ceil(math.sqrt(n_slices))
     n_rows = math.ceil(n_slices / n_columns)
@@ -75,12 +73,22 @@ def grid(cine: Cine) -> NDArray[np.uint8]:
     return pages
 
 
+def white_level(magnitude: NDArray[np.float32]) -> float:
+    """Value that is shown white: the 99.5th percentile of images (slice, frame, y, x), above zero."""
+    # Where nearly all pixels are zero the percentile is zero too; the maximum never is.
+    return float(np.percentile(magnitude, WINDOW_PERCENTILE)) or float(magnitude.max())
+
+
+def edges_ms(cine: Cine) -> NDArray[np.float64]:
+    """Times (frame + 1,) in ms at which frames begin and the last one, as long as the mean, ends; from 0."""
+    if cine.frame_times_ms is None:
+        return np.arange(cine.n_frames + 1, dtype=np.float64) * UNKNOWN_FRAME_MS
+    times = np.asarray(cine.frame_times_ms, np.float64) - float(cine.frame_times_ms[0])
+    return np.append(times, times[-1:] * len(times) / (len(times) - 1))
+
+
 def durations_ms(cine: Cine) -> list[int]:
     """Time (frame,) each frame is shown, in ms: multiples of 10 whose sum keeps step with the heart."""
-    if cine.frame_times_ms is None:
-        return [UNKNOWN_FRAME_MS] * cine.n_frames
-    times = np.asarray(cine.frame_times_ms, np.float64)
-    ends = np.append(times[1:], times[-1] + (times[-1] - times[0]) / (len(times) - 1))
-    # Rounding the ends and not the intervals: 38 ms frames become 40, 40, 30, ... and the beat keeps its length.
-    ticks = np.round((np.concatenate([times[:1], ends]) - times[0]) / TICK_MS).astype(int)
+    # Rounding the edges and not the intervals: 38 ms frames become 40, 40, 30, ... and the beat keeps its length.
+    ticks = np.round(edges_ms(cine) / TICK_MS).astype(int)
     return [max(SHORTEST_MS, int(ticks_shown) * TICK_MS) for ticks_shown in np.diff(ticks)]
