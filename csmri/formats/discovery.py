@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import functools
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-
-import scipy.io
 
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
@@ -23,16 +20,15 @@ from csmri.formats.source import Found, LeftOut, Source
 from csmri.formats.subjects import with_subjects
 
 EXPECTED = "a DICOM folder, NIfTI, MATLAB, NumPy, HDF5, ISMRMRD, BART or Siemens twix (docs/data.md lists all)"
+PICTURE = "pictures are not read, they have lost the range of values; give the DICOM or NIfTI"
 # First bytes of files that people give by mistake, and what to say.
 STRANGERS = {
-    b"\xff\xd8\xff": "a JPEG picture: pictures are not read, they have lost the range of values; give the DICOM or NIfTI",
-    b"\x89PNG": "a PNG picture: pictures are not read, they have lost the range of values; give the DICOM or NIfTI",
+    b"\xff\xd8\xff": f"a JPEG picture: {PICTURE}",
+    b"\x89PNG": f"a PNG picture: {PICTURE}",
     b"%PDF": "a PDF document",
     b"NRRD": "an NRRD file: convert it to .nii.gz, with 3D Slicer or SimpleITK for example",
 }
-OWN_SUFFIXES = (
-    *(".nii", ".nii.gz", ".mat", ".npz", ".npy", ".h5", ".hdf5", ".mrd", ".dcm", ".ima", ".cfl"),
-)
+OWN_SUFFIXES = (*(".nii", ".nii.gz", ".mat", ".npz", ".npy", ".h5", ".hdf5", ".mrd", ".dcm", ".ima", ".cfl"),)
 """Of files that should be a cine: one of another content is damaged."""
 MASK_NAMES = ("mask",)
 
@@ -119,7 +115,9 @@ def _at(place: Path, axes: str | None) -> tuple[list[Source], list[LeftOut]]:
             files = list(_files_below(place, set()))
         sources, left_out = _among(files, place, axes)
         if not sources and not any(left.is_fault for left in left_out):
-            raise CsmriError(f"{place}: no cine among {plural(len(files), 'file')}{_why(left_out)}; expected {EXPECTED}")
+            raise CsmriError(
+                f"{place}: no cine among {plural(len(files), 'file')}{_why(left_out)}; expected {EXPECTED}"
+            )
         return sources, left_out
     if bart.is_bart(place):
         return [_source(place, "BART", bart.read)], []
@@ -192,7 +190,11 @@ def _formats(axes: str | None) -> Iterable[tuple[str, Callable[[Path, bytes], bo
     return (
         ("NIfTI", lambda path, start: nifti.is_nifti(nifti.head(path)), nifti.read),
         ("York", lambda path, start: start.startswith(b"MATLAB 5.0") and york.holds_images(path), york.read),
-        ("MATLAB k-space", lambda path, start: start.startswith(b"MATLAB 5.0") and matlab.is_matlab_kspace(path), matlab.read),
+        (
+            "MATLAB k-space",
+            lambda path, start: start.startswith(b"MATLAB 5.0") and matlab.is_matlab_kspace(path),
+            matlab.read,
+        ),
         (
             "MATLAB",
             lambda path, start: start.startswith(b"MATLAB 5.0") and not york.holds_outlines(path),
@@ -201,7 +203,11 @@ def _formats(axes: str | None) -> Iterable[tuple[str, Callable[[Path, bytes], bo
         ("MATLAB 7.3", lambda path, start: cmrxrecon.is_cmrxrecon(path), functools.partial(_read_matlab73, axes=axes)),
         ("ISMRMRD", lambda path, start: mrd.is_mrd(path), mrd.read),
         ("HDF5", lambda path, start: hdf5.is_hdf5(path), hdf5.read),
-        ("NPZ", lambda path, start: start.startswith(b"PK\x03\x04") and _is_record(path), functools.partial(npz.read, axes=axes)),
+        (
+            "NPZ",
+            lambda path, start: start.startswith(b"PK\x03\x04") and _is_record(path),
+            functools.partial(npz.read, axes=axes),
+        ),
         ("NumPy", lambda path, start: start.startswith(b"\x93NUMPY"), functools.partial(arrays.read_npy, axes=axes)),
         ("twix", lambda path, start: twix.is_twix(path), twix.read),
         ("BART", lambda path, start: bart.is_bart(path), bart.read),
@@ -268,7 +274,9 @@ def _about_archive(path: Path) -> LeftOut:
     except Exception:  # damaged, or locked by a password
         return LeftOut(path, "a zip archive that cannot be opened; unpack it, or download it again", True)
     if images:
-        return LeftOut(path, f"a zip of DICOM images ({plural(len(names), 'file')}); unzip it and give the folder", True)
+        return LeftOut(
+            path, f"a zip of DICOM images ({plural(len(names), 'file')}); unzip it and give the folder", True
+        )
     if all(name.endswith(".npy") for name in names):
         found = ", ".join(name.removesuffix(".npy") for name in sorted(names)[:8]) or "nothing"
         return LeftOut(path, f"expected either `images` or `kspace` and `mask`, found {found}", False)

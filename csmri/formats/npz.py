@@ -10,6 +10,7 @@ import numpy as np
 from csmri.core.files import replacing
 from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace, LazySlices
+from csmri.formats.axes import NUMPY_ORDERS, as_stack
 from csmri.formats.fields import DATA, NUMBERS, TEXTS, arrays_of, record_of
 from csmri.formats.measured import check_size
 from csmri.formats.parsing import parsing
@@ -24,7 +25,7 @@ def is_npz(path: str | Path) -> bool:
         return False
 
 
-def read(path: str | Path) -> Cine | KSpace:
+def read(path: str | Path, *, axes: str | None = None) -> Cine | KSpace:
     """Read a cine or k-space from an archive that `write` or a person made.
 
     Parameters
@@ -33,6 +34,8 @@ def read(path: str | Path) -> Cine | KSpace:
         Holds `images` (slice, frame, y, x) or (frame, y, x), or `kspace` (slice, coil, frame, ky, kx), leading axes
         optional, with `mask` (ky,), (frame, ky), (slice, frame, ky), or these with kx where it is constant along it.
         The other fields of the records are optional; the subject is the file's stem where none is given.
+    axes : str, optional
+        Axes of `images` where they are others, see `axes.as_stack`.
 
     Returns
     -------
@@ -51,6 +54,8 @@ def read(path: str | Path) -> Cine | KSpace:
             names = list(archive.files)
             check_size(path, sum(member.file_size for member in archive.zip.infolist()), "arrays")
             arrays = {name: archive[name] for name in (*DATA, *NUMBERS, *TEXTS) if name in names}
+    if axes is not None and "images" in arrays:
+        arrays["images"] = as_stack(path, arrays["images"], axes, NUMPY_ORDERS, [])
     return record_of(path, arrays, names, "NPZ")
 
 

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
 from csmri.formats.dicom.outlines import read_outlines
-from csmri.formats.dicom.sources import find_sources, load, only_series
+from csmri.formats.dicom.sources import find_series, find_sources, load, only_series
+from csmri.formats.dicom.stack import Stack, arrange
+from csmri.formats.dicom.write import write
+from csmri.formats.source import Source
 
-__all__ = ["find_sources", "read", "read_outlines"]
+__all__ = ["find_sources", "read", "read_outlines", "stack_of", "write"]
+
+
+def stack_of(source: Source) -> Stack:
+    """Put the images of a source in their places, as its cine has them.
+
+    Raises
+    ------
+    CsmriError
+        If its files are no longer what they were when it was found.
+    """
+    found, _ = find_series(source.files)
+    if len(found) != 1:
+        raise CsmriError(f"{source.place}: its files have changed since they were found; give the command again")
+    return arrange(source.place, found[0])
 
 
 def read(folder: str | Path) -> Cine:
