@@ -21,6 +21,7 @@ from csmri.cli.phantom import phantom
 from csmri.cli.prepare import prepare
 from csmri.cli.reconstruct import reconstruct
 from csmri.cli.report import report
+from csmri.cli.simulate import simulate
 from csmri.cli.study import study
 from csmri.cli.sweep import sweep
 from csmri.cli.train import train
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 _IN_ORDER_OF_WORK = (
-    *(phantom, inspect, prepare, study, transfer, sweep),
+    *(phantom, simulate, inspect, prepare, study, transfer, sweep),
     *(train, reconstruct, evaluate, export, figures, report),
 )
 for _command in _IN_ORDER_OF_WORK:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.reading import Reading, axes_option, subject_option
 from csmri.core.quiet import import_tensorflow
 from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
@@ -13,20 +14,24 @@ from csmri.data.kspace import KSpace
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
-def inspect(path: Path) -> None:
+@axes_option
+@subject_option
+def inspect(path: Path, axes: str | None, subject_from: str) -> None:
     """Print what csmri understands PATH to be: a file, a DICOM folder, or a folder of many cines."""
-    from csmri.formats import find_cines, read
-
-    found = find_cines(path)
-    for number, cine_path in enumerate(found):
-        if number:
+    reading = Reading()
+    found = reading.find(path, axes=axes, subject_from=subject_from)
+    n_read = 0
+    for source, record in reading.records(found.sources):
+        if n_read:
             click.echo()
-        describe(read(cine_path))
-    if len(found) > 1:
-        click.echo(f"\n{path}: {len(found)} cines")
+        describe(record, at=source.label)
+        n_read += 1
+    if len(found.sources) > 1:
+        click.echo(f"\n{path}: {n_read} cines")
+    reading.end()
 
 
-def describe(record: Cine | KSpace) -> None:
+def describe(record: Cine | KSpace, *, at: str = "") -> None:
     """Print one record, a line a property."""
     note = ""
     if isinstance(record, Cine):
@@ -47,10 +52,15 @@ def describe(record: Cine | KSpace) -> None:
     else:
         n_slices, n_coils, n_frames, n_ky, n_kx = record.kspace.shape
         factor = record.mask.size / record.mask.sum()
+        lines = "(frame, ky)" if record.mask.ndim == 2 else "(slice, frame, ky)"
+        matrix = record.matrix or (n_ky, n_kx)
         rows = [
             ("kind", "measured k-space"),
             ("size", f"{n_slices} slices x {n_coils} coils x {n_frames} frames x {n_ky} ky x {n_kx} kx"),
-            ("acquired", f"{record.mask.sum()} of {record.mask.size} (frame, ky) lines, acceleration {factor:.2f}"),
+            ("image", f"{matrix[0]} rows (y) x {matrix[1]} columns (x)"),
+            ("acquired", f"{record.mask.sum()} of {record.mask.size} {lines} lines, acceleration {factor:.2f}"),
+            ("noise", "not measured" if record.noise_covariance is None else "measured, coils are whitened"),
+            ("time", {True: "gated, cyclic", False: "real time, not cyclic", None: "not told"}[record.cyclic]),
         ]
     times = record.frame_times_ms
     spacing = (
@@ -61,7 +71,7 @@ def describe(record: Cine | KSpace) -> None:
         ("pixels", spacing),
         ("slice distance", gap),
         ("frame times", "unknown" if times is None else f"{times[0]:.4g} to {times[-1]:.4g} ms"),
-        ("read as", record.provenance or "unknown"),
+        ("read as", ", ".join(part for part in (record.provenance or "unknown", at) if part)),
         *(("note", one) for one in (*record.notes, note) if one),
     ]
     click.echo(click.style(record.subject, bold=True))

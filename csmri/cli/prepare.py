@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from csmri.cli.progress import progress
+from csmri.cli.reading import Reading, axes_option, subject_option
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 from csmri.core.quiet import import_tensorflow
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from csmri.data.extent import Extent
     from csmri.data.pseudonyms import Pseudonyms
     from csmri.data.store import StoreWriter
+    from csmri.formats.source import Source
     from csmri.results.figures.boxes import View
 
 
@@ -49,8 +51,16 @@ MOST_NAMES = 6
     metavar="SUBJECT=PATH",
     help="Manual outlines for the heart box: a Sunnybrook folder or a York file; one beside a York cine is found.",
 )
+@axes_option
+@subject_option
 def prepare(
-    sources: tuple[Path, ...], store: Path, split_file: Path, key: Path | None, outline_places: tuple[str, ...]
+    sources: tuple[Path, ...],
+    store: Path,
+    split_file: Path,
+    key: Path | None,
+    outline_places: tuple[str, ...],
+    axes: str | None,
+    subject_from: str,
 ) -> None:
     """Read the cines of SOURCE... and write the prepared STORE: a shard per subject, a manifest with sha256.
 
@@ -68,21 +78,23 @@ def prepare(
     from csmri.data.pseudonyms import Pseudonyms, refuse_published_key
     from csmri.data.runs import RECORD
     from csmri.data.store import MANIFEST, StoreWriter, read_split
-    from csmri.formats import find_cines
+    from csmri.formats.subjects import one_each
     from csmri.results.figures.boxes import render_heart_boxes
     from csmri.results.folder import EVALUATION, RECORDS, SOURCE_RECORDS
 
     wanted = _Wanted(split_file, read_split(split_file), outline_places)
-    paths = [path for source in sources for path in find_cines(source)]
-    check_outputs([store, key], [*paths, split_file, *wanted.outlines_of.values()])
+    reading = Reading()
+    found, smaller = one_each(reading.find(*sources, axes=axes, subject_from=subject_from).sources)
+    reading.leave_out(smaller)
+    check_outputs([store, key], [*(one.path for one in found), split_file, *wanted.outlines_of.values()])
     with ExitStack() as stack:
         if key is not None:
             refuse_published_key(key, store, (MANIFEST, "*.tfrecord", RECORD, RECORDS, SOURCE_RECORDS, EVALUATION))
             stack.enter_context(locked(key))
             wanted.pseudonyms = Pseudonyms(key)
         writer = stack.enter_context(StoreWriter(store, wanted.pseudonyms))
-        views = _fill(writer, paths, wanted)
-        wanted.refuse_missing(sources)
+        views = _fill(writer, found, wanted, reading)
+        wanted.refuse_missing(sources, reading)
         if wanted.pseudonyms:
             wanted.pseudonyms.save()  # before the store is there, in which nobody could tell who is who
         render_heart_boxes(views, writer.partial / "heart_boxes.png")
@@ -101,6 +113,7 @@ def prepare(
     click.echo(f"{store}: {len(splits)} subjects ({', '.join(counts)})")
     if key is not None:
         click.echo(f"{key}: the key of the pseudonyms; keep it apart from {store}")
+    reading.end()
 
 
 class _Wanted:
@@ -128,30 +141,34 @@ class _Wanted:
             raise CsmriError(f"{self.split_file}: names {' and '.join(named)}, which are one subject; name it once")
         return named[0] if named else None
 
-    def refuse_missing(self, sources: tuple[Path, ...]) -> None:
+    def refuse_missing(self, sources: tuple[Path, ...], reading: Reading) -> None:
         """Refuse a split that names somebody who is not there."""
         if missing := [name for name in self.split_of if name not in self.found]:
+            damaged = [left.path.name for left in reading.faults]
+            besides = f", and what could not be read: {', '.join(damaged[:MOST_NAMES])}" if damaged else ""
             raise CsmriError(
                 f"{self.split_file}: names {', '.join(missing)}, which {' '.join(map(str, sources))} does not hold; "
-                f"it holds {', '.join([*self.found.values(), *self.left_out])}"
+                f"it holds {', '.join([*self.found.values(), *self.left_out])}{besides}"
             )
 
 
-def _fill(writer: StoreWriter, paths: list[Path], wanted: _Wanted) -> list[View]:
+def _fill(writer: StoreWriter, sources: list[Source], wanted: _Wanted, reading: Reading) -> list[View]:
     """Read what is wanted into a store; what heart_boxes.png is to show of it."""
+    from csmri.data.kspace import KSpace
     from csmri.data.roi import heart_box_notes, motion_map
-    from csmri.formats import read_cine, read_outlines
+    from csmri.formats import read_outlines
     from csmri.physics.extent import measure_extent
 
     views = []
-    with progress(paths, label=f"preparing {writer.path}") as bar:
-        for path in bar:
-            cine = read_cine(path)
+    with progress(reading.records(sources), len(sources), f"preparing {writer.path}") as bar:
+        for source, cine in bar:
+            if isinstance(cine, KSpace):
+                raise CsmriError(f"{source.place}: holds k-space, expected images; reconstruct it first")
             name = wanted.name_of(cine.subject)
             if name is None:
                 wanted.left_out.append(cine.subject)
                 continue
-            outlines = read_outlines(path, wanted.outlines_of.get(name))
+            outlines = read_outlines(source.path, wanted.outlines_of.get(name))
             extent, _ = measure_extent(cine.images)
             entry = writer.add(cine, wanted.split_of[name], outlines, extent=extent)
             wanted.extents.append(extent)

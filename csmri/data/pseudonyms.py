@@ -48,6 +48,11 @@ class Pseudonyms:
             raise CsmriError(f"{self.path}: not a key of pseudonyms; {advice}")
         self._original: dict[str, str] = dict(names)
 
+    @property
+    def salt(self) -> str:
+        """Secret of this key, for what else is to be hidden by it."""
+        return str(self._salt)
+
     def peek(self, subject: str) -> str:
         """Pseudonym that a subject has, or would have; the key is not told of it."""
         digits = hmac.new(bytes.fromhex(self._salt), subject.encode("utf-8"), hashlib.sha256).hexdigest()

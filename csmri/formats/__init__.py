@@ -11,7 +11,21 @@ from csmri.formats import dicom, york
 from csmri.formats.discovery import EXPECTED, find_cines, only, read_only
 from csmri.formats.output import output_of, write
 
-__all__ = ["EXPECTED", "find_cines", "only", "output_of", "read", "read_cine", "read_outlines", "write"]
+__all__ = [
+    "EXPECTED",
+    "find_cines",
+    "only",
+    "output_of",
+    "read",
+    "read_cine",
+    "read_outlines",
+    "truth_beside",
+    "truth_of",
+    "write",
+]
+
+
+TRUTH = "_truth.npz"
 
 
 def read(path: str | Path, *, axes: str | None = None) -> Cine | KSpace:
@@ -78,3 +92,15 @@ def read_outlines(cine: str | Path, outlines: str | Path | None = None) -> Outli
     if not Path(outlines).exists():
         raise CsmriError(f"{outlines}: no such file or folder; expected outlines of {cine}")
     return dicom.read_outlines(outlines, cine) if Path(outlines).is_dir() else york.read_outlines(outlines)
+
+
+def truth_beside(path: str | Path) -> Path | None:
+    """Path of the truth that `csmri simulate` writes beside k-space, if it is there."""
+    truth = truth_of(path)
+    return truth if truth.is_file() else None
+
+
+def truth_of(path: str | Path) -> Path:
+    """Path of the truth of simulated k-space: NAME_truth.npz beside NAME.h5."""
+    path = Path(path)
+    return path.with_name(f"{path.name.split('.')[0]}{TRUTH}")

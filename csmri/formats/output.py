@@ -70,7 +70,7 @@ def output_of(path: str | Path, kind: type[Cine] | type[KSpace] = Cine, *, to: s
     Parameters
     ----------
     path : path
-        Without `to`, its suffix decides.
+        Without `to`, its suffix decides; images go to a name without suffix as a folder of DICOM images.
     kind : type
         Cine or KSpace.
     to : str, optional
@@ -97,12 +97,23 @@ def output_of(path: str | Path, kind: type[Cine] | type[KSpace] = Cine, *, to: s
             )
             advice = "; reconstruct it to write images" if kind is KSpace else ""
             raise CsmriError(f"{path}: {_what(kind)} is written as {wanted}{advice}")
-        if not fitting:
+        if not fitting and (kind is KSpace or Path(path).suffix):
             raise CsmriError(_no_format(path, kind))
-        output = fitting[0]
+        output = fitting[0] if fitting else OUTPUTS[DICOM]
     if output.suffixes and Path(path).is_dir():
         raise CsmriError(f"{path}: is a folder; give the name of a file to write")
     return output
+
+
+def check_place(output: Output, record: Cine | KSpace, like: Source | None) -> None:
+    """Refuse, before any work is done, DICOM of images of which nobody knows the size.
+
+    Raises
+    ------
+    CsmriError
+    """
+    if output.name in (DICOM, ENHANCED) and (like is None or like.kind != "DICOM"):
+        dicom.affine_lps(record)
 
 
 def write(
@@ -166,5 +177,5 @@ def _what(kind: type[Cine] | type[KSpace]) -> str:
 
 def _no_format(path: str | Path, kind: type[Cine] | type[KSpace]) -> str:
     suffixes = dict.fromkeys(end for one in OUTPUTS.values() if one.holds(kind) for end in one.suffixes)
-    folder = ", or give --to dicom for a folder of DICOM images" if kind is Cine else ""
+    folder = "; a name without suffix is a folder of DICOM images" if kind is Cine else ""
     return f"{path}: cannot tell the format to write; end the name in {', '.join(suffixes)}{folder}"

@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 
 from csmri.config import Sampling
 from csmri.core.errors import CsmriError
+from csmri.core.names import INITIAL
 from csmri.data.acquisition import Acquisition
+from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
 from csmri.methods.reconstruction import Reconstructor, SliceReconstruction, reconstruct_slice
 from csmri.physics.encoding import encoding_of
 from csmri.physics.prepare import VIRTUAL_COILS, calibrate, middle, prepare
 from csmri.physics.sampling import check_acceleration
 from csmri.physics.simulate import simulated_mask
+
+SAME_UNIT = 1.25
+"""Factor within which images are taken to be in the unit of the truth; another unit is another power of ten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,7 @@ class Preparation:
     Parameters
     ----------
     cyclic : bool
-        Whether the last frame neighbours the first; what the file says takes precedence.
+        Whether the last frame neighbours the first; what the file says takes precedence unless `overrule`.
     virtual_coils : int >= 1
         Coils to keep at most.
     acceleration : float, or None
@@ -38,6 +43,7 @@ class Preparation:
     """
 
     cyclic: bool = True
+    overrule: bool = False
     virtual_coils: int = VIRTUAL_COILS
     acceleration: float | None = None
     law: Sampling = Sampling()
@@ -68,7 +74,7 @@ def prepared_slices(measured: KSpace, how: Preparation) -> Iterator[PreparedSlic
         if not measured.is_full:
             raise CsmriError(f"{where}: is undersampled as it was measured; leave out the acceleration")
         check_acceleration(how.acceleration, measured.kspace.shape[3], how.law)
-    cyclic = how.cyclic if measured.cyclic is None else measured.cyclic
+    cyclic = how.cyclic if how.overrule or measured.cyclic is None else measured.cyclic
     n_x = measured.matrix[1] if measured.matrix else None
     for index, kspace in enumerate(measured.slices()):
         mask = measured.mask_of(index)
@@ -110,7 +116,43 @@ def measured_slices(
         done = reconstruct_slice(one.acquisition, reconstructors=reconstructors)
         methods = {name: images[:, rows] for name, images in done.methods.items()}
         reference = None if one.reference is None else one.reference[:, rows]
-        yield replace(done, methods=methods, reference=reference)
+        yield replace(done, methods=methods, reference=reference, kept=one.kept)
+
+
+def with_truth(done: Sequence[SliceReconstruction], truth: Cine) -> tuple[list[SliceReconstruction], float]:
+    """Give reconstructions the truth to be compared with, and bring them to its unit where theirs is another.
+
+    Returns
+    -------
+    list of SliceReconstruction
+    factor : float
+        That all images were multiplied by: 1 where the units are the same, `SAME_UNIT`, else the one that brings the
+        initial reconstruction closest to the truth.
+
+    Raises
+    ------
+    CsmriError
+        If slices, frames or pixels are not as many.
+    """
+    initial = np.stack([one.methods[INITIAL] for one in done])
+    magnitude = truth.magnitude
+    if magnitude.shape != initial.shape:
+        raise CsmriError(
+            f"{truth.provenance or truth.subject}: the truth has the shape {magnitude.shape} (slice, frame, y, x), "
+            f"what was reconstructed {initial.shape}; give that of the same measurement"
+        )
+    factor = float(np.vdot(initial, magnitude) / max(np.vdot(initial, initial), np.finfo(np.float32).tiny))
+    if 1 / SAME_UNIT < factor < SAME_UNIT:
+        factor = 1.0
+    compared = [
+        replace(
+            one,
+            reference=reference,
+            methods={name: np.float32(factor) * images for name, images in one.methods.items()},
+        )
+        for one, reference in zip(done, magnitude, strict=True)
+    ]
+    return compared, factor
 
 
 def _rows(measured: KSpace) -> slice:

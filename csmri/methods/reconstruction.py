@@ -61,6 +61,8 @@ class SliceReconstruction:
     """Wall time that each method took."""
     reference: NDArray[np.float32] | None = None
     """Magnitude of the truth, where there is one."""
+    kept: float = 1.0
+    """Share of the energy that the compression of measured coils keeps."""
 
     @property
     def achieved(self) -> float:

@@ -27,7 +27,7 @@ class Calibration:
     Parameters
     ----------
     matrix : array (virtual coil, coil), complex64
-        Whitens and compresses: noise is independent between virtual coils.
+        Whitens and compresses: noise is independent between virtual coils, and as strong as it was in the mean coil.
     maps : array (virtual coil, y, x), complex64, or None for one coil
     noise : float >= 0
         Standard deviation of the noise in real and imaginary part of virtual coils; 0 where it was not measured.
@@ -74,7 +74,7 @@ def calibrate(
     compression = coils[:, ::-1][:, :n_kept].conj().T
     matrix = np.asarray(compression @ whitening, np.complex64)
     mean = np.asarray(temporal_mean(hybrid_coils(kspace, matrix, n_x), mask))
-    noise = 0.0 if noise_covariance is None else math.sqrt(0.5)
+    noise = 0.0 if noise_covariance is None else math.sqrt(_mean_noise(noise_covariance) / 2)
     kept = energies[::-1][:n_kept].sum() / max(energies.sum(), np.finfo(np.float64).tiny)
     return Calibration(matrix, estimate_maps(mean), noise, float(kept))
 
@@ -114,9 +114,15 @@ def _covariance(kspace: NDArray[np.complex64], mask: NDArray[np.bool_]) -> NDArr
 
 def _whitening(covariance: NDArray[np.complex64]) -> NDArray[np.complex128]:
     try:
-        return np.asarray(np.linalg.inv(np.linalg.cholesky(covariance.astype(np.complex128))), np.complex128)
+        root = np.linalg.cholesky(covariance.astype(np.complex128) / _mean_noise(covariance))
+        return np.asarray(np.linalg.inv(root), np.complex128)
     except np.linalg.LinAlgError as error:
         raise CsmriError(
             f"the noise of {len(covariance)} coils is not independent: too few noise samples, or a coil that is "
             "silent; leave the noise out"
         ) from error
+
+
+def _mean_noise(covariance: NDArray[np.complex64]) -> float:
+    """Mean variance of a coil: kept, so that images stay in the unit of the data."""
+    return float(np.trace(covariance).real) / len(covariance) or 1.0

@@ -58,15 +58,18 @@ def with_law_phase(images: Any, law: Sampling, *, seed: tf.Tensor) -> tf.Tensor:
     return tf.cast(magnitude, tf.complex64) * tf.exp(tf.complex(tf.zeros_like(phase), phase))
 
 
-def measure(images: Any, law: Sampling, *, seed: tf.Tensor) -> Acquisition:
-    """Acquire every line of images that have their phase, by the coils and with the noise of a law."""
+def measure(images: Any, law: Sampling, *, seed: tf.Tensor, deviation: Any = None) -> Acquisition:
+    """Acquire every line of images that have their phase, by the coils and with the noise of a law.
+
+    `deviation` is that of the noise in real and imaginary part where these images' own signal does not decide it.
+    """
     images = tf.convert_to_tensor(images)
     maps = None if law.coils == 1 else make_coils(law.coils, tf.shape(images)[1:], seed=derive_part(seed, Part.COILS))
     every_line = tf.ones(tf.shape(images)[:2], tf.bool)
     full = Acquisition(None, every_line, maps, tf.constant(0.0), law.cyclic)
     data = encoding_of(full).encode(tf.cast(images, tf.complex64))
     if law.snr:
-        deviation = mean_signal(tf.abs(images)) / law.snr
+        deviation = mean_signal(tf.abs(images)) / law.snr if deviation is None else tf.constant(deviation)
         noise = tf.random.stateless_normal(
             tf.concat([[2], tf.shape(data)], axis=0), derive_part(seed, Part.NOISE), alg="philox"
         )

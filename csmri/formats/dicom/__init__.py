@@ -6,13 +6,14 @@ from pathlib import Path
 
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
+from csmri.formats.dicom.origin import affine_lps
 from csmri.formats.dicom.outlines import read_outlines
 from csmri.formats.dicom.sources import find_series, find_sources, load, only_series
 from csmri.formats.dicom.stack import Stack, arrange
 from csmri.formats.dicom.write import write
 from csmri.formats.source import Source
 
-__all__ = ["find_sources", "read", "read_outlines", "stack_of", "write"]
+__all__ = ["affine_lps", "find_sources", "read", "read_outlines", "stack_of", "write"]
 
 
 def stack_of(source: Source) -> Stack:

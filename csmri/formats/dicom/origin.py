@@ -24,6 +24,7 @@ from pydicom.valuerep import format_number_as_ds, validate_value
 
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
+from csmri.data.kspace import KSpace
 from csmri.formats.dicom.geometry import LPS_TO_RAS, SAME_DIRECTION
 from csmri.formats.dicom.header import Header, quiet_pydicom
 from csmri.formats.dicom.stack import Stack
@@ -217,7 +218,7 @@ def _sound(element: DataElement) -> DataElement | None:
 
 def _made(cine: Cine) -> list[list[Origin]]:
     """Origins of a cine that was not read from DICOM."""
-    affine = _affine_lps(cine)
+    affine = affine_lps(cine)
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     directions = affine[:3, :2] / spacing[:2]
     place = hashlib.sha256(np.round(affine, 4).tobytes()).hexdigest()
@@ -239,7 +240,7 @@ def _made(cine: Cine) -> list[list[Origin]]:
     return made
 
 
-def _affine_lps(cine: Cine) -> np.ndarray:
+def affine_lps(cine: Cine | KSpace) -> np.ndarray:
     """From (x, y, slice, 1) to LPS coordinates in mm; axes along the patient's where only the spacing is known."""
     where = cine.provenance or f"subject {cine.subject}"
     advice = "write .nii.gz or .npz, or read the cine from DICOM"

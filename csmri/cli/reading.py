@@ -1,0 +1,121 @@
+"""What every command that reads has in common: options, notes told once, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from csmri.core.errors import CsmriError
+
+if TYPE_CHECKING:
+    from csmri.data.cine import Cine
+    from csmri.data.kspace import KSpace
+    from csmri.formats.source import Found, LeftOut, Source
+
+INCOMPLETE = 3
+"""Exit code of a command that did what it could, and left out what was damaged."""
+MOST_NAMED = 6
+
+
+def axes_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --axes to a command."""
+    return click.option(
+        "--axes",
+        metavar="ORDER",
+        help="Axes of an array whose file does not name them, in its order: yxzt is (y, x, slice, frame).",
+    )(command)
+
+
+def subject_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --subject-from to a command."""
+    return click.option(
+        "--subject-from",
+        type=click.Choice(("auto", "id", "folder", "file")),
+        default="auto",
+        show_default=True,
+        help="What subjects are called by: the patient ID or file name (id), the first folder that differs, or the "
+        "file; auto is id, and folder where that is empty or shared.",
+    )(command)
+
+
+@dataclass
+class Reading:
+    """What a command has been told while it read; every note is printed once."""
+
+    told: set[str] = field(default_factory=set)
+    faults: list[LeftOut] = field(default_factory=list)
+
+    def find(self, *places: Path, axes: str | None = None, subject_from: str = "auto") -> Found:
+        """Find what lies at the places; says what was left out."""
+        from csmri.formats import find_cines
+
+        found = find_cines(*places, axes=axes, subject_from=subject_from)
+        self.tell(found.notes)
+        if not found.sources:
+            fault = next(left for left in found.left_out if left.is_fault)
+            raise CsmriError(f"{fault.path}: {fault.reason}")
+        self.leave_out(found.left_out)
+        return found
+
+    def leave_out(self, left_out: Iterable[LeftOut]) -> None:
+        """Say what was left out: damaged files one by one, others by reason."""
+        others: dict[str, list[str]] = {}
+        for left in left_out:
+            if left.is_fault:
+                self.faults.append(left)
+                click.echo(f"left out: {left.path}: {left.reason}", err=True)
+            else:
+                others.setdefault(left.reason, []).append(left.path.name)
+        for reason, names in others.items():
+            self.tell([f"Left out {_named(names)}: {reason}."])
+
+    def tell(self, notes: Iterable[str], of: str = "") -> None:
+        """Print notes that were not printed yet, on standard error."""
+        for note in notes:
+            text = f"{of}: {note}" if of else note
+            if text not in self.told:
+                self.told.add(text)
+                click.echo(f"note: {text}", err=True)
+
+    def records(self, sources: Iterable[Source]) -> Iterator[tuple[Source, Cine | KSpace]]:
+        """Read one source after the other; of several, one that cannot be read is named and left out."""
+        from csmri.formats.source import LeftOut
+
+        sources = tuple(sources)
+        for source in sources:
+            try:
+                record = source.read()
+            except CsmriError as error:
+                if len(sources) == 1 and not self.faults:
+                    raise
+                reason = str(error).removeprefix(f"{source.path}").lstrip(":, ")
+                self.leave_out([LeftOut(source.path, reason, True)])
+                continue
+            yield source, record
+
+    def end(self) -> None:
+        """Say in a last line what is missing, and end the command so that scripts notice."""
+        if self.faults:
+            names = _named([left.path.name for left in self.faults])
+            click.echo(f"incomplete: {names} could not be read, see above", err=True)
+            raise click.exceptions.Exit(INCOMPLETE)
+
+
+def read_one(place: Path, *, axes: str | None = None) -> tuple[Source, Cine | KSpace]:
+    """Read the one record of a place and print its notes."""
+    from csmri.formats import only
+
+    reading = Reading()
+    source = only(reading.find(place, axes=axes), place)
+    record = source.read()
+    reading.tell(record.notes)
+    return source, record
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
