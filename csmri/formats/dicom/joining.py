@@ -142,7 +142,8 @@ def _number(series: Series) -> int:
 
 def _join_frames(stills: list[Series]) -> tuple[list[Series], list[Series]]:
     """Join series that each hold one frame of all slices, or one image; the others stay alone."""
-    alone, level = [], []
+    alone: list[Series] = []
+    level: list[Series] = []
     for series in stills:
         is_level = all(are_parallel(series.headers[0], header) for header in series.headers)
         (level if is_level else alone).append(series)
