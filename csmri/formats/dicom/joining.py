@@ -87,21 +87,15 @@ def _one_stack(group: list[Series], others: Sequence[Series] = ()) -> tuple[Seri
     Of `others`, which have another number of frames, those at a place that the group has later are left out as well.
     """
     normal = normal_of(group[0].headers[0])
-    group = sorted(group, key=lambda series: _depth(series, normal))
-    kept: list[Series] = []
-    again, refusal = [], ""
-    for series in group:
-        if kept and _at_one_place(kept[-1], series, normal):
-            earlier, later = sorted([kept[-1], series], key=_number)
-            if _number(earlier) == _number(later):
-                refusal = (
-                    f"two series at the same place, {earlier.name} ({earlier.files[0].name} ...) and {later.name} "
-                    f"({later.files[0].name} ...), and no series number tells the later; remove one of them"
-                )
-            again.append((earlier, later))
-            kept[-1] = later
-        else:
-            kept.append(series)
+    kept, again = _latest(group, normal)
+    same = [pair for pair in again if _number(pair[0]) == _number(pair[1])]
+    refusal = ""
+    if same:
+        one, two = same[0]
+        refusal = (
+            f"two series at the same place, {one.name} ({one.files[0].name} ...) and {two.name} ({two.files[0].name} "
+            "...), and no series number tells the later; remove one of them"
+        )
     for other in others:
         again += [
             (other, series)
@@ -120,6 +114,20 @@ def _one_stack(group: list[Series], others: Sequence[Series] = ()) -> tuple[Seri
     twins = tuple(twin for series in kept for twin in series.twins)
     stack = Series(headers, name_of(headers), planes_in(headers), twins, (), tuple(notes), refusal)
     return stack, [earlier for earlier, _ in again]
+
+
+def _latest(group: Sequence[Series], normal: NDArray[np.float64]) -> tuple[list[Series], list[tuple[Series, Series]]]:
+    """The latest series at each place; and pairs of an earlier one and that which replaces it."""
+    kept: list[Series] = []
+    again = []
+    for series in sorted(group, key=lambda series: _depth(series, normal)):
+        if kept and _at_one_place(kept[-1], series, normal):
+            earlier, later = sorted([kept[-1], series], key=_number)
+            again.append((earlier, later))
+            kept[-1] = later
+        else:
+            kept.append(series)
+    return kept, again
 
 
 def _at_one_place(one: Series, other: Series, normal: NDArray[np.float64]) -> bool:
