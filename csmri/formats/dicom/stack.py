@@ -65,7 +65,7 @@ def arrange(where: str | Path, series: Series) -> Stack:
     if series.damaged:
         names = ", ".join(content.path.name for content in series.damaged[:4])
         raise CsmriError(
-            f"{where}: {plural(len(series.damaged), 'damaged file')} seem to be missing in {series.name}: {names} "
+            f"{where}: {series.name} is incomplete, with {plural(len(series.damaged), 'damaged file')}: {names} "
             f"({series.damaged[0].reason}); copy the folder again"
         )
     if series.refusal:
