@@ -13,7 +13,7 @@ from csmri.data.cine import Cine
 from csmri.formats.dicom import header
 from csmri.formats.dicom.anonymise import ACTIONS, Anonymiser
 from csmri.formats.dicom.derivation import Derivation
-from csmri.formats.dicom.stack import read_stack
+from csmri.formats.dicom.sources import read_stack
 from csmri.formats.dicom.write import write
 
 SALT = "0123456789abcdef"
@@ -84,6 +84,12 @@ def filled(dataset, markers):
     return dataset
 
 
+def empty():
+    dataset = Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    return dataset
+
+
 def save(dataset, path):
     with header.quiet_pydicom():
         dataset.save_as(path)
@@ -96,9 +102,11 @@ def full_input(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full") / "in"
     cine, markers = make_input(folder), Markers()
     with header.quiet_pydicom():
+        everything = filled(empty(), markers)
         study, place = markers.value("UI"), markers.value("UI")
         for path in sorted(folder.iterdir()):
-            dataset = filled(pydicom.dcmread(path), markers)
+            dataset = pydicom.dcmread(path)
+            dataset.update(everything)
             dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = study, place
             dataset.SeriesInstanceUID, dataset.SOPInstanceUID = "9.42.1", markers.value("UI")
             dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -110,10 +118,8 @@ def full_input(tmp_path_factory):
 
 def test_markers_are_in_every_named_element():
     markers = Markers()
-    dataset = Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
     with header.quiet_pydicom():
-        filled(dataset, markers)
+        dataset = filled(empty(), markers)
     named = {tag for tag in set(ACTIONS) - NOT_IN_DATA if keyword_for_tag(tag)}
     assert named <= {(element.tag.group, element.tag.element) for element in dataset} and len(named) > 600
 

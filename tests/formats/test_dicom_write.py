@@ -17,7 +17,7 @@ from csmri.data.cine import Cine
 from csmri.formats import dicom
 from csmri.formats.dicom.anonymise import Anonymiser
 from csmri.formats.dicom.derivation import Derivation
-from csmri.formats.dicom.stack import read_stack
+from csmri.formats.dicom.sources import read_stack
 from csmri.formats.dicom.write import write
 
 # Directions of x and y, unit and perpendicular, in LPS.

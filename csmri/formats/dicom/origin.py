@@ -24,8 +24,9 @@ from pydicom.valuerep import format_number_as_ds, validate_value
 
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
+from csmri.formats.dicom.geometry import LPS_TO_RAS, SAME_DIRECTION
 from csmri.formats.dicom.header import Header, quiet_pydicom
-from csmri.formats.dicom.stack import LPS_TO_RAS, SAME_DIRECTION, Stack
+from csmri.formats.dicom.stack import Stack
 from csmri.formats.gif import edges_ms
 from csmri.formats.parsing import parsing
 
