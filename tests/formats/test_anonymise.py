@@ -3,6 +3,7 @@
 import numpy as np
 import pydicom
 import pytest
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -174,6 +175,19 @@ def test_nothing_is_left_of_a_dataset_with_everything(tmp_path, needed):
     assert again.ContentDate == ("19000101" if needed else "")
     assert again.get("DeviceSerialNumber") == ("ANONYMISED" if needed else None)
     assert again.get("AcquisitionContextSequence") == ([] if needed else None)
+
+
+def test_names_and_dates_that_the_table_does_not_know_are_taken_out_too():
+    markers = Markers()
+    unnamed = {(tag >> 16, tag & 0xFFFF): entry[0] for tag, entry in DicomDictionary.items() if tag >> 16 > 2}
+    unnamed = {tag for tag, vr in unnamed.items() if vr in ("PN", "DA", "DT") and tag not in ACTIONS}
+    assert len(unnamed) > 10
+    with header.quiet_pydicom():
+        dataset = empty()
+        for tag in unnamed:
+            dataset.add(markers.element(tag))
+        ANONYMISER.apply(dataset)
+    assert not unnamed & {(element.tag.group, element.tag.element) for element in dataset}
 
 
 def test_uids_stay_consistent(tmp_path, full_input):
