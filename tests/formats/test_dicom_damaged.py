@@ -3,6 +3,8 @@
 import random
 import resource
 
+import gdcm
+import numpy as np
 import pytest
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -13,8 +15,10 @@ from pydicom.uid import (
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
 from csmri.formats import dicom
+from csmri.formats.dicom import compressed
 
 LENGTHS = [b"\xff" * 4, b"\0" * 4, b"\xfe\xff\xff\x7f", b"\0\0\0\x80"]
+SYNTAXES = ["JPEGLosslessProcess14_1", "JPEGLSLossless", "JPEG2000Lossless"]
 N_QUICK, N_SLOW = 150, 600
 
 
@@ -22,7 +26,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def compressed(dataset):
+def with_rle(dataset):
     dataset.compress(RLELossless)
     return dataset
 
@@ -31,7 +35,7 @@ def compressed(dataset):
 def sound(make, tmp_path):
     """Files of small sound folders: classic ones as archives store them, and multi-frame ones."""
     places = [(s, f) for s in range(2) for f in range(3)]
-    folders = {"explicit": make.stack(2, 3), "rle": [compressed(image) for image in make.stack(2, 3)]}
+    folders = {"explicit": make.stack(2, 3), "rle": [with_rle(image) for image in make.stack(2, 3)]}
     for name, syntax in [("implicit", ImplicitVRLittleEndian), ("deflated", DeflatedExplicitVRLittleEndian)]:
         folders[name] = make.stack(2, 3)
         for image in folders[name]:
@@ -121,3 +125,48 @@ def test_damage_is_told(sound, tmp_path):
 @pytest.mark.slow
 def test_more_damage_is_told(sound, tmp_path):
     check_many(sound, tmp_path, range(N_QUICK, N_QUICK + N_SLOW))
+
+
+def compress_all(folder, syntax):
+    """Rewrite the images of a folder as archives compress them."""
+    for path in folder.iterdir():
+        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, syntax)))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer.SetFileName(str(path))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+    return folder
+
+
+def larger(make, slice_index, frame):
+    """An image of 48 x 40 pixels, for codecs that refuse smaller ones."""
+    pixels = np.kron(make.pixels(slice_index, frame), np.ones((8, 8), np.uint16))
+    return make.classic(slice_index, frame, Rows=48, Columns=40, PixelData=pixels.tobytes())
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_compressed_images_are_read_and_damaged_ones_named(make, tmp_path, syntax):
+    folder = compress_all(make.save(tmp_path, [larger(make, 0, f) for f in range(3)]), syntax)
+    [source], _ = make.find(folder)
+    assert make.codes(source.load()) == [[100, 101, 102]]
+    content = bytearray((folder / "IM0002").read_bytes())
+    start = content.rindex(b"\xe0\x7f\x10\x00") + 28  # behind the offset table
+    content[start + 14 : start + 40] = random.Random(0).randbytes(26)
+    (folder / "IM0002").write_bytes(content)
+    with pytest.raises(CsmriError, match="IM0002: could not be read as a DICOM image .*gdcmconv --raw"):
+        source.load()
+
+
+def test_a_decoder_that_ends_or_never_ends_is_told(make, tmp_path, monkeypatch):
+    folder = compress_all(make.save(tmp_path, make.stack(1, 2)), SYNTAXES[0])
+    for script in ("import os; os.abort()", "import time; time.sleep(60)"):
+        (tmp_path / "script.py").write_text(script)
+        monkeypatch.setattr(compressed, "SCRIPT", tmp_path / "script.py")
+        monkeypatch.setattr(compressed, "PATIENCE_S", 0.5)
+        with pytest.raises(CsmriError, match="IM0000.*the decoder ended, as it does on damaged pixels.*gdcmconv"):
+            dicom.read(folder)

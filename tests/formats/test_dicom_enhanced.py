@@ -56,6 +56,7 @@ def test_one_file_holds_all_slices_and_frames(make, tmp_path):
     assert (source.n_slices, source.n_frames, source.files, left_out) == (3, 4, (folder / "IM0000",), [])
     cine = source.load()
     assert make.codes(cine) == EXPECTED and cine.notes == ()
+    assert make.codes(dicom.read(folder / "IM0000")) == EXPECTED
     np.testing.assert_array_equal(cine.images[2, 1], make.pixels(2, 1))
     np.testing.assert_allclose(cine.frame_times_ms, [20, 60, 100, 140])
     assert cine.spacing_mm == (1.5, 1.25) and cine.slice_spacing_mm == 8

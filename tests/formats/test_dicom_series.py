@@ -113,15 +113,24 @@ def test_of_a_repeated_breath_hold_the_later_is_taken(make, tmp_path):
     again = [make.classic(1, f, series=20, ImagePositionPatient=[-10, -20, 8.02]) for f in range(4)]
     for image in again:
         image.PixelData = np.full(make.matrix, 7, np.uint16).tobytes()
-    [source], _ = make.find(make.save(tmp_path, again + images))
+    [source], left_out = make.find(make.save(tmp_path, again + images))
     cine = source.load()
     assert make.codes(cine)[1] == [7] * 4 and (cine.n_slices, len(source.files)) == (3, 12)
     assert "series 20 'SAX cine' and not series 11 'SAX cine'" in cine.notes[1]
+    assert any("series 11 'SAX cine': the same slice was measured again" in left.reason for left in left_out)
+    assert not any("Ignored" in note for note in dicom.read(tmp_path).notes)
     for image in again + images:
         image.SeriesNumber = 10
     [source], _ = make.find(make.save(tmp_path, again + images))
     with pytest.raises(CsmriError, match="two series at the same place.*remove one"):
         source.load()
+
+
+def test_a_breath_hold_that_was_broken_off_is_left_out(make, tmp_path):
+    images = [make.classic(s, f, series=10 + s) for s in range(3) for f in range(4)]
+    images += [make.classic(1, f, series=9) for f in range(3)]
+    [source], [left] = make.find(make.save(tmp_path, images))
+    assert make.codes(source.load()) == expected(3, 4) and "series 9 'SAX cine': the same slice" in left.reason
 
 
 def test_a_copy_is_taken_once(make, tmp_path):
@@ -168,6 +177,7 @@ def test_magnitude_is_taken_of_magnitude_and_phase(make, tmp_path, phase):
     [source], _ = make.find(make.save(tmp_path, phases + magnitude))
     cine = source.load()
     assert make.codes(cine) == expected(3, 4) and "left out 12 of phase parts" in cine.notes[0]
+    assert dicom.read(tmp_path).notes == cine.notes
     only, left_out = make.find(make.save(tmp_path / "only", phases))
     assert only == [] and "phase parts only; expected magnitude" in left_out[0].reason
 

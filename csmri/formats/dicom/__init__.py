@@ -20,7 +20,8 @@ def read(folder: str | Path) -> Cine:
     Parameters
     ----------
     folder : path
-        Holds one cine; scouts, single images, reports, and files that are not DICOM are left out with a note.
+        Holds one cine, or is a multi-frame file; scouts, single images, reports, and files that are not DICOM are
+        left out with a note.
 
     Returns
     -------

@@ -76,7 +76,7 @@ def read_files(paths: Iterable[Path]) -> list[Content]:
     return [
         content or Content(path, [], strange, True)
         for path, content in contents.items()
-        if content is not None or (_without_number(path) in names and path.name.upper() != "DICOMDIR")
+        if content is not None or (_without_number(path) in names)
     ]
 
 
@@ -86,6 +86,8 @@ def _without_number(path: Path) -> tuple[Path, str]:
 
 def read_file(path: Path) -> Content | None:
     """Read the headers of all images in a file, once and without pixels; None if it is not DICOM."""
+    if path.name.upper() == "DICOMDIR":
+        return None
     try:
         with parsing(path, "a DICOM file", "copy or export it again"), path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

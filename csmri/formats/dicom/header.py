@@ -89,6 +89,7 @@ class Header:
 
     @property
     def is_placed(self) -> bool:
+        """Whether it says where in the body it lies."""
         return self.position_mm is not None and self.orientation is not None
 
 

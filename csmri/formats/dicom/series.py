@@ -45,10 +45,12 @@ class Series:
 
     @property
     def files(self) -> tuple[Path, ...]:
+        """All files that hold its images."""
         return tuple(dict.fromkeys(header.path for header in self.headers))
 
     @property
     def uids(self) -> frozenset[str]:
+        """SeriesInstanceUIDs of its images."""
         return frozenset(header.series for header in self.headers)
 
     @property
@@ -158,16 +160,19 @@ def _stacks(headers: list[Header]) -> list[list[Header]]:
 
 
 def planes_in(headers: Sequence[Header]) -> tuple[tuple[Header, ...], ...]:
+    """Images by plane, empty where one of them is not placed."""
     if not headers or not all(header.is_placed and np.isfinite(normal_of(header)).all() for header in headers):
         return ()
     return tuple(tuple(plane) for plane in planes_of(headers))
 
 
 def no_cine(series: Series) -> str:
+    """Why single images are left out, for people."""
     what = "a single image" if len(series.headers) == 1 else f"{len(series.headers)} single images"
     return f"{series.name}: {what}, a cine needs at least 2 frames of each slice"
 
 
 def leave_out(headers: Sequence[Header], reason: str) -> LeftOut:
+    """Leave out images that are no fault, under the name of their file or folder."""
     paths = list(dict.fromkeys(header.path for header in headers))
     return LeftOut(paths[0] if len(paths) == 1 else common_folder(paths), reason, False)

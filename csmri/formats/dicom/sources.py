@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
 from csmri.formats.dicom.files import NO_IMAGES, Content, read_files
-from csmri.formats.dicom.joining import join
+from csmri.formats.dicom.joining import MEASURED_AGAIN, join
 from csmri.formats.dicom.pixels import read_images
 from csmri.formats.dicom.series import Series, common_folder, series_of
 from csmri.formats.dicom.stack import Stack, arrange, may_miss
@@ -42,7 +43,7 @@ def find_sources(files: Sequence[Path], root: Path) -> tuple[list[Source], list[
     left_out : list of LeftOut
         DICOM files that are no cine, and damaged ones that no cine misses.
     """
-    found, left_out = find_series(files)
+    found, left_out = find_series(read_files(sorted(files, key=natural_key)))
     parents = [{path.parent for path in series.files} for series in found]
     sources: list[Source] = []
     taken: Counter[tuple[Path, str]] = Counter()
@@ -56,9 +57,8 @@ def find_sources(files: Sequence[Path], root: Path) -> tuple[list[Source], list[
     return sources, left_out
 
 
-def find_series(files: Sequence[Path]) -> tuple[list[Series], list[LeftOut]]:
+def find_series(contents: Sequence[Content]) -> tuple[list[Series], list[LeftOut]]:
     """The series that are cines or should be, and what was left out; as `find_sources`."""
-    contents = read_files(sorted(files, key=natural_key))
     damaged = [content for content in contents if content.is_fault]
     left_out = [
         LeftOut(content.path, content.reason, False)
@@ -103,8 +103,10 @@ def only_series(folder: Path) -> tuple[Series, list[str]]:
         If there is none, or several; they are listed, with what to do.
     """
     with parsing(folder, "a DICOM folder", "check the path and its permissions"):
-        files = sorted((path for path in folder.rglob("*") if path.is_file()), key=natural_key)
-    found, left_out = find_series(files)
+        paths = [folder] if folder.is_file() else folder.rglob("*")
+        files = sorted((path for path in paths if path.is_file()), key=natural_key)
+    contents = read_files(files)
+    found, left_out = find_series(contents)
     if not found:
         reasons = "".join(f"; {left.path.name}: {left.reason}" for left in left_out[:3])
         raise CsmriError(
@@ -113,7 +115,8 @@ def only_series(folder: Path) -> tuple[Series, list[str]]:
         )
     if len(found) > 1:
         raise CsmriError(_several(folder, found))
-    return found[0], _notes(files, found[0], left_out)
+    images = {content.path for content in contents if content.headers or content.is_fault}
+    return found[0], _notes([path for path in files if path not in images], left_out)
 
 
 def load(series: Series, path: Path, label: str = "", notes: Sequence[str] = ()) -> Cine:
@@ -158,7 +161,7 @@ def _source(series: Series, folder: Path, label: str) -> Source:
 def _several(folder: Path, found: Sequence[Series]) -> str:
     described = [
         f"{series.name} ({plural(len(series.planes), 'slice')}, {plural(len(series.headers), 'image')} in "
-        f"{common_folder(series.files).relative_to(folder)})"
+        f"{os.path.relpath(common_folder(series.files), folder)})"
         for series in found
     ]
     stacks = [text for series, text in zip(found, described, strict=True) if len(series.planes) > 1]
@@ -170,14 +173,12 @@ def _several(folder: Path, found: Sequence[Series]) -> str:
     )
 
 
-def _notes(files: Sequence[Path], series: Series, left_out: Sequence[LeftOut]) -> list[str]:
-    """What lies beside the cine in its folder, for people."""
-    used = {*series.files, *(twin.path for _, twin in series.twins)}
-    told = [left for left in left_out if left.reason != NO_IMAGES]
-    notes = [f"Left out {left.path.name}: {left.reason}." for left in told]
-    spoken_for = [left.path for left in told]
-    ignored = [
-        path for path in files if path not in used and not any(path.is_relative_to(other) for other in spoken_for)
+def _notes(ignored: Sequence[Path], left_out: Sequence[LeftOut]) -> list[str]:
+    """What lies beside the cine in its folder, for people; the cine itself tells of slices that were measured again."""
+    notes = [
+        f"Left out {left.path.name}: {left.reason}."
+        for left in left_out
+        if left.reason != NO_IMAGES and not left.reason.endswith(MEASURED_AGAIN)
     ]
     if ignored:
         notes.append(f"Ignored {plural(len(ignored), 'file')} without a DICOM image, the first is {ignored[0].name}.")
