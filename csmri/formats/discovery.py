@@ -152,9 +152,11 @@ def _files_below(folder: Path, seen: set[Path]) -> Iterator[Path]:
 
 
 def _among(files: Sequence[Path], root: Path, axes: str | None) -> tuple[list[Source], list[LeftOut]]:
-    images = [path for path in files if is_dicom(path)]
-    sources, left_out = dicom.find_sources(images, root) if images else ([], [])
-    others = [path for path in files if path not in set(images)]
+    images = {path for path in files if is_dicom(path)}
+    # All files: beside DICOM, one that is damaged beyond its first bytes may be missing in a stack.
+    sources, left_out = dicom.find_sources(files, root) if images else ([], [])
+    images |= {left.path for left in left_out} | {path for source in sources for path in source.files}
+    others = [path for path in files if path not in images]
     niftis = [path for path in others if nifti.is_nifti(nifti.head(path))]
     found, without = volumes.find_sources(niftis)
     sources, left_out = [*sources, *found], [*left_out, *without]

@@ -3,6 +3,7 @@
 import numpy as np
 import pydicom
 import pytest
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -13,7 +14,7 @@ from csmri.data.cine import Cine
 from csmri.formats.dicom import header
 from csmri.formats.dicom.anonymise import ACTIONS, Anonymiser
 from csmri.formats.dicom.derivation import Derivation
-from csmri.formats.dicom.stack import read_stack
+from csmri.formats.dicom.sources import read_stack
 from csmri.formats.dicom.write import write
 
 SALT = "0123456789abcdef"
@@ -84,6 +85,12 @@ def filled(dataset, markers):
     return dataset
 
 
+def empty():
+    dataset = Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    return dataset
+
+
 def save(dataset, path):
     with header.quiet_pydicom():
         dataset.save_as(path)
@@ -96,9 +103,11 @@ def full_input(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full") / "in"
     cine, markers = make_input(folder), Markers()
     with header.quiet_pydicom():
+        everything = filled(empty(), markers)
         study, place = markers.value("UI"), markers.value("UI")
         for path in sorted(folder.iterdir()):
-            dataset = filled(pydicom.dcmread(path), markers)
+            dataset = pydicom.dcmread(path)
+            dataset.update(everything)
             dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = study, place
             dataset.SeriesInstanceUID, dataset.SOPInstanceUID = "9.42.1", markers.value("UI")
             dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -110,10 +119,8 @@ def full_input(tmp_path_factory):
 
 def test_markers_are_in_every_named_element():
     markers = Markers()
-    dataset = Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
     with header.quiet_pydicom():
-        filled(dataset, markers)
+        dataset = filled(empty(), markers)
     named = {tag for tag in set(ACTIONS) - NOT_IN_DATA if keyword_for_tag(tag)}
     assert named <= {(element.tag.group, element.tag.element) for element in dataset} and len(named) > 600
 
@@ -168,6 +175,19 @@ def test_nothing_is_left_of_a_dataset_with_everything(tmp_path, needed):
     assert again.ContentDate == ("19000101" if needed else "")
     assert again.get("DeviceSerialNumber") == ("ANONYMISED" if needed else None)
     assert again.get("AcquisitionContextSequence") == ([] if needed else None)
+
+
+def test_names_and_dates_that_the_table_does_not_know_are_taken_out_too():
+    markers = Markers()
+    unnamed = {(tag >> 16, tag & 0xFFFF): entry[0] for tag, entry in DicomDictionary.items() if tag >> 16 > 2}
+    unnamed = {tag for tag, vr in unnamed.items() if vr in ("PN", "DA", "DT") and tag not in ACTIONS}
+    assert len(unnamed) > 10
+    with header.quiet_pydicom():
+        dataset = empty()
+        for tag in unnamed:
+            dataset.add(markers.element(tag))
+        ANONYMISER.apply(dataset)
+    assert not unnamed & {(element.tag.group, element.tag.element) for element in dataset}
 
 
 def test_uids_stay_consistent(tmp_path, full_input):

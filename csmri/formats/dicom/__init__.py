@@ -6,6 +6,7 @@ from pathlib import Path
 
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
+from csmri.formats.dicom.files import read_files
 from csmri.formats.dicom.origin import affine_lps
 from csmri.formats.dicom.outlines import read_outlines
 from csmri.formats.dicom.sources import find_series, find_sources, load, only_series
@@ -24,7 +25,7 @@ def stack_of(source: Source) -> Stack:
     CsmriError
         If its files are no longer what they were when it was found.
     """
-    found, _ = find_series(source.files)
+    found, _ = find_series(read_files(source.files))
     if len(found) != 1:
         raise CsmriError(f"{source.place}: its files have changed since they were found; give the command again")
     return arrange(source.place, found[0])

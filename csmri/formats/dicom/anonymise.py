@@ -128,8 +128,9 @@ def _elements(dataset: Dataset) -> Iterator[DataElement]:
         element = None
         with contextlib.suppress(Exception):  # damaged values raise anything when they are decoded
             element = dataset[tag]
+        # No private element stands in the dictionary.
         is_known = dictionary_has_tag(tag) or _repeating(BaseTag(tag))
-        if element is None or BaseTag(tag).is_private or not is_known or not BaseTag(tag).element:
+        if element is None or not is_known or not BaseTag(tag).element:
             del dataset[tag]
         else:
             yield element

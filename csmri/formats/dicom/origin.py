@@ -45,7 +45,7 @@ STUDY = """
     AdmittingDiagnosesDescription PatientAge PatientSize PatientWeight MedicalAlerts Allergies PregnancyStatus
     Occupation SmokingStatus AdditionalPatientHistory LongitudinalTemporalInformationModified"""
 SERIES = """
-    SeriesDate SeriesTime PatientPosition BodyPartExamined Laterality ProtocolName PerformingPhysicianName
+    SeriesDate SeriesTime PatientPosition ProtocolName PerformingPhysicianName
     OperatorsName AnatomicalOrientationType FrameOfReferenceUID PositionReferenceIndicator"""
 SCANNER = """
     Manufacturer InstitutionName InstitutionAddress StationName InstitutionalDepartmentName ManufacturerModelName
@@ -270,7 +270,10 @@ def _complete(kept: Dataset, cine: Cine, slice_index: int, frame: int) -> None:
                 setattr(kept, keyword, value)
     kept.setdefault("StudyInstanceUID", uid_of("study", cine.subject, cine.provenance))
     kept.setdefault("FrameOfReferenceUID", uid_of("place", kept.StudyInstanceUID))
-    kept.setdefault("BodyPartExamined", "HEART")
+    # Said so, because what scanners are told ("WHOLE BODY") asks for a laterality.
+    kept.BodyPartExamined = "HEART"
+    # Text of files that name no character set was read as this one.
+    kept.setdefault("SpecificCharacterSet", "ISO_IR 100")
     # "Research mode" is the only one that claims nothing of the pulses.
     kept.setdefault("ScanningSequence", "RM")
     kept.setdefault("SequenceVariant", "NONE")
