@@ -184,7 +184,7 @@ def _mapped(kspace: Any, sound: Callable[[int, Slice], Slice], *, changes: bool)
 def _without_padding(kspace: Slice, mask: Mask, slice_index: int, notes: list[str]) -> Mask:
     """Unmark lines at the ends of ky that are zero in all frames: partial phase encoding, filled up with zeros."""
     frames = held_lines(kspace)
-    held = frames.any(axis=0)
+    held = np.asarray(frames.any(axis=0))
     if not held.any():
         return mask
     lines = np.arange(len(held))
