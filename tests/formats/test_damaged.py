@@ -13,7 +13,7 @@ from scipy.io import savemat
 from csmri.core.errors import CsmriError
 from csmri.formats import bart, cmrxrecon, hdf5, isolated, matlab, mrd, npz, twix
 
-QUICK = {"mrd": 30, "cmrxrecon": 30, "hdf5": 30, "npz": 60, "bart": 60, "matlab": 60}
+QUICK = {"mrd": 60, "cmrxrecon": 60, "hdf5": 60, "npz": 60, "bart": 60, "matlab": 60}
 MODULES = {"mrd": mrd, "cmrxrecon": cmrxrecon, "hdf5": hdf5, "npz": npz, "bart": bart, "matlab": matlab}
 NAMES = {"mrd": "a.h5", "cmrxrecon": "b.mat", "hdf5": "c.h5", "npz": "d.npz", "bart": "e.hdr", "matlab": "f.mat"}
 
