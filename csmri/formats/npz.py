@@ -14,6 +14,8 @@ from csmri.formats.fields import DATA, NUMBERS, TEXTS, arrays_of, record_of
 from csmri.formats.measured import check_size
 from csmri.formats.parsing import parsing
 
+KIND = "NPZ"
+
 
 def is_npz(path: str | Path) -> bool:
     """Tell from its content whether a file is a NumPy archive, of whatever arrays."""
@@ -51,7 +53,7 @@ def read(path: str | Path) -> Cine | KSpace:
             names = list(archive.files)
             check_size(path, sum(member.file_size for member in archive.zip.infolist()), "arrays")
             arrays = {name: archive[name] for name in (*DATA, *NUMBERS, *TEXTS) if name in names}
-    return record_of(path, arrays, names, "NPZ")
+    return record_of(path, arrays, names, KIND)
 
 
 def write(path: str | Path, record: Cine | KSpace) -> None:

@@ -77,6 +77,7 @@ def test_masks_where_the_challenges_put_them(tmp_path, kspace, make_kspace, chec
     record = cmrxrecon.read(tmp_path / data)
     check_same(record, kspace)
     assert any("The mask is that of" in note for note in record.notes)
+    assert cmrxrecon.is_mask(tmp_path / mask) and not cmrxrecon.is_mask(tmp_path / data)
     save(tmp_path / mask, mask04=np.roll(along, 3, 1))
     assert "disagree" in refusal(tmp_path / data)
 

@@ -8,7 +8,7 @@ from ismrmrd import xsd
 
 from csmri.core.errors import CsmriError
 from csmri.data.kspace import KSpace
-from csmri.formats import mrd
+from csmri.formats import mrd, mrd_write
 
 
 def refusal(path):
@@ -290,7 +290,7 @@ def test_no_cine_and_no_image(rewrite, tmp_path):
 
     assert "no imaging readout" in refusal(rewrite(noise))
     with ismrmrd.Dataset(str(tmp_path / "images.h5"), mode="w") as file:
-        file.write_xml_header(xsd.ToXML(mrd._header_of(_kspace_like())))
+        file.write_xml_header(xsd.ToXML(mrd_write.header_of(_kspace_like())))
         file.append_image("image_0", ismrmrd.Image.from_array(np.ones((4, 4), np.float32)))
     assert mrd.is_mrd(tmp_path / "images.h5")
     assert "reconstructed images only" in refusal(tmp_path / "images.h5")
