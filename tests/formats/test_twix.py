@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from csmri.core.errors import CsmriError
-from csmri.formats import twix
+from csmri.formats import isolated, twix
 
 mdh = pytest.importorskip("twixtools.mdh_def", reason="pip install csmri[twix]")
 
@@ -163,3 +163,16 @@ def test_real_files_that_are_no_cine(name):
         pytest.skip("set CSMRI_DATA to a folder with raw/twix to run this")
     assert twix.is_twix(REAL / name)
     assert "this is no cine" in refusal(REAL / name)
+
+
+def test_damage(tmp_path, kspace, damage, monkeypatch):
+    monkeypatch.setattr(isolated, "SECONDS", 3)
+    path = write(tmp_path / "meas.dat", blocks_of(kspace))
+    content = path.read_bytes()[10240:]
+    start = path.read_bytes()[:10240]
+    for seed in range(40):
+        path.write_bytes(start + damage(content, seed))
+        try:
+            list(twix.read(path).slices())
+        except CsmriError as error:
+            assert "\n" not in str(error) and str(path) in str(error), seed
