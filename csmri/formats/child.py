@@ -4,36 +4,44 @@ The HDF5 library (1.14) does not survive every damaged file: one wrong byte in i
 with a segmentation fault or a double free, fill the memory, or go round in a circle; twixtools (0.24) does the last.
 Here it ends this process only.
 
-A request is a line of JSON on standard input, [command, path, argument, ...]. The answer on standard output is a line
-of JSON, {"value": ..., "arrays": [[dtype, shape], ...]} with the bytes of the arrays behind it, or {"error": "one
-line"}; after an error the process ends, because nobody knows what the file has done to its memory.
+A request is a line of JSON on standard input, [seconds, command, path, argument, ...]. The answer on standard output is
+a line of JSON, {"value": ..., "arrays": [[dtype, shape], ...]} with the bytes of the arrays behind it, or {"error":
+"one line"}. Where the system can, a copy of this process answers, and after an error another copy: nobody knows what
+the file has done to its memory. If a copy dies, all ends.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
+import time
 from typing import Any
 
 import h5py
 import numpy as np
 
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None  # type: ignore[assignment]
+
 MEMORY = 3 * 2**30
 N_OBJECTS = 1000
+NO_MORE, DIED = 9, 128
+"""Exit codes: nothing was asked any more; and, with the number of its signal added, a copy did not survive."""
 
 Arrays = list[np.ndarray]
 
 
-def limit_memory() -> None:
-    """Let the system refuse this process what would take the memory of others, and keep no image of a crash."""
-    try:
-        import resource  # stands here because Windows has none
-    except ImportError:
-        return
-    for what, most in ((resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_CORE, 0)):
-        _, allowed = resource.getrlimit(what)
-        resource.setrlimit(what, (most if allowed == resource.RLIM_INFINITY else min(most, allowed), allowed))
+def limit(what: str, most: float) -> None:
+    """Let the system refuse this process what would take the resources of others, for ever if it is alone."""
+    if resource is not None:
+        number = getattr(resource, what)
+        _, allowed = resource.getrlimit(number)
+        most = int(most)
+        resource.setrlimit(number, (most if allowed == resource.RLIM_INFINITY else min(most, allowed), allowed))
 
 
 def describe(file: h5py.File) -> dict[str, Any]:
@@ -98,7 +106,7 @@ def twix(path: str) -> tuple[dict[str, Any], Arrays]:
 
 def _readout(block: Any, is_last: bool) -> tuple[Any, ...] | None:
     noise = block.is_flag_set("NOISEADJSCAN")
-    image = is_last and block.is_image_scan()
+    image = is_last and block.is_image_scan() and not any(block.is_flag_set(flag) for flag in NO_IMAGE)
     if not noise and not image:
         return None
     head, count = block.mdh, block.mdh.Counter
@@ -110,6 +118,7 @@ def _readout(block: Any, is_last: bool) -> tuple[Any, ...] | None:
     return (*sizes, *counters, *centres, *where, noise, block.is_flag_set("REFLECT"))
 
 
+NO_IMAGE = ("RETRO_DUMMYSCAN", "RETRO_LASTHEARTBEAT", "SLICE_ACCEL_REFSCAN", "SLICE_ACCEL_PHASCOR")
 TWIX = [
     *((name, "<i8") for name in ("at", "is_ve", "n_samples", "n_coils")),
     *((name, "<i8") for name in ("line", "partition", "average", "slice", "contrast", "phase", "repetition", "set")),
@@ -148,8 +157,10 @@ def serve() -> None:
     out = sys.stdout.buffer
     for line in sys.stdin.buffer:
         try:
-            head, arrays = answer(*json.loads(line))
-        except BaseException as error:  # whatever a damaged file lets h5py raise, MemoryError too
+            seconds, *request = json.loads(line)
+            limit("RLIMIT_CPU", time.process_time() + seconds + 1)
+            head, arrays = answer(*request)
+        except BaseException as error:  # whatever a damaged file lets a library raise, MemoryError too
             head, arrays = {"error": " ".join(str(error).split())[:300] or type(error).__name__}, []
         out.write(json.dumps(head).encode() + b"\n")
         for array in arrays:
@@ -157,8 +168,25 @@ def serve() -> None:
         out.flush()
         if "error" in head:
             return
+    os._exit(NO_MORE)
+
+
+def main() -> None:
+    """Let copies of this process serve, each until a request fails; starting Python for each would take longer."""
+    limit("RLIMIT_DATA", MEMORY)
+    limit("RLIMIT_CORE", 0)
+    if not hasattr(os, "fork"):
+        serve()
+        return
+    while True:
+        copy = os.fork()
+        if not copy:
+            serve()
+            os._exit(0)
+        _, status = os.waitpid(copy, 0)
+        if code := os.waitstatus_to_exitcode(status):
+            sys.exit(0 if code == NO_MORE else DIED - code)
 
 
 if __name__ == "__main__":
-    limit_memory()
-    serve()
+    main()

@@ -40,6 +40,11 @@ def is_cmrxrecon(path: str | Path) -> bool:
         return False
 
 
+def is_mask(path: str | Path) -> bool:
+    """Tell by its name whether a MATLAB v7.3 file is a mask that belongs to another file."""
+    return "mask" in Path(path).stem.lower() and is_cmrxrecon(path)
+
+
 def read(path: str | Path, mask: str | Path | None = None) -> KSpace:
     """Read the k-space of a cine, `kspace_full`, `kspace_sub04`, `kus` or `kspace`.
 

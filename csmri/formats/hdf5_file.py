@@ -66,6 +66,8 @@ def describe(path: Path) -> dict[str, Array]:
         If the file is damaged or no HDF5.
     """
     with parsing(path, "an HDF5 file", ADVICE):
+        if not has_signature(path):
+            raise CsmriError(f"{path}: is no HDF5 file; {ADVICE}")
         found, _ = ask(path, "describe")
         return {
             name: Array(tuple(one.pop("shape") or ()), fields=tuple(one.pop("fields")), **one)

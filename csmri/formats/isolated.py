@@ -50,10 +50,10 @@ class _Child:
         assert process.stdin and process.stdout
         self._served.add(str(path))
         seconds = SECONDS + path.stat().st_size / SLOWEST
-        timer = threading.Timer(seconds, process.kill)
+        timer = threading.Timer(seconds, _kill, [process])
         timer.start()
         try:
-            process.stdin.write(json.dumps([command, str(path.absolute()), *arguments]).encode() + b"\n")
+            process.stdin.write(json.dumps([seconds, command, str(path.absolute()), *arguments]).encode() + b"\n")
             process.stdin.flush()
             line = process.stdout.readline()
             head = json.loads(line) if line.endswith(b"\n") else {}
@@ -65,7 +65,6 @@ class _Child:
         if not head:
             raise _Died(f"reading it does not survive: {self._how_it_ended()}")
         if "error" in head:
-            self.end()
             raise ValueError(head["error"])
         return head.get("value"), arrays
 
@@ -88,21 +87,29 @@ class _Child:
         assert self._process
         code = self._process.wait()
         self.end()
-        if code == -signal.SIGKILL:
+        number = -code if code < 0 else code - child.DIED
+        if number in (signal.SIGKILL, signal.SIGXCPU):
             return "it takes too long or too much memory"
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return signal.Signals(number).name if number > 0 else f"exit code {code}"
 
     def end(self) -> None:
         """End the process, if it is ours."""
         process, self._process = self._process, None
         if process is None or self._owner != os.getpid():
             return
-        process.kill()
+        _kill(process)
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(OSError):
                 if pipe:
                     pipe.close()
         process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its copies, which are alone in their group."""
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 class _Died(ValueError):

@@ -28,6 +28,11 @@ Mask = NDArray[np.bool_]
 Slice = NDArray[np.complex64]
 
 
+def quiet() -> np.errstate:
+    """For arithmetic with what may be NaN or infinite: `KSpace` refuses it by name."""
+    return np.errstate(invalid="ignore", over="ignore")
+
+
 def check_size(path: Path, n_bytes: int, what: str) -> None:
     """Refuse what a header promises and its file cannot hold, before memory is taken for it.
 
@@ -76,13 +81,15 @@ def measured(path: Path, kspace: NDArray | LazySlices, mask: NDArray | None, **f
     record = KSpace(kspace, marked, provenance=str(path), **fields)
     middle = record.n_slices // 2
     example = np.asarray(record.kspace[middle])
-    marked = _without_padding(example, marked, middle, notes)
-    undo = _to_centre(example, marked if marked.ndim == 2 else marked[middle], notes)
+    with quiet():
+        marked = _without_padding(example, marked, middle, notes)
+        undo = _to_centre(example, marked if marked.ndim == 2 else marked[middle], notes)
 
     def sound(index: int, one: Slice) -> Slice:
         check_mask(path, one, marked if marked.ndim == 2 else marked[index], index)
-        for step in undo:
-            one = step(one)
+        with quiet():
+            for step in undo:
+                one = step(one)
         return one
 
     return replace(
@@ -139,7 +146,7 @@ def mask_of_zeros(kspace: NDArray | LazySlices) -> Mask:
 
 def held_lines(kspace: Slice) -> Mask:
     """Lines (frame, ky) of a slice (coil, frame, ky, kx) that are not zero in some coil."""
-    with np.errstate(invalid="ignore"):  # NaN is not zero, and refused elsewhere
+    with quiet():
         return np.asarray(kspace.any(axis=(0, 3)))
 
 
@@ -184,7 +191,7 @@ def _mapped(kspace: Any, sound: Callable[[int, Slice], Slice], *, changes: bool)
 def _without_padding(kspace: Slice, mask: Mask, slice_index: int, notes: list[str]) -> Mask:
     """Unmark lines at the ends of ky that are zero in all frames: partial phase encoding, filled up with zeros."""
     frames = held_lines(kspace)
-    held = frames.any(axis=0)
+    held: Mask = np.asarray(np.any(frames, axis=0), np.bool_).reshape(-1)
     if not held.any():
         return mask
     lines = np.arange(len(held))

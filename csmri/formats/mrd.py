@@ -1,4 +1,4 @@
-"""ISMRMRD (MRD version 1) raw data, `.h5`: read slice by slice with h5py, written with the format's own library.
+"""ISMRMRD (MRD version 1) raw data, `.h5`: read slice by slice.
 
 References
 ----------
@@ -8,7 +8,6 @@ Inati et al., Magn Reson Med 77:411, 2017, doi 10.1002/mrm.26089; OCMR: Chen et 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,17 @@ from xsdata.formats.dataclass.parsers import XmlParser
 from xsdata.formats.dataclass.parsers.config import ParserConfig
 
 from csmri.core.errors import CsmriError
-from csmri.core.files import replacing
 from csmri.data.kspace import KSpace
-from csmri.formats.geometry import slices_of
 from csmri.formats.hdf5_file import ADVICE, Array, describe, has_signature, read_field, read_lines, read_texts
-from csmri.formats.measured import check_size
+from csmri.formats.measured import check_size, quiet
+from csmri.formats.mrd_write import TICK_MS, write
 from csmri.formats.parsing import parsing
 from csmri.formats.readouts import HEAD, Heads, Readouts, assemble, covariance, left_out
 
+__all__ = ["KIND", "is_mrd", "read", "write"]
+
 KIND = "ISMRMRD"
 SEARCHED = 2**22
-TICK_MS = 2.5
-"""Unit of the time stamps, as Siemens counts them."""
 NO_IMAGE = {
     "noise": (ismrmrd.ACQ_IS_NOISE_MEASUREMENT,),
     "parallel calibration only": (ismrmrd.ACQ_IS_PARALLEL_CALIBRATION,),
@@ -45,9 +43,6 @@ NO_IMAGE = {
     "dummy scans": (ismrmrd.ACQ_IS_DUMMYSCAN_DATA,),
     "surface coil correction": (ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA,),
 }
-NOISE_SAMPLES = 256
-LINES_PER_BEAT = 8
-"""Lines that `write` lets a gated scan acquire of every frame in a heartbeat, before it goes on with the next."""
 
 
 def is_mrd(path: str | Path) -> bool:
@@ -212,8 +207,9 @@ def _heads(stored: NDArray[np.void], encoding: Any, n_ky: int) -> Heads:
         "phase_encode": "phase_dir",
         "normal": "slice_dir",
     }
-    for name, theirs in pairs.items():
-        heads[name] = stored[theirs]
+    with quiet():
+        for name, theirs in pairs.items():
+            heads[name] = stored[theirs]
     heads["measured_ms"] = stored["acquisition_time_stamp"] * TICK_MS
     heads["after_r_ms"] = stored["physiology_time_stamp"][:, 0] * TICK_MS
     heads["is_reversed"] = _flagged(stored, ismrmrd.ACQ_IS_REVERSE)
@@ -257,121 +253,3 @@ def _noise(
     if ratio != 1:
         notes.append(f"The noise covariance was scaled by {ratio:.3g}: the noise scan has another bandwidth.")
     return covariance(noise, ratio)
-
-
-def write(path: str | Path, kspace: KSpace) -> None:
-    """Write k-space as a scanner would have measured it: an acquisition for every acquired line, slice by slice.
-
-    Frames are repetitions where `cyclic` is False, else cardiac phases; a gated scan takes some lines of all frames in
-    every heartbeat. Frame times come back in steps of 2.5 ms. A noise scan has exactly the noise covariance.
-
-    Parameters
-    ----------
-    path : path
-        `.h5`, replaced atomically.
-    kspace : KSpace
-        Where `matrix` is less than k-space, the header calls it oversampled.
-    """
-    with replacing(Path(path)) as temporary:
-        file = ismrmrd.Dataset(str(temporary), "dataset", mode="w")
-        try:
-            file.write_xml_header(xsd.ToXML(_header_of(kspace)))
-            if kspace.noise_covariance is not None:
-                file.append_acquisition(_noise_scan(kspace.noise_covariance))
-            for number, acquisition in enumerate(_acquisitions(kspace), 1):
-                acquisition.scan_counter = number
-                file.append_acquisition(acquisition)
-        finally:
-            file.close()
-
-
-def _header_of(kspace: KSpace) -> Any:
-    n_ky, n_kx = kspace.kspace.shape[3:]
-    kept = kspace.matrix or (n_ky, n_kx)
-    y, x = kspace.spacing_mm or (0.0, 0.0)
-    z = kspace.slice_spacing_mm or 0.0
-
-    def space(matrix: tuple[int, int]) -> Any:
-        return xsd.encodingSpaceType(
-            matrixSize=xsd.matrixSizeType(x=matrix[1], y=matrix[0], z=1),
-            fieldOfView_mm=xsd.fieldOfViewMm(x=x * matrix[1], y=y * matrix[0], z=z),
-        )
-
-    frames = xsd.limitType(minimum=0, maximum=kspace.n_frames - 1, center=0)
-    limits = xsd.encodingLimitsType(
-        kspace_encoding_step_1=xsd.limitType(minimum=0, maximum=n_ky - 1, center=n_ky // 2),
-        slice=xsd.limitType(minimum=0, maximum=kspace.n_slices - 1, center=0),
-        **{_frame_counter(kspace): frames},
-    )
-    return xsd.ismrmrdHeader(
-        version=1,
-        subjectInformation=xsd.subjectInformationType(patientID=kspace.subject),
-        acquisitionSystemInformation=xsd.acquisitionSystemInformationType(receiverChannels=kspace.n_coils),
-        experimentalConditions=xsd.experimentalConditionsType(H1resonanceFrequency_Hz=63_870_000),
-        encoding=[
-            xsd.encodingType(
-                encodedSpace=space((n_ky, n_kx)),
-                reconSpace=space(kept),
-                encodingLimits=limits,
-                trajectory=xsd.trajectoryType.CARTESIAN,
-            )
-        ],
-    )
-
-
-def _frame_counter(kspace: KSpace) -> str:
-    return "repetition" if kspace.cyclic is False else "phase"
-
-
-def _noise_scan(noise_covariance: NDArray[np.complex64]) -> Any:
-    """A scan without a pulse whose sample covariance is exactly this one."""
-    n_coils = len(noise_covariance)
-    draw = np.random.default_rng(0)
-    shape = (n_coils, max(NOISE_SAMPLES, 4 * n_coils))
-    noise = draw.standard_normal(shape) + 1j * draw.standard_normal(shape)
-    white = np.linalg.solve(np.linalg.cholesky(noise @ noise.conj().T / shape[1]), noise)
-    # By eigenvalues, because a covariance may be singular.
-    values, vectors = np.linalg.eigh(noise_covariance.astype(np.complex128))
-    coloured = vectors * np.sqrt(np.maximum(values, 0)) @ white
-    scan = ismrmrd.Acquisition.from_array(coloured.astype(np.complex64))
-    scan.set_flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
-    return scan
-
-
-def _acquisitions(kspace: KSpace) -> Iterator[Any]:
-    n_ky, n_kx = kspace.kspace.shape[3:]
-    matrix = kspace.matrix or (n_ky, n_kx)
-    where = None if kspace.affine is None else slices_of(kspace.affine, matrix, kspace.n_slices)
-    clock = 1
-    for slice_index, one in enumerate(kspace.slices()):
-        for frame, line in _measuring_order(kspace.mask_of(slice_index), kspace.cyclic):
-            acquisition = ismrmrd.Acquisition.from_array(one[:, frame, line], center_sample=n_kx // 2)
-            acquisition.idx.kspace_encode_step_1, acquisition.idx.slice = line, slice_index
-            setattr(acquisition.idx, _frame_counter(kspace), frame)
-            if kspace.frame_times_ms is not None:
-                ticks = round(float(kspace.frame_times_ms[frame]) / TICK_MS)
-                acquisition.physiology_time_stamp[0] = max(ticks, 0)
-            if kspace.cyclic is False and kspace.frame_times_ms is not None:
-                acquisition.acquisition_time_stamp = clock + max(ticks, 0)
-            elif kspace.cyclic is not None:
-                acquisition.acquisition_time_stamp = clock
-                clock += 1
-            if where is not None:
-                for name, vector in (
-                    ("position", where.position),
-                    ("read_dir", where.read),
-                    ("phase_dir", where.phase),
-                    ("slice_dir", where.normal),
-                ):
-                    getattr(acquisition, name)[:] = vector[slice_index]
-            yield acquisition
-
-
-def _measuring_order(mask: NDArray[np.bool_], cyclic: bool | None) -> Iterator[tuple[int, int]]:
-    """(frame, ky) of a slice: frame after frame, or some lines of every frame in each heartbeat."""
-    lines = [np.flatnonzero(frame) for frame in mask]
-    at_once = max(map(len, lines)) if not cyclic else min(LINES_PER_BEAT, max(1, max(map(len, lines)) // 2))
-    for beat in range(math.ceil(max(map(len, lines)) / at_once)):
-        for frame, of_frame in enumerate(lines):
-            for line in of_frame[beat * at_once : (beat + 1) * at_once]:
-                yield frame, int(line)

@@ -15,6 +15,8 @@ from csmri.formats.fields import DATA, NUMBERS, TEXTS, arrays_of, record_of
 from csmri.formats.measured import check_size
 from csmri.formats.parsing import parsing
 
+KIND = "NPZ"
+
 
 def is_npz(path: str | Path) -> bool:
     """Tell from its content whether a file is a NumPy archive, of whatever arrays."""
@@ -56,7 +58,7 @@ def read(path: str | Path, *, axes: str | None = None) -> Cine | KSpace:
             arrays = {name: archive[name] for name in (*DATA, *NUMBERS, *TEXTS) if name in names}
     if axes is not None and "images" in arrays:
         arrays["images"] = as_stack(path, arrays["images"], axes, NUMPY_ORDERS, [])
-    return record_of(path, arrays, names, "NPZ")
+    return record_of(path, arrays, names, KIND)
 
 
 def write(path: str | Path, record: Cine | KSpace) -> None:

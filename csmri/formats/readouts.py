@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
 from csmri.data.kspace import KSpace, LazySlices
+from csmri.formats.frame_times import frame_times
 from csmri.formats.geometry import Slices
-from csmri.formats.measured import check_size, common_mask, measured
+from csmri.formats.measured import check_size, common_mask, measured, quiet
 from csmri.formats.parsing import plural
 
 HEAD = np.dtype(
@@ -98,7 +99,7 @@ def assemble(readouts: Readouts) -> KSpace:
     mask[slice_of, frame_of, heads["line"]] = True
     samples = _samples(readouts, heads)
     lines = _Lines(readouts, use, heads, frame_of, slice_of, samples)
-    times, cyclic = _times(frame_axis, heads, frame_of, slice_of, shape[2], notes)
+    times, cyclic = frame_times(frame_axis, heads, frame_of, slice_of, shape[2], notes)
     return measured(
         path,
         LazySlices(shape, lambda index: lines.slice(index, shape)),
@@ -232,7 +233,8 @@ class _Lines:
                 first, last = int(before[row]), one.shape[-1] - int(after[row])
                 start = int(self.start[row])
                 frame, line = int(self.frame[row]), int(self.heads["line"][row])
-                kspace[:, frame, line, start + first : start + last] += one[:, first:last]
+                with quiet():
+                    kspace[:, frame, line, start + first : start + last] += one[:, first:last]
                 count[frame, line] += 1
         if count.max() > 1:
             kspace /= np.maximum(count, 1)[:, :, None]
@@ -281,54 +283,6 @@ def _geometry(readouts: Readouts, slices: Slices | None, n_slices: int) -> dict[
             places = ", ".join(f"{place:.1f}" for place in slices.along() - slices.along()[0])
             readouts.notes.append(f"The slices are not at equal distances: they lie at {places} mm.")
     return fields
-
-
-def _times(
-    frame_axis: str,
-    heads: Heads,
-    frame: NDArray[np.int64],
-    slice_index: NDArray[np.intp],
-    n_frames: int,
-    notes: list[str],
-) -> tuple[NDArray[np.float32] | None, bool | None]:
-    """Time of every frame [ms], and whether the last neighbours the first."""
-    measured_ms, after_r_ms = heads["measured_ms"], heads["after_r_ms"]
-    in_turn = _is_in_turn(measured_ms, frame, slice_index)
-    if frame_axis == "repetition" or in_turn:
-        notes.append("The frames were measured one after the other, in real time.")
-        times = _mean_times(_since_first(measured_ms, frame, slice_index), frame, n_frames)
-        if times is not None:
-            times -= times[0]
-        return times, False
-    times = _mean_times(after_r_ms, frame, n_frames)
-    if times is None:
-        notes.append("Frame times are unknown: the readouts do not tell the time after the R wave.")
-    return times, True if times is not None or in_turn is False else None
-
-
-def _is_in_turn(measured_ms: NDArray, frame: NDArray[np.int64], slice_index: NDArray[np.intp]) -> bool | None:
-    """Whether, in every slice, no frame goes on after the next began; None where no times are told."""
-    if len(np.unique(measured_ms)) == 1:
-        return None
-    order = np.lexsort((np.arange(len(frame)), measured_ms, slice_index))
-    falls = (np.diff(frame[order]) < 0) & (np.diff(slice_index[order]) == 0)
-    return not falls.any()
-
-
-def _since_first(measured_ms: NDArray, frame: NDArray[np.int64], slice_index: NDArray[np.intp]) -> NDArray:
-    """Times since the middle of the first frame of the slice."""
-    since = measured_ms.astype(np.float64, copy=True)
-    for index in np.unique(slice_index):
-        here = slice_index == index
-        since[here] -= measured_ms[here & (frame == frame[here].min())].mean()
-    return since
-
-
-def _mean_times(times: NDArray, frame: NDArray[np.int64], n_frames: int) -> NDArray[np.float32] | None:
-    """Mean time of every frame, or None where they do not rise."""
-    count = np.bincount(frame, minlength=n_frames)
-    mean = np.bincount(frame, times, n_frames) / np.maximum(count, 1)
-    return mean.astype(np.float32) if count.all() and (np.diff(mean) > 0).all() else None
 
 
 def covariance(noise: NDArray, dwell_ratio: float) -> NDArray[np.complex64]:

@@ -78,6 +78,9 @@ def read(path: str | Path) -> KSpace:
     if importlib.util.find_spec("twixtools") is None:
         raise CsmriError(f"{path}: Siemens raw data is read with twixtools; install it with `pip install csmri[twix]`")
     with parsing(path, "Siemens raw data", ADVICE):
+        path.stat()  # tells what is wrong with the path itself
+        if not is_twix(path):
+            raise CsmriError(f"{path}: is no Siemens raw data; {ADVICE}")
         told, (table,) = ask(path, "twix")
     return assemble(_readouts(path, told, table))
 

@@ -5,8 +5,8 @@ import pytest
 
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
-from csmri.data.kspace import KSpace
-from csmri.formats import npz
+from csmri.data.kspace import KSpace, LazySlices
+from csmri.formats import measured, npz
 
 RNG = np.random.default_rng(1)
 IMAGES = RNG.random((2, 3, 5, 4), np.float32)
@@ -94,7 +94,7 @@ def test_mask_is_derived_from_the_lines(tmp_path):
         ({"images": IMAGES * np.float32(np.nan), "provenance": "elsewhere"}, r"a\.npz: NaN"),
         ({"kspace": KSPACE, "mask": MASK * 2}, "True and False"),
         ({"kspace": KSPACE, "mask": MASK[:, :3]}, "expected a boolean mask"),
-        ({"kspace": KSPACE[0, 0, 0]}, "expected kspace"),
+        ({"kspace": KSPACE[0, 0, 0]}, "expected k-space"),
     ],
 )
 def test_refusals(tmp_path, arrays, message):
@@ -109,4 +109,33 @@ def test_truncated(tmp_path):
     content = (tmp_path / "a.npz").read_bytes()
     (tmp_path / "a.npz").write_bytes(content[: len(content) // 2])
     with pytest.raises(CsmriError, match="could not be read as a NumPy archive"):
+        npz.read(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("cyclic", [True, False, None])
+def test_everything_of_measured_kspace_comes_back(tmp_path, make_kspace, check_same, cyclic):
+    kspace = make_kspace(cyclic=cyclic, provenance="scanner")
+    npz.write(tmp_path / "a.npz", kspace)
+    again = npz.read(tmp_path / "a.npz")
+    check_same(again, kspace)
+    same(again, kspace)
+    assert again.matrix == kspace.matrix and again.cyclic is cyclic
+    np.testing.assert_array_equal(again.noise_covariance, kspace.noise_covariance)
+
+
+def test_lazy_slices_are_written(tmp_path, kspace, check_same):
+    lazy = LazySlices(kspace.kspace.shape, lambda index: kspace.kspace[index])
+    npz.write(tmp_path / "a.npz", KSpace(lazy, kspace.mask, "s"))
+    check_same(npz.read(tmp_path / "a.npz"), kspace)
+
+
+def test_more_frames_than_columns_are_doubted(tmp_path):
+    np.savez(tmp_path / "a.npz", images=IMAGES.transpose(0, 2, 3, 1)[0])  # (y, x, frame), read as (frame, y, x)
+    assert "more frames (5) than rows or columns" in npz.read(tmp_path / "a.npz").notes[0]
+
+
+def test_an_archive_that_unpacks_to_gigabytes(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((1, 2, 1000, 1000), np.float32))
+    monkeypatch.setattr(measured, "HARMLESS", 2**20)
+    with pytest.raises(CsmriError, match="promises 8 MiB of arrays, but the file has 0.0 MiB"):
         npz.read(tmp_path / "a.npz")
