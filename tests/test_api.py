@@ -23,7 +23,7 @@ from csmri.core.names import INITIAL
 from csmri.data.records import QUALITIES, mean_over_subjects, read_records
 from csmri.evaluation.metrics import frame_quality
 from csmri.methods.reconstruction import MOVING_PHASE, baseline_reconstructor, simulated_acquisition
-from csmri.physics.fourier import fft_x
+from csmri.physics.fourier import fft_x, image_to_kspace
 from csmri.results.folder import RECORDS
 
 TV = "temporal-tv"
@@ -275,8 +275,12 @@ REFUSED = {
     "write-array": (lambda c: csmri.write("a.npz", c.images), "expected a Cine or a KSpace to write"),
     "simulate-path": (lambda: csmri.simulate("a.npz", 4), r"is a path; read it first: csmri.read\('a.npz'\)"),
     "simulate-kspace": (
-        lambda: csmri.simulate(csmri.KSpace(np.ones((1, 1, 2, 8, 8)), np.ones((2, 8), bool), "m"), 4),
-        "m: is measured k-space, nothing is simulated of it; give it to csmri.reconstruct",
+        lambda: csmri.simulate(csmri.KSpace(np.ones((1, 1, 2, 8, 8)), np.ones((2, 8), bool), "m"), 4, snr=20),
+        "m: is measured k-space, of which the mask alone is simulated; leave out snr",
+    ),
+    "simulate-undersampled": (
+        lambda: csmri.simulate(csmri.KSpace(np.ones((1, 1, 2, 8, 8)), np.eye(2, 8, dtype=bool), "m"), 4),
+        "m: is undersampled as it was measured; leave out the acceleration",
     ),
     "simulate-slices": (lambda c: csmri.simulate(c.images, 4), r"expected a Cine or an array \(frame, y, x\)"),
     "simulate-ragged": (lambda: csmri.simulate([[1, 2], [3]], 4), "expected an array of numbers, got a list"),
@@ -436,3 +440,16 @@ def test_imported_again_nothing_is_warned():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         csmri._warn_of_slow_networks()
+
+
+def test_full_kspace_is_undersampled_and_reconstructed_like_a_cine():
+    """Of one coil without noise it is the cine's own simulation, mask by mask."""
+    cine = csmri.Cine(np.random.default_rng(0).random((2, 6, 24, 16), np.float32), "someone")
+    full = csmri.KSpace(image_to_kspace(cine.images[:, None]).numpy(), np.ones((6, 24), bool), "someone")
+    acquisitions = csmri.simulate(full, 3, seed=1)
+    for one, other in zip(acquisitions, csmri.simulate(cine, 3, seed=1), strict=True):
+        np.testing.assert_array_equal(one.mask, other.mask)
+        expected = np.abs(csmri.reconstruct(other, "view-sharing"))
+        np.testing.assert_allclose(np.abs(csmri.reconstruct(one, "view-sharing")), expected, atol=1e-4)
+    second = csmri.simulate(full, 3, seed=1, slice_index=1)
+    np.testing.assert_array_equal(second.data, acquisitions[1].data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ from csmri.evaluation.evaluate import common_law, with_direct
 from csmri.evaluation.evaluate import evaluate as evaluate_store
 from csmri.evaluation.metrics import frame_quality
 from csmri.learning import train as training
-from csmri.methods.measured import Preparation, reconstruct_measured
+from csmri.methods.measured import Preparation, prepared_slices, reconstruct_measured
 from csmri.methods.model import SHIPPED
 from csmri.methods.reconstruction import (
     Reconstructor,
@@ -51,10 +52,12 @@ from csmri.methods.reconstruction import (
     simulated_acquisition,
 )
 from csmri.physics.extent import measure_extent
+from csmri.physics.prepare import VIRTUAL_COILS
 from csmri.physics.sampling import check_acceleration
 from csmri.results.figures import middle_slice, picture_suffix, render_example
 from csmri.results.folder import Example
 
+MASK_FIELDS = ("mask_law", "mask_width", "mask_centre_lines", "cyclic")
 SHIPPED_NAMES = " or ".join(f'"{name}"' for name in SHIPPED)
 
 
@@ -158,8 +161,10 @@ def simulate(
 
     Parameters
     ----------
-    cine : Cine, or array (frame, y, x)
-        An array counts as slice 0 of the subject "array": what is drawn comes from seed, subject and slice.
+    cine : Cine, array (frame, y, x), or KSpace
+        An array counts as slice 0 of the subject "array": what is drawn comes from seed, subject and slice. Of measured
+        k-space, all lines of which were acquired, the mask alone is simulated; coils are whitened, compressed and
+        calibrated.
     acceleration : float in [1, number of phase-encode lines]
     slice_index : int, optional
         Slice of the cine; all of them if left out.
@@ -181,10 +186,7 @@ def simulate(
         If something cannot be simulated.
     """
     if isinstance(cine, KSpace):
-        raise CsmriError(
-            f"{cine.provenance or cine.subject}: is measured k-space, nothing is simulated of it; "
-            "give it to csmri.reconstruct as it is"
-        )
+        return _undersampled(cine, acceleration, slice_index, int(seed), sampling, changes)
     if not isinstance(cine, Cine) and np.ndim(as_array(cine, "simulate")) != 3:
         raise CsmriError(
             f"simulate: expected a Cine or an array (frame, y, x), got an array of shape {np.shape(cine)}; "
@@ -205,12 +207,34 @@ def simulate(
     return acquisitions if one is None else acquisitions[0]
 
 
+def _undersampled(
+    kspace: KSpace,
+    acceleration: float,
+    slice_index: int | None,
+    seed: int,
+    sampling: Sampling | Reconstructor | None,
+    changes: Mapping[str, Any],
+) -> Acquisition | list[Acquisition]:
+    if given := [name for name in changes if name not in MASK_FIELDS]:
+        raise CsmriError(
+            f"{kspace.provenance or kspace.subject}: is measured k-space, of which the mask alone is simulated; leave "
+            f"out {given[0]}"
+        )
+    how = Preparation(acceleration=float(acceleration), law=law_of(sampling, changes), seed=seed)
+    if slice_index is None:
+        return [one.acquisition for one in prepared_slices(kspace, how)]
+    if not 0 <= slice_index < kspace.n_slices:
+        raise CsmriError(f"simulate: slice_index = {slice_index!r}: expected 0 to {kspace.n_slices - 1}")
+    return next(itertools.islice(prepared_slices(kspace, how), slice_index, None)).acquisition
+
+
 def reconstruct(
     acquisition: Acquisition | KSpace | Sequence[Acquisition],
     method: str | None = None,
     *,
     model: str | Path | Reconstructor | None = None,
     settings: Mapping[str, Any] | None = None,
+    virtual_coils: int = VIRTUAL_COILS,
 ) -> NDArray[np.complex64]:
     """Reconstruct undersampled data by a classical method or a network.
 
@@ -225,6 +249,8 @@ def reconstruct(
         Instead of a method: what `csmri.load_model` takes or returns.
     settings : mapping, optional
         What differs from the classical method's default settings, as {"max_iterations": 20}.
+    virtual_coils : int >= 1
+        Coils that those of k-space are compressed to at most.
 
     Returns
     -------
@@ -255,7 +281,7 @@ def reconstruct(
     if isinstance(acquisition, KSpace):
         for note in notes_on([reconstructor], has_phase=True):
             warnings.warn(note, stacklevel=2)
-        how = Preparation(cyclic=common_law([reconstructor]).cyclic)
+        how = Preparation(cyclic=common_law([reconstructor]).cyclic, virtual_coils=virtual_coils)
         return reconstruct_measured(acquisition, how, reconstructor)
     elif isinstance(acquisition, Sequence) and acquisition and all(isinstance(a, Acquisition) for a in acquisition):
         acquisitions = [checked_acquisition(one, f"reconstruct: acquisition {i}") for i, one in enumerate(acquisition)]

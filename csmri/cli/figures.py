@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.reading import read_cine
 from csmri.core.errors import CsmriError
 from csmri.core.quiet import import_tensorflow
 
@@ -96,7 +97,7 @@ def redraw(name: str, script: str) -> None:
 
 
 def _measure_areas(results: Path, cine: Path, outlines: Path) -> None:
-    from csmri.formats import read_cine, read_outlines
+    from csmri.formats import read_outlines
     from csmri.results.draw import AREAS
     from csmri.results.folder import EXAMPLES, read_examples
     from csmri.results.tables import measure_areas, write_areas

@@ -8,6 +8,7 @@ import click
 
 from csmri.cli.options import SEED
 from csmri.cli.progress import progress
+from csmri.cli.reading import read_cine
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 
@@ -73,7 +74,7 @@ def phantom(
         from csmri.results.figures import picture_suffix
 
         picture_suffix(picture)
-    from csmri.formats import read_cine, write
+    from csmri.formats import write
     from csmri.phantom import make_subject
 
     if picture is None and (beside or caption):

@@ -119,6 +119,16 @@ def read_one(place: Path, *, axes: str | None = None) -> tuple[Source, Cine | KS
     return source, record
 
 
+def read_cine(place: Path, *, axes: str | None = None) -> Cine:
+    """Read the one cine of a place and print its notes; refuses k-space."""
+    from csmri.data.cine import Cine
+
+    _, record = read_one(place, axes=axes)
+    if not isinstance(record, Cine):
+        raise CsmriError(f"{place}: holds k-space, expected images; reconstruct it first")
+    return record
+
+
 def _named(names: list[str]) -> str:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more

@@ -10,8 +10,7 @@ import click
 
 from csmri.cli.options import SEED, given, simulation_options
 from csmri.cli.progress import progress
-from csmri.cli.reading import axes_option, read_one
-from csmri.core.errors import CsmriError
+from csmri.cli.reading import axes_option, read_cine
 from csmri.core.files import check_outputs
 from csmri.core.quiet import import_tensorflow
 
@@ -76,12 +75,8 @@ def simulate(
 
 
 def _cine(source: Path, axes: str | None) -> Cine:
-    from csmri.data.cine import Cine
     from csmri.phantom import make_subject
 
     if str(source) == PHANTOM and not source.exists():
         return make_subject(9, domain="k", n_slices=3, n_frames=20)
-    _, record = read_one(source, axes=axes)
-    if not isinstance(record, Cine):
-        raise CsmriError(f"{source}: holds k-space already, expected a cine of images")
-    return record
+    return read_cine(source, axes=axes)

@@ -13,6 +13,7 @@ from csmri.data.kspace import KSpace
 from csmri.formats import bart, cmrxrecon, dicom, gif, hdf5, mp4, mrd, nifti, npz
 from csmri.formats.dicom.anonymise import Anonymiser
 from csmri.formats.dicom.derivation import Derivation
+from csmri.formats.discovery import find_cines, only
 from csmri.formats.source import Source
 
 
@@ -121,7 +122,7 @@ def write(
     record: Cine | KSpace,
     *,
     to: str | None = None,
-    like: Source | None = None,
+    like: Source | str | Path | None = None,
     derivation: Derivation | None = None,
     anonymiser: Anonymiser | None = None,
 ) -> None:
@@ -136,7 +137,7 @@ def write(
     record : Cine or KSpace
     to : str, optional
         A format of `OUTPUTS`: "dicom" and "dicom-enhanced" write a folder.
-    like : Source, optional
+    like : Source or path, optional
         DICOM that the images were made of: patient, study and geometry of the DICOM that is written.
     derivation : Derivation, optional
         How they were made, for DICOM.
@@ -154,6 +155,8 @@ def write(
         )
     output = output_of(path, type(record), to=to)
     if output.name in (DICOM, ENHANCED) and isinstance(record, Cine):
+        if isinstance(like, str | Path):
+            like = only(find_cines(like), Path(like))
         stack = dicom.stack_of(like) if like is not None and like.kind == "DICOM" else None
         dicom.write(
             path,
