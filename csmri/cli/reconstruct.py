@@ -106,12 +106,12 @@ def reconstruct(
         raise CsmriError("give one of --model (a SavedModel) and --method (a classical method), for OUTPUT")
     if method and (consistency or consistency_weight):
         raise CsmriError(f"--consistency is for networks; {method} settles by itself how far it keeps to the data")
-    from csmri.formats.output import DICOM, ENHANCED, check_place, output_of
+    from csmri.formats.output import check_place, output_of
     from csmri.results.figures import picture_suffix
 
     written = output_of(output, to=to)
-    if key is not None and written.name not in (DICOM, ENHANCED):
-        raise CsmriError(f"{output}: --anonymise is for DICOM; give --to dicom or a name without suffix")
+    if key is not None:
+        _check_key(key, output, is_dicom=written.is_dicom)
     if picture is not None:
         picture_suffix(picture, animated=True)
     check_outputs([output, picture, key], [source, reference])
@@ -150,6 +150,16 @@ class _Wanted:
     virtual_coils: int | None
     cyclic: bool | None
     truth: Cine | None
+
+
+def _check_key(key: Path, output: Path, *, is_dicom: bool) -> None:
+    """Refuse what is no key, or a key that would be given away with the images."""
+    from csmri.data.pseudonyms import Pseudonyms, refuse_published_key
+
+    if not is_dicom:
+        raise CsmriError(f"{output}: --anonymise is for DICOM; give --to dicom or a name without suffix")
+    refuse_published_key(key, output, ())
+    Pseudonyms(key)
 
 
 def _check(
