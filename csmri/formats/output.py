@@ -85,7 +85,8 @@ def output_of(path: str | Path, kind: type[Cine] | type[KSpace] = Cine, *, to: s
     Raises
     ------
     CsmriError
-        If nothing tells the format, it cannot hold the record, or the path is a folder where a file would be, or the other way round.
+        If nothing tells the format, it cannot hold the record, or the path is a folder where a file would be, or a file
+        or full folder where a folder would be.
     """
     name = Path(path).name.lower()
     named = [one for one in OUTPUTS.values() if any(name.endswith(end) and name != end for end in one.suffixes)]

@@ -1,4 +1,4 @@
-"""K-space from `csmri simulate` into every format and back by `csmri reconstruct`, and images out as they are wanted."""
+"""K-space by `csmri simulate` into every format and back by `csmri reconstruct`, and images out in every format."""
 
 from __future__ import annotations
 
