@@ -1,4 +1,4 @@
-"""Habits of exporters and converters that change how a file is stored, and never what is read; JPEG stands in `test_dicom_damaged`."""
+"""Habits of exporters that change how a file is stored and not what is read; JPEG is in `test_dicom_damaged`."""
 
 import gzip
 
