@@ -107,11 +107,14 @@ class Reading:
 
 def read_one(place: Path, *, axes: str | None = None) -> tuple[Source, Cine | KSpace]:
     """Read the one record of a place and print its notes."""
-    from csmri.formats import only
+    from csmri.formats import find_cines, only
 
-    reading = Reading()
-    source = only(reading.find(place, axes=axes), place)
+    found = find_cines(place, axes=axes)
+    source = only(found, place)
     record = source.read()
+    reading = Reading()  # only now: who is refused need not know what else lies there
+    reading.tell(found.notes)
+    reading.leave_out(found.left_out)
     reading.tell(record.notes)
     return source, record
 

@@ -271,10 +271,11 @@ def _about_archive(path: Path) -> LeftOut:
     names: list[str] = []
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            images = any(archive.open(name).read(132)[128:] == b"DICM" for name in names[:20] if not name.endswith("/"))
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+            images = any(archive.open(name).read(132)[128:] == b"DICM" for name in names[:20])
     except Exception:  # damaged, or locked by a password
-        return LeftOut(path, "a zip archive that cannot be opened; unpack it, or download it again", True)
+        is_fault = path.name.lower().endswith((".zip", *OWN_SUFFIXES))
+        return LeftOut(path, "a zip archive that cannot be opened; unpack it, or download it again", is_fault)
     if images:
         return LeftOut(
             path, f"a zip of DICOM images ({plural(len(names), 'file')}); unzip it and give the folder", True
@@ -282,7 +283,9 @@ def _about_archive(path: Path) -> LeftOut:
     if all(name.endswith(".npy") for name in names):
         found = ", ".join(name.removesuffix(".npy") for name in sorted(names)[:8]) or "nothing"
         return LeftOut(path, f"expected either `images` or `kspace` and `mask`, found {found}", False)
-    return LeftOut(path, f"a zip archive ({plural(len(names), 'file')}); unzip it and give the folder", True)
+    # Office documents and networks of Keras are zip archives, too, and nobody misses them among cines.
+    is_fault = any(name.lower().endswith(OWN_SUFFIXES) for name in names)
+    return LeftOut(path, f"a zip archive ({plural(len(names), 'file')}); unzip it and give the folder", is_fault)
 
 
 def _why(left_out: Sequence[LeftOut]) -> str:

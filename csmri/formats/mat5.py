@@ -14,6 +14,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from csmri.formats.measured import COMPRESSION, HARMLESS
+
 # Types of elements that hold numbers or text (miINT8 to miUTF32), and those that hold other elements.
 PLAIN = {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 16, 17, 18}
 MATRIX, COMPRESSED = 14, 15
@@ -37,7 +39,7 @@ def sound_variables(content: bytes) -> list[str]:
     names = []
     for kind, payload in _elements(memoryview(content)[128:], order):
         if kind == COMPRESSED:
-            ((kind, payload),) = _elements(memoryview(zlib.decompress(payload)), order)
+            ((kind, payload),) = _elements(memoryview(_unpacked(payload)), order)
         if kind != MATRIX:
             raise ValueError(f"a variable of type {kind}")
         parts = list(_elements(payload, order))
@@ -45,6 +47,18 @@ def sound_variables(content: bytes) -> list[str]:
             _check_array(parts, order)
             names.append(bytes(parts[2][1]).decode("ascii"))
     return names
+
+
+def _unpacked(payload: memoryview) -> bytes:
+    """Unpack a variable, as far as `check_size` allows: a damaged size, or a bomb, must not take all memory."""
+    largest = max(HARMLESS, COMPRESSION * len(payload))
+    unpacking = zlib.decompressobj()
+    content = unpacking.decompress(payload, largest)
+    if unpacking.unconsumed_tail:
+        raise ValueError(f"{len(payload):,} bytes that unpack to more than {largest // 2**20} MiB")
+    if not unpacking.eof:
+        raise ValueError("an incomplete variable")
+    return content
 
 
 def _elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:

@@ -182,8 +182,15 @@ def _readouts(path: Path, name: str, header: Any, stored: NDArray[np.void]) -> R
         thickness_mm=thickness if math.isfinite(thickness) and thickness > 0 else None,
         subject=(subject or "").strip() or path.stem,
         noise_covariance=_noise(path, name, header, stored, rows, notes),
+        promised=_promised(encoding.encodingLimits),
         notes=notes,
     )
+
+
+def _promised(limits: Any) -> dict[str, int]:
+    """Frames and slices that the header says were measured."""
+    told = {name: getattr(limits, name) for name in ("phase", "slice")}
+    return {name: int(one.maximum) - int(one.minimum) + 1 for name, one in told.items() if one is not None}
 
 
 def _heads(stored: NDArray[np.void], encoding: Any, n_ky: int) -> Heads:

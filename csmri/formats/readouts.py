@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class Readouts:
     thickness_mm : float, or None
     subject : str
     noise_covariance : as in `KSpace`
+    promised : mapping
+        Counter ("phase", "slice") -> how many the header says were measured, where it says more than one.
     notes : list of str
     """
 
@@ -70,6 +72,7 @@ class Readouts:
     thickness_mm: float | None
     subject: str
     noise_covariance: NDArray[np.complex64] | None = None
+    promised: Mapping[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -142,6 +145,13 @@ def _frame_axis(readouts: Readouts) -> tuple[str, NDArray[np.intp]]:
 
 def _check_alike(readouts: Readouts, heads: Heads) -> None:
     path, (n_ky, _) = readouts.path, readouts.encoded
+    for name, what in (("phase", "frames"), ("slice", "slices")):
+        count = len(np.unique(heads[name]))
+        if count < readouts.promised.get(name, 0):
+            raise CsmriError(
+                f"{path}: the header promises {readouts.promised[name]} {what}, the readouts are of {count}; the file is "
+                "cut off, copy it again, or leave the others out of the header"
+            )
     for name, what in (("n_samples", "samples"), ("n_coils", "coils"), ("before", "samples to leave out")):
         different = np.flatnonzero(heads[name] != heads[name][0])
         if len(different):

@@ -358,6 +358,17 @@ def test_a_header_that_promises_more_than_there_is(tmp_path, kspace):
     assert "holds 1024 numbers, its head promises 2 coils of 20" in refusal(tmp_path / "b.h5")
 
 
+@pytest.mark.parametrize("counter", ["phase", "slice"])
+def test_a_scan_that_was_cut_off(rewrite, counter):
+    """The file is whole, but the last frame or slice of which the header knows is not in it."""
+
+    def header(head):
+        getattr(head.encoding[0].encodingLimits, counter).maximum += 1
+
+    what = {"phase": "frames", "slice": "slices"}[counter]
+    assert f"{what}, the readouts are of" in refusal(rewrite(header=header))
+
+
 def test_a_matrix_that_no_memory_holds(rewrite):
     def header(head):
         head.encoding[0].encodedSpace.matrixSize.x = head.encoding[0].encodedSpace.matrixSize.y = 65_000
