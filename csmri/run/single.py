@@ -1,0 +1,199 @@
+"""One cine, or measured k-space, from what was read to images, their quality and the file that is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from csmri.config import Sampling
+from csmri.core.errors import CsmriError
+from csmri.core.locks import locked
+from csmri.core.names import INITIAL
+from csmri.core.provenance import without_absolute_paths
+from csmri.data.cine import Cine
+from csmri.data.kspace import KSpace
+from csmri.data.pseudonyms import Pseudonyms
+from csmri.data.roi import Box, heart_box, heart_box_notes
+from csmri.formats import write
+from csmri.formats.dicom.anonymise import Anonymiser
+from csmri.formats.dicom.derivation import Derivation
+from csmri.formats.source import Source
+from csmri.methods.measured import Preparation, check_truth, measured_slices, with_truth
+from csmri.methods.reconstruction import Reconstructor, SliceReconstruction, simulate_slices
+from csmri.physics.prepare import VIRTUAL_COILS
+from csmri.physics.sampling import check_acceleration
+from csmri.results.figures import middle_slice, render_example
+from csmri.results.folder import Example
+from csmri.results.tables.single import Compared, quality_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is to be done with a record.
+
+    Parameters
+    ----------
+    acceleration : float, or None
+        To simulate, of a cine or of k-space that was fully acquired.
+    law : Sampling
+        Of what is simulated.
+    seed : int
+    virtual_coils : int >= 1
+    cyclic : bool, or None
+        What k-space tells, or the law where it does not, unless this overrules both.
+    truth : Cine, or None
+        What measured k-space is judged by.
+    """
+
+    acceleration: float | None
+    law: Sampling
+    seed: int = 0
+    virtual_coils: int = VIRTUAL_COILS
+    cyclic: bool | None = None
+    truth: Cine | None = None
+
+    def check(self, record: Cine | KSpace, place: str) -> None:
+        """Refuse, before any work, what does not fit the record."""
+        if isinstance(record, KSpace):
+            if self.acceleration is not None and not record.is_full:
+                raise CsmriError(f"{place}: is undersampled as it was measured; leave out --acceleration")
+            if self.truth is not None:
+                check_truth(self.truth, record)
+            return
+        if self.acceleration is None:
+            raise CsmriError(f"{place}: is fully sampled; give --acceleration to simulate undersampling")
+        check_acceleration(self.acceleration, record.matrix[0], self.law)
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstructed:
+    """All slices of a record by all methods, with the truth where there is one.
+
+    Parameters
+    ----------
+    record : Cine or KSpace
+    slices : tuple of SliceReconstruction
+    notes : tuple of str
+        What is to be known of them.
+    """
+
+    record: Cine | KSpace
+    slices: tuple[SliceReconstruction, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def truth(self) -> Cine | None:
+        """The truth of all slices, where there is one."""
+        references = [one.reference for one in self.slices if one.reference is not None]
+        if len(references) < len(self.slices):
+            return None
+        record = self.record
+        times = record.frame_times_ms
+        return Cine(np.stack(references), record.subject, spacing_mm=record.spacing_mm, frame_times_ms=times)
+
+    @property
+    def achieved(self) -> float:
+        """Acceleration of the masks of all slices together."""
+        return float(sum(one.mask.size for one in self.slices) / sum(one.mask.sum() for one in self.slices))
+
+    def images(self, method: str) -> Cine:
+        """Magnitude of one method, with geometry, times and notes of the record."""
+        record = self.record
+        return Cine(
+            np.stack([one.methods[method] for one in self.slices]),
+            record.subject,
+            spacing_mm=record.spacing_mm,
+            slice_spacing_mm=record.slice_spacing_mm,
+            frame_times_ms=record.frame_times_ms,
+            affine=record.affine,
+            provenance=f"csmri reconstruction by {method} at acceleration {self.achieved:.3f} of {self.origin}",
+            notes=record.notes,
+        )
+
+    @property
+    def origin(self) -> str:
+        """What was read, without the place where it lies."""
+        return without_absolute_paths(self.record.provenance)
+
+
+def reconstruct_slices(
+    record: Cine | KSpace, request: Request, reconstructors: Sequence[Reconstructor]
+) -> Iterator[SliceReconstruction]:
+    """Reconstruct one slice after the other by zero-filling, interpolation and these methods."""
+    if isinstance(record, Cine):
+        assert request.acceleration is not None
+        return simulate_slices(
+            record, request.acceleration, seed=request.seed, law=request.law, reconstructors=reconstructors
+        )
+    how = Preparation(
+        cyclic=request.law.cyclic if request.cyclic is None else request.cyclic,
+        overrule=request.cyclic is not None,
+        acceleration=request.acceleration,
+        law=request.law,
+        seed=request.seed,
+        virtual_coils=request.virtual_coils,
+    )
+    return measured_slices(record, how, reconstructors=reconstructors)
+
+
+def collect(record: Cine | KSpace, done: Sequence[SliceReconstruction], request: Request) -> Reconstructed:
+    """Put slices together and lay the truth beside them."""
+    notes = []
+    if isinstance(record, KSpace) and record.n_coils > 1:
+        kept = min(one.kept for one in done)
+        n_virtual = min(request.virtual_coils, record.n_coils)
+        notes.append(f"{n_virtual} virtual coils of {record.n_coils} keep {kept:.1%} of the energy.")
+    if request.truth is not None:
+        done, factor = with_truth(done, request.truth)
+        if factor != 1:
+            notes.append(f"The truth has another unit: images were multiplied by {factor:.4g}.")
+    return Reconstructed(record, tuple(done), tuple(notes))
+
+
+def judge(reconstructed: Reconstructed) -> tuple[str, Box, list[str]]:
+    """Table of the quality of every method against the truth, the heart box, and where that is doubtful."""
+    truth = reconstructed.truth
+    assert truth is not None
+    magnitude = truth.magnitude
+    box = heart_box(magnitude, spacing_mm=truth.spacing_mm)
+    compared = [
+        Compared(reference, one.methods, one.seconds, one.achieved)
+        for reference, one in zip(magnitude, reconstructed.slices, strict=True)
+    ]
+    return quality_table(compared, box, subject=truth.subject), box, heart_box_notes(box, magnitude)
+
+
+def draw(reconstructed: Reconstructed, box: Box, path: Path, *, method: str, caption: str) -> None:
+    """Draw the middle slice beside the truth."""
+    truth = reconstructed.truth
+    assert truth is not None
+    middle = middle_slice(truth)
+    one = reconstructed.slices[middle]
+    example = Example(truth.subject, middle, one.achieved, truth.magnitude[middle], one.methods, box)
+    render_example(example, path, cine=truth, show=[INITIAL, method], caption=caption)
+
+
+def write_images(
+    reconstructed: Reconstructed,
+    path: Path,
+    *,
+    method: str,
+    like: Source | None = None,
+    to: str | None = None,
+    key: Path | None = None,
+) -> None:
+    """Write the images of one method; DICOM de-identified by the key of pseudonyms where there is one."""
+    cine = reconstructed.images(method)
+    derivation = Derivation(method, reconstructed.achieved, of=reconstructed.origin)
+    with ExitStack() as stack:
+        anonymiser = None
+        if key is not None:
+            stack.enter_context(locked(key))
+            pseudonyms = Pseudonyms(key)
+            anonymiser = Anonymiser(pseudonyms.of(cine.subject), salt=pseudonyms.salt)
+            pseudonyms.save()
+        write(path, cine, to=to, like=like, derivation=derivation, anonymiser=anonymiser)
