@@ -106,12 +106,12 @@ def reconstruct(
         raise CsmriError("give one of --model (a SavedModel) and --method (a classical method), for OUTPUT")
     if method and (consistency or consistency_weight):
         raise CsmriError(f"--consistency is for networks; {method} settles by itself how far it keeps to the data")
-    from csmri.formats.output import DICOM, ENHANCED, check_place, output_of
+    from csmri.formats.output import check_place, output_of
     from csmri.results.figures import picture_suffix
 
     written = output_of(output, to=to)
-    if key is not None and written.name not in (DICOM, ENHANCED):
-        raise CsmriError(f"{output}: --anonymise is for DICOM; give --to dicom or a name without suffix")
+    if key is not None:
+        _check_key(key, output, is_dicom=written.is_dicom)
     if picture is not None:
         picture_suffix(picture, animated=True)
     check_outputs([output, picture, key], [source, reference])
@@ -123,6 +123,9 @@ def reconstruct(
     measured = {"virtual_coils": virtual_coils, "time": time, "reference": reference}
     check_place(written, record, place)
     _check(record, source, acceleration, changes, given(**measured))
+    truth = _truth(record, place, reference) if acceleration is None else None
+    if picture is not None and acceleration is None and truth is None:
+        raise CsmriError(f"{source}: has no reference to draw errors against; give --reference or leave out --picture")
     watch = Watch("slices")
     chosen, beside = _methods(model, method, watch, consistency=consistency, consistency_weight=consistency_weight)
     for one in beside:
@@ -130,14 +133,12 @@ def reconstruct(
             check_outputs([output, picture], [one.saved.path])
     law = common_law([one for one in beside if one.saved], **changes)
     _tell_notes(beside, record, phase)
-    how = _Wanted(acceleration, law, seed, virtual_coils, None if time is None else TIME[time], reference)
-    done = _reconstruct(place, record, how, beside, watch)
+    how = _Wanted(acceleration, law, seed, virtual_coils, None if time is None else TIME[time], truth)
+    done = _reconstruct(record, how, beside, watch)
     _tell_end(watch, chosen)
     _write(place, record, done, output, chosen, to=to, key=key)
     if all(one.reference is not None for one in done):
         _judge(record, done, how, picture=picture, caption=caption, chosen=chosen)
-    elif picture is not None:
-        raise CsmriError(f"{source}: has no reference to draw errors against; {output} is written, leave out --picture")
     click.echo(f"{output}: written")
 
 
@@ -148,7 +149,17 @@ class _Wanted:
     seed: int
     virtual_coils: int | None
     cyclic: bool | None
-    reference: Path | None
+    truth: Cine | None
+
+
+def _check_key(key: Path, output: Path, *, is_dicom: bool) -> None:
+    """Refuse what is no key, or a key that would be given away with the images."""
+    from csmri.data.pseudonyms import Pseudonyms, refuse_published_key
+
+    if not is_dicom:
+        raise CsmriError(f"{output}: --anonymise is for DICOM; give --to dicom or a name without suffix")
+    refuse_published_key(key, output, ())
+    Pseudonyms(key)
 
 
 def _check(
@@ -165,6 +176,8 @@ def _check(
         if wrong:
             option = wrong[0].replace("_", "-")
             raise CsmriError(f"{source}: is measured k-space, nothing is simulated of it; leave out --{option}")
+        if acceleration is not None and "reference" in measured:
+            raise CsmriError(f"{source}: is its own reference with --acceleration; leave out --reference")
         return
     if measured:
         option = next(iter(measured)).replace("_", "-")
@@ -172,6 +185,19 @@ def _check(
     if acceleration is None:
         raise CsmriError(f"{source}: is fully sampled; give --acceleration to simulate undersampling")
     check_acceleration(acceleration, record.matrix[0])
+
+
+def _truth(record: Cine | KSpace, place: Source, reference: Path | None) -> Cine | None:
+    """What measured k-space is judged by, read before any work is done."""
+    from csmri.data.kspace import KSpace
+    from csmri.formats import read_cine, truth_beside
+
+    path = reference or truth_beside(place.path)
+    if path is None or not isinstance(record, KSpace):
+        return None
+    truth = read_cine(path)
+    click.echo(f"compared with {path}")
+    return truth
 
 
 def _methods(
@@ -199,7 +225,7 @@ def _tell_notes(beside: list[Reconstructor], record: Cine | KSpace, phase: str |
 
 
 def _reconstruct(
-    place: Source, record: Cine | KSpace, how: _Wanted, beside: list[Reconstructor], watch: Watch
+    record: Cine | KSpace, how: _Wanted, beside: list[Reconstructor], watch: Watch
 ) -> list[SliceReconstruction]:
     """All slices, with the truth where there is one."""
     from csmri.data.cine import Cine
@@ -227,7 +253,7 @@ def _reconstruct(
         return done
     if record.n_coils > 1:
         click.echo(f"{_coils(record, how)} keep {min(one.kept for one in done):.1%} of the energy")
-    return _with_truth(place, done, how)
+    return _with_truth(done, how)
 
 
 def _coils(record: KSpace, how: _Wanted) -> str:
@@ -237,15 +263,12 @@ def _coils(record: KSpace, how: _Wanted) -> str:
     return f"{kept} virtual coils of {record.n_coils}"
 
 
-def _with_truth(place: Source, done: list[SliceReconstruction], how: _Wanted) -> list[SliceReconstruction]:
-    from csmri.formats import read_cine, truth_beside
+def _with_truth(done: list[SliceReconstruction], how: _Wanted) -> list[SliceReconstruction]:
     from csmri.methods.measured import with_truth
 
-    path = how.reference or truth_beside(place.path)
-    if path is None or done[0].reference is not None:
+    if how.truth is None:
         return done
-    compared, factor = with_truth(done, read_cine(path))
-    click.echo(f"compared with {path}")
+    compared, factor = with_truth(done, how.truth)
     if factor != 1:
         Reading().tell([f"The truth has another unit: images were multiplied by {factor:.4g}."])
     return compared

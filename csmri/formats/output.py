@@ -36,6 +36,11 @@ class Output:
     images: Callable[..., Any] | None = None
     kspace: Callable[..., Any] | None = None
 
+    @property
+    def is_dicom(self) -> bool:
+        """Whether it is a folder of DICOM images."""
+        return self.name in (DICOM, ENHANCED)
+
     def holds(self, kind: type[Cine] | type[KSpace]) -> bool:
         """Whether records of a kind can be written so."""
         return (self.kspace if kind is KSpace else self.images) is not None
@@ -80,7 +85,8 @@ def output_of(path: str | Path, kind: type[Cine] | type[KSpace] = Cine, *, to: s
     Raises
     ------
     CsmriError
-        If nothing tells the format, it cannot hold the record, or the path is a folder where a file would be.
+        If nothing tells the format, it cannot hold the record, or the path is a folder where a file would be, or a file
+        or full folder where a folder would be.
     """
     name = Path(path).name.lower()
     named = [one for one in OUTPUTS.values() if any(name.endswith(end) and name != end for end in one.suffixes)]
@@ -103,6 +109,8 @@ def output_of(path: str | Path, kind: type[Cine] | type[KSpace] = Cine, *, to: s
         output = fitting[0] if fitting else OUTPUTS[DICOM]
     if output.suffixes and Path(path).is_dir():
         raise CsmriError(f"{path}: is a folder; give the name of a file to write")
+    if output.is_dicom and Path(path).exists() and (not Path(path).is_dir() or any(Path(path).iterdir())):
+        raise CsmriError(f"{path}: is a file or holds files; choose an empty or new folder for the DICOM series")
     return output
 
 
@@ -113,7 +121,7 @@ def check_place(output: Output, record: Cine | KSpace, like: Source | None) -> N
     ------
     CsmriError
     """
-    if output.name in (DICOM, ENHANCED) and (like is None or like.kind != "DICOM"):
+    if output.is_dicom and (like is None or like.kind != "DICOM"):
         dicom.affine_lps(record)
 
 
@@ -154,7 +162,7 @@ def write(
             f"{path}: expected a Cine or a KSpace to write, got {type(record).__name__}; make one of arrays"
         )
     output = output_of(path, type(record), to=to)
-    if output.name in (DICOM, ENHANCED) and isinstance(record, Cine):
+    if output.is_dicom and isinstance(record, Cine):
         if isinstance(like, str | Path):
             like = only(find_cines(like), Path(like))
         stack = dicom.stack_of(like) if like is not None and like.kind == "DICOM" else None

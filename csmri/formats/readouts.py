@@ -149,8 +149,8 @@ def _check_alike(readouts: Readouts, heads: Heads) -> None:
         count = len(np.unique(heads[name]))
         if count < readouts.promised.get(name, 0):
             raise CsmriError(
-                f"{path}: the header promises {readouts.promised[name]} {what}, the readouts are of {count}; the file is "
-                "cut off, copy it again, or leave the others out of the header"
+                f"{path}: the header promises {readouts.promised[name]} {what}, the readouts are of {count}; the file "
+                "is cut off, copy it again, or leave the others out of the header"
             )
     for name, what in (("n_samples", "samples"), ("n_coils", "coils"), ("before", "samples to leave out")):
         different = np.flatnonzero(heads[name] != heads[name][0])

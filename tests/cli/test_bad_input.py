@@ -81,6 +81,9 @@ def world(tmp_path_factory, cines, store, run) -> Path:
     np.savez(folder / "bare.npz", images=cine.images)
     np.savez(folder / "one_frame.npz", images=cine.images[:, :1])
     np.savez(folder / "kspace.npz", kspace=np.ones((1, 1, 4, 32, 32), np.complex64), mask=np.ones((4, 32), bool))
+    mask = np.ones((4, 32), bool)
+    mask[:, ::3] = False
+    np.savez(folder / "under.npz", kspace=np.ones((1, 1, 4, 32, 32), np.complex64) * mask[..., None], mask=mask)
     (folder / "twice").mkdir()
     write(folder / "twice" / "a.npz", cine)
     write(folder / "twice" / "b.npz", replace(cine, images=cine.images + 1))
@@ -326,8 +329,8 @@ CASES = {
         "simulation: snr = nan",
     ),
     "reconstruct-measured": (
-        "reconstruct {w}/kspace.npz {o}/out.npz --model {w}/model --acceleration 4",
-        "kspace.npz: is undersampled as it was measured",
+        "reconstruct {w}/under.npz {o}/out.npz --model {w}/model --acceleration 4",
+        "under.npz: is undersampled as it was measured",
     ),
     "evaluate-below-one": ("evaluate {w}/store --out {o}/results --acceleration 0.9", "acceleration 0.9 is impossible"),
     "evaluate-above-n-ky": ("evaluate {w}/store --out {o}/results --acceleration 33", "acceleration 33 is impossible"),

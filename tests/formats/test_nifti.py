@@ -194,7 +194,7 @@ def acdc():
     root = Path(os.environ.get("CSMRI_DATA", "")) / "acdc"
     if not os.environ.get("CSMRI_DATA") or not root.is_dir():
         pytest.skip("set CSMRI_DATA to a folder with the ACDC subjects to run this")
-    return {path.parent.name: nifti.read(path) for path in find_cines(root)}
+    return {source.path.parent.name: source.read() for source in find_cines(root).sources}
 
 
 def test_real_acdc_subjects_are_all_read(acdc):
