@@ -14,8 +14,6 @@ NAMES = {"z": "slice", "t": "frame", "y": "y", "x": "x"}
 NUMPY_ORDERS = ("tyx", "yxt"), ("ztyx", "yxzt")
 MATLAB_ORDERS = ("yxt", "tyx"), ("yxzt", "ztyx")
 """Usual orders of three and of four axes, the likeliest first."""
-LONGEST_SIDE = 4
-"""Times that one side of an image may be the other."""
 
 
 def check_axes(axes: str | None) -> None:
@@ -68,7 +66,6 @@ def as_stack(
 
 
 def _is_plausible(shape: tuple[int, ...], order: str) -> bool:
-    """Whether images would be larger than their number, and not much longer than wide."""
+    """Whether every image would have more rows and columns than there are frames and slices."""
     size = dict(zip(order, shape, strict=True))
-    short, long = sorted((size["y"], size["x"]))
-    return short > max(size["t"], size.get("z", 1)) and long <= LONGEST_SIDE * short and size["t"] > 1
+    return min(size["y"], size["x"]) > max(size["t"], size.get("z", 1))

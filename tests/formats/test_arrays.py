@@ -110,5 +110,11 @@ def test_a_matlab_file_needs_one_array_that_can_be_a_cine(tmp_path):
     savemat(tmp_path / "two.mat", {"a": STACK, "b": STACK})
     message = refusal(tmp_path / "two.mat")
     assert "a (3, 8, 24, 20), b (3, 8, 24, 20); more than one of them can be the cine" in message
+    with h5py.File(tmp_path / "two.mat73", "w", userblock_size=512) as file:
+        for name in "ab":
+            file.create_dataset(name, data=STACK.T).attrs["MATLAB_class"] = np.bytes_("single")
+    with (tmp_path / "two.mat73").open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM")
+    assert "a (3, 8, 24, 20), b (3, 8, 24, 20); more than one" in refusal(tmp_path / "two.mat73")
     savemat(tmp_path / "none.mat", {"a": np.ones((3, 3))})
     assert "found a (3, 3); none of them can be the cine" in refusal(tmp_path / "none.mat")

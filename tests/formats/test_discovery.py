@@ -127,6 +127,21 @@ def test_zips_are_told_apart(tmp_path, make):
     assert "a zip archive that cannot be opened" in refusal(formats.read, tmp_path / "papers.zip")
 
 
+def test_a_zip_that_holds_no_images_is_not_missed(tmp_path, make):
+    """Office documents and networks of Keras are zip archives, too."""
+    formats.write(tmp_path / "a.npz", CINE)
+    for name, inside in (
+        ("report.docx", "word/document.xml"),
+        ("net.keras", "model.h5.json"),
+        ("in.zip", "b/a.nii.gz"),
+    ):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(inside, "content")
+    found = formats.find_cines(tmp_path)
+    assert reasons(found).keys() == {"report.docx", "net.keras"}
+    assert reasons(found, faults=True) == {"in.zip": "a zip archive (1 file); unzip it and give the folder"}
+
+
 def test_several_cines_are_listed_and_the_stack_is_pointed_at(tmp_path, make):
     make.save(tmp_path / "sax", make.stack(3, 4, series=5))
     make.save(tmp_path / "lax", make.stack(1, 4, series=6, SeriesDescription="4ch"))

@@ -101,6 +101,18 @@ def test_writing_makes_folders_and_leaves_nothing_else(tmp_path, kind, output):
                 np.testing.assert_allclose(record.slice_of(0), KSPACE.slice_of(0))
 
 
+def test_dicom_goes_into_a_folder_of_its_own(tmp_path):
+    for name in ("empty", "new"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        assert output_of(tmp_path / name, to="dicom").is_dicom
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    for place in (tmp_path / "full", tmp_path / "full/file"):
+        assert f"{place}: is a file or holds files; choose an empty or new folder" in refusal(
+            output_of, place, to="dicom"
+        )
+
+
 def test_names_of_formats():
     assert names_for(KSpace) == ["npz", "ismrmrd", "hdf5", "cmrxrecon", "bart"]
     assert names_for(Cine) == ["npz", "nifti", "hdf5", "gif", "mp4", "dicom", "dicom-enhanced"]

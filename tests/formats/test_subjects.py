@@ -72,6 +72,13 @@ def test_file_names_that_repeat_are_told_by_folder(tmp_path):
     assert "of 1 slices; the stack of 1000022 has 3" in left_out[1].reason
 
 
+def test_what_lies_beside_a_shared_name_is_of_the_same_person(tmp_path):
+    for name in ("one", "two"):
+        formats.write(tmp_path / name / "sa.nii.gz", CINE)
+    formats.write(tmp_path / "two" / "la_2ch.nii.gz", LONG_AXIS)
+    assert subjects(tmp_path)[0] == ["one", "two", "two"]
+
+
 def test_file_names_that_differ_name_their_subjects(tmp_path):
     for name in ("patient1", "patient2"):
         formats.write(tmp_path / name / f"{name}_4d.nii.gz", CINE)

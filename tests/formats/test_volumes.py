@@ -64,6 +64,10 @@ def test_a_frame_that_is_missing_or_of_another_size_joins_nothing(tmp_path):
         save(tmp_path / f"a/frame{frame}.nii.gz", volume(frame))
     with pytest.raises(CsmriError, match="no cine among 3 files; 3 files: a single volume without frames"):
         formats.find_cines(tmp_path / "a")
+    for frame in (4, 5):  # of a cine, but not from its beginning
+        save(tmp_path / f"c/frame{frame}.nii.gz", volume(frame))
+    with pytest.raises(CsmriError, match="a single volume without frames"):
+        formats.find_cines(tmp_path / "c")
     save(tmp_path / "b/frame0.nii.gz", volume(0))
     save(tmp_path / "b/frame1.nii.gz", volume(1, n_slices=2))
     with pytest.raises(CsmriError, match="a single volume without frames"):
