@@ -157,13 +157,15 @@ def _fill(writer: StoreWriter, sources: list[Source], wanted: _Wanted, reading: 
     from csmri.data.kspace import KSpace
     from csmri.data.roi import heart_box_notes, motion_map
     from csmri.formats import read_outlines
+    from csmri.formats.source import LeftOut
     from csmri.physics.extent import measure_extent
 
     views = []
     with progress(reading.records(sources), len(sources), f"preparing {writer.path}") as bar:
         for source, cine in bar:
             if isinstance(cine, KSpace):
-                raise CsmriError(f"{source.place}: holds k-space, expected images; reconstruct it first")
+                reading.leave_out([LeftOut(source.path, "k-space, which is reconstructed first", False)])
+                continue
             name = wanted.name_of(cine.subject)
             if name is None:
                 wanted.left_out.append(cine.subject)

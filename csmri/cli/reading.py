@@ -100,7 +100,7 @@ class Reading:
     def end(self) -> None:
         """Say in a last line what is missing, and end the command so that scripts notice."""
         if self.faults:
-            names = _named([left.path.name for left in self.faults])
+            names = _named([str(left.path) for left in self.faults])
             click.echo(f"incomplete: {names} could not be read, see above", err=True)
             raise click.exceptions.Exit(INCOMPLETE)
 

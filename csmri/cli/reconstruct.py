@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +18,11 @@ from csmri.core.names import BASELINES
 from csmri.core.quiet import import_tensorflow
 
 if TYPE_CHECKING:
-    from csmri.config import Sampling
     from csmri.data.cine import Cine
     from csmri.data.kspace import KSpace
     from csmri.formats.source import Source
-    from csmri.methods.reconstruction import Reconstructor, SliceReconstruction
+    from csmri.methods.reconstruction import Reconstructor
+    from csmri.run.single import Reconstructed
 
 WRITTEN = ("npz", "nifti", "hdf5", "gif", "mp4", "dicom", "dicom-enhanced")
 TIME = {"cyclic": True, "real-time": False}
@@ -117,39 +115,41 @@ def reconstruct(
     check_outputs([output, picture, key], [source, reference])
     import_tensorflow()
     from csmri.evaluation.evaluate import common_law
+    from csmri.run.single import Request, collect, reconstruct_slices, write_images
 
     place, record = read_one(source, axes=axes)
     changes = given(mask_law=mask_law, phase=phase, coils=coils, snr=snr)
-    measured = {"virtual_coils": virtual_coils, "time": time, "reference": reference}
     check_place(written, record, place)
-    _check(record, source, acceleration, changes, given(**measured))
+    measured = {"virtual_coils": virtual_coils, "time": time, "reference": reference}
+    _check_options(record, source, acceleration, changes, given(**measured))
     truth = _truth(record, place, reference) if acceleration is None else None
     if picture is not None and acceleration is None and truth is None:
         raise CsmriError(f"{source}: has no reference to draw errors against; give --reference or leave out --picture")
     watch = Watch("slices")
     chosen, beside = _methods(model, method, watch, consistency=consistency, consistency_weight=consistency_weight)
-    for one in beside:
-        if one.saved:
-            check_outputs([output, picture], [one.saved.path])
-    law = common_law([one for one in beside if one.saved], **changes)
+    check_outputs([output, picture], [one.saved.path for one in beside if one.saved])
+    request = Request(
+        acceleration=acceleration,
+        law=common_law([one for one in beside if one.saved], **changes),
+        seed=seed,
+        cyclic=None if time is None else TIME[time],
+        truth=truth,
+        **given(virtual_coils=virtual_coils),
+    )
+    request.check(record, str(source))
     _tell_notes(beside, record, phase)
-    how = _Wanted(acceleration, law, seed, virtual_coils, None if time is None else TIME[time], truth)
-    done = _reconstruct(record, how, beside, watch)
+    slices = reconstruct_slices(record, request, beside)
+    with progress(slices, length=record.n_slices, label=watch.label) as watch.bar:
+        done = collect(record, list(watch.bar), request)
+    for note in done.notes:
+        click.echo(note)
     _tell_end(watch, chosen)
-    _write(place, record, done, output, chosen, to=to, key=key)
-    if all(one.reference is not None for one in done):
-        _judge(record, done, how, picture=picture, caption=caption, chosen=chosen)
+    write_images(done, output, method=chosen, like=place, to=to, key=key)
+    if done.truth is not None:
+        _judge(done, acceleration, picture=picture, caption=caption, chosen=chosen)
     click.echo(f"{output}: written")
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    acceleration: float | None
-    law: Sampling
-    seed: int
-    virtual_coils: int | None
-    cyclic: bool | None
-    truth: Cine | None
+    if key is not None:
+        click.echo(f"{key}: the key of the pseudonyms; keep it apart from {output}")
 
 
 def _check_key(key: Path, output: Path, *, is_dicom: bool) -> None:
@@ -162,40 +162,41 @@ def _check_key(key: Path, output: Path, *, is_dicom: bool) -> None:
     Pseudonyms(key)
 
 
-def _check(
+def _check_options(
     record: Cine | KSpace, source: Path, acceleration: float | None, simulated: dict[str, Any], measured: dict[str, Any]
 ) -> None:
-    """Refuse options that do not fit the record."""
-    from csmri.data.kspace import KSpace
-    from csmri.physics.sampling import check_acceleration
+    """Refuse options that are not for such a record."""
+    from csmri.data.cine import Cine
 
-    if isinstance(record, KSpace):
-        if acceleration is not None and not record.is_full:
-            raise CsmriError(f"{source}: is undersampled as it was measured; leave out --acceleration")
-        wrong = [name for name in simulated if acceleration is None or name != "mask_law"]
-        if wrong:
-            option = wrong[0].replace("_", "-")
-            raise CsmriError(f"{source}: is measured k-space, nothing is simulated of it; leave out --{option}")
-        if acceleration is not None and "reference" in measured:
-            raise CsmriError(f"{source}: is its own reference with --acceleration; leave out --reference")
+    if isinstance(record, Cine):
+        if measured:
+            option = next(iter(measured)).replace("_", "-")
+            raise CsmriError(f"{source}: holds images; --{option} is for measured k-space, leave it out")
         return
-    if measured:
-        option = next(iter(measured)).replace("_", "-")
-        raise CsmriError(f"{source}: holds images; --{option} is for measured k-space, leave it out")
-    if acceleration is None:
-        raise CsmriError(f"{source}: is fully sampled; give --acceleration to simulate undersampling")
-    check_acceleration(acceleration, record.matrix[0])
+    if wrong := [name for name in simulated if acceleration is None or name != "mask_law"]:
+        option = wrong[0].replace("_", "-")
+        raise CsmriError(f"{source}: is measured k-space, nothing is simulated of it; leave out --{option}")
+    if acceleration is not None and "reference" in measured:
+        raise CsmriError(f"{source}: is its own reference with --acceleration; leave out --reference")
 
 
 def _truth(record: Cine | KSpace, place: Source, reference: Path | None) -> Cine | None:
-    """What measured k-space is judged by, read before any work is done."""
-    from csmri.data.kspace import KSpace
+    """What measured k-space is judged by; that which only lies beside it need not fit."""
+    from csmri.data.cine import Cine
     from csmri.formats import read_cine, truth_beside
+    from csmri.methods.measured import check_truth
 
     path = reference or truth_beside(place.path)
-    if path is None or not isinstance(record, KSpace):
+    if path is None or isinstance(record, Cine):
         return None
     truth = read_cine(path)
+    try:
+        check_truth(truth, record)
+    except CsmriError as error:
+        if reference is not None:
+            raise
+        Reading().tell([f"Not compared with the truth beside it: {error}."])
+        return None
     click.echo(f"compared with {path}")
     return truth
 
@@ -224,56 +225,6 @@ def _tell_notes(beside: list[Reconstructor], record: Cine | KSpace, phase: str |
     Reading().tell(notes_on(beside, has_phase=has_phase))
 
 
-def _reconstruct(
-    record: Cine | KSpace, how: _Wanted, beside: list[Reconstructor], watch: Watch
-) -> list[SliceReconstruction]:
-    """All slices, with the truth where there is one."""
-    from csmri.data.cine import Cine
-    from csmri.methods.measured import Preparation, measured_slices
-    from csmri.methods.reconstruction import simulate_slices
-    from csmri.physics.sampling import check_acceleration
-
-    if isinstance(record, Cine):
-        assert how.acceleration is not None
-        check_acceleration(how.acceleration, record.matrix[0], how.law)
-        slices = simulate_slices(record, how.acceleration, seed=how.seed, law=how.law, reconstructors=beside)
-    else:
-        preparation = Preparation(
-            cyclic=how.law.cyclic if how.cyclic is None else how.cyclic,
-            overrule=how.cyclic is not None,
-            acceleration=how.acceleration,
-            law=how.law,
-            seed=how.seed,
-            **given(virtual_coils=how.virtual_coils),
-        )
-        slices = measured_slices(record, preparation, reconstructors=beside)
-    with progress(slices, length=record.n_slices, label=watch.label) as watch.bar:
-        done = list(watch.bar)
-    if isinstance(record, Cine):
-        return done
-    if record.n_coils > 1:
-        click.echo(f"{_coils(record, how)} keep {min(one.kept for one in done):.1%} of the energy")
-    return _with_truth(done, how)
-
-
-def _coils(record: KSpace, how: _Wanted) -> str:
-    from csmri.physics.prepare import VIRTUAL_COILS
-
-    kept = min(how.virtual_coils or VIRTUAL_COILS, record.n_coils)
-    return f"{kept} virtual coils of {record.n_coils}"
-
-
-def _with_truth(done: list[SliceReconstruction], how: _Wanted) -> list[SliceReconstruction]:
-    from csmri.methods.measured import with_truth
-
-    if how.truth is None:
-        return done
-    compared, factor = with_truth(done, how.truth)
-    if factor != 1:
-        Reading().tell([f"The truth has another unit: images were multiplied by {factor:.4g}."])
-    return compared
-
-
 def _tell_end(watch: Watch, chosen: str) -> None:
     from csmri.methods.classical import METHODS
 
@@ -281,88 +232,16 @@ def _tell_end(watch: Watch, chosen: str) -> None:
         click.echo(watch.summary(chosen, settings.tolerance))
 
 
-def _judge(
-    record: Cine | KSpace,
-    done: list[SliceReconstruction],
-    how: _Wanted,
-    *,
-    picture: Path | None,
-    caption: str,
-    chosen: str,
-) -> None:
+def _judge(done: Reconstructed, acceleration: float | None, *, picture: Path | None, caption: str, chosen: str) -> None:
     """Print the quality of every method, and draw it."""
-    import numpy as np
+    from csmri.run.single import draw, judge
 
-    from csmri.data.cine import Cine
-    from csmri.data.roi import heart_box, heart_box_notes
-    from csmri.results.tables.single import Compared, quality_table
-
-    references = np.stack([one.reference for one in done if one.reference is not None])
-    truth = Cine(references, record.subject, spacing_mm=record.spacing_mm, frame_times_ms=record.frame_times_ms)
-    box = heart_box(references, spacing_mm=record.spacing_mm)
-    asked = "" if how.acceleration is None else f"{how.acceleration:g} requested, "
-    click.echo(f"acceleration {asked}{done[0].achieved:.3f} achieved")
-    compared = [
-        Compared(reference, one.methods, one.seconds, one.achieved)
-        for reference, one in zip(references, done, strict=True)
-    ]
-    click.echo(quality_table(compared, box, subject=record.subject))
-    for note in heart_box_notes(box, references):
+    asked = "" if acceleration is None else f"{acceleration:g} requested, "
+    click.echo(f"acceleration {asked}{done.achieved:.3f} achieved")
+    table, box, notes = judge(done)
+    click.echo(table)
+    for note in notes:
         click.echo(f"note: {note} Look at it with --picture.")
     if picture:
-        _draw(truth, done, box, picture, caption, chosen)
-
-
-def _draw(cine: Cine, done: list[SliceReconstruction], box: Any, path: Path, caption: str, method: str) -> None:
-    from csmri.core.names import INITIAL
-    from csmri.results.figures import middle_slice, render_example
-    from csmri.results.folder import Example
-
-    middle = middle_slice(cine)
-    one = done[middle]
-    example = Example(cine.subject, middle, one.achieved, cine.magnitude[middle], one.methods, box)
-    render_example(example, path, cine=cine, show=[INITIAL, method], caption=caption)
-    click.echo(f"{path}: drawn")
-
-
-def _write(
-    place: Source,
-    source: Cine | KSpace,
-    slices: list[SliceReconstruction],
-    output: Path,
-    method: str,
-    *,
-    to: str | None,
-    key: Path | None,
-) -> None:
-    import numpy as np
-
-    from csmri.core.locks import locked
-    from csmri.core.provenance import without_absolute_paths
-    from csmri.data.cine import Cine
-    from csmri.data.pseudonyms import Pseudonyms
-    from csmri.formats import write
-    from csmri.formats.dicom.anonymise import Anonymiser
-    from csmri.formats.dicom.derivation import Derivation
-
-    achieved = slices[0].achieved
-    origin = without_absolute_paths(source.provenance)
-    reconstructed = Cine(
-        np.stack([one.methods[method] for one in slices]),
-        source.subject,
-        spacing_mm=source.spacing_mm,
-        slice_spacing_mm=source.slice_spacing_mm,
-        frame_times_ms=source.frame_times_ms,
-        affine=source.affine,
-        provenance=f"csmri reconstruction by {method} at acceleration {achieved:.3f} of {origin}",
-        notes=source.notes,
-    )
-    with ExitStack() as stack:
-        anonymiser = None
-        if key is not None:
-            stack.enter_context(locked(key))
-            pseudonyms = Pseudonyms(key)
-            anonymiser = Anonymiser(pseudonyms.of(source.subject), salt=pseudonyms.salt)
-            pseudonyms.save()
-        derivation = Derivation(method, achieved, of=origin)
-        write(output, reconstructed, to=to, like=place, derivation=derivation, anonymiser=anonymiser)
+        draw(done, box, picture, method=chosen, caption=caption)
+        click.echo(f"{picture}: drawn")

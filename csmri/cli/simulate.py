@@ -11,6 +11,7 @@ import click
 from csmri.cli.options import SEED, given, simulation_options
 from csmri.cli.progress import progress
 from csmri.cli.reading import axes_option, read_cine
+from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 from csmri.core.quiet import import_tensorflow
 
@@ -29,6 +30,7 @@ PHANTOM = "phantom"
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of all that is simulated.")
 @click.option(
     "--format",
+    "--to",
     "to",
     type=click.Choice(("ismrmrd", "cmrxrecon", "bart", "npz", "hdf5")),
     help="Of OUT, where its suffix does not tell: .h5 is ISMRMRD, .mat CMRxRecon, .cfl BART, .npz csmri's own.",
@@ -58,6 +60,8 @@ def simulate(
     output_of(output, KSpace, to=to)
     truth = truth_of(output)
     check_outputs([output, truth], [source])
+    if truth.exists() and not output.exists():
+        raise CsmriError(f"{truth}: is there already, of other k-space; choose another name for {output}")
     import_tensorflow()
     from csmri.config import Sampling
     from csmri.formats import write

@@ -8,7 +8,7 @@ from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine, Outlines
 from csmri.data.kspace import KSpace
 from csmri.formats import dicom, york
-from csmri.formats.discovery import EXPECTED, find_cines, only, read_only
+from csmri.formats.discovery import EXPECTED, TRUTH, find_cines, only, read_only
 from csmri.formats.output import output_of, write
 
 __all__ = [
@@ -23,9 +23,6 @@ __all__ = [
     "truth_of",
     "write",
 ]
-
-
-TRUTH = "_truth.npz"
 
 
 def read(path: str | Path, *, axes: str | None = None) -> Cine | KSpace:

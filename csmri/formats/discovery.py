@@ -31,6 +31,8 @@ STRANGERS = {
 OWN_SUFFIXES = (*(".nii", ".nii.gz", ".mat", ".npz", ".npy", ".h5", ".hdf5", ".mrd", ".dcm", ".ima", ".cfl"),)
 """Of files that should be a cine: one of another content is damaged."""
 MASK_NAMES = ("mask",)
+TRUTH = "_truth.npz"
+"""End of the name of what `csmri simulate` leaves beside k-space."""
 
 Reader = Callable[[Path], Cine | KSpace]
 
@@ -160,7 +162,11 @@ def _among(files: Sequence[Path], root: Path, axes: str | None) -> tuple[list[So
     niftis = [path for path in others if nifti.is_nifti(nifti.head(path))]
     found, without = volumes.find_sources(niftis)
     sources, left_out = [*sources, *found], [*left_out, *without]
+    stems = {(path.parent, path.name.split(".")[0]) for path in others}
     for path in others:
+        if path.name.endswith(TRUTH) and (path.parent, path.name.removesuffix(TRUTH)) in stems:
+            left_out.append(LeftOut(path, "the truth of the simulated k-space beside it", False))
+            continue
         if path in niftis or path.name.lower().endswith(".hdr"):
             continue
         one = _recognised(path, axes)

@@ -119,6 +119,22 @@ def measured_slices(
         yield replace(done, methods=methods, reference=reference, kept=one.kept)
 
 
+def check_truth(truth: Cine, measured: KSpace) -> None:
+    """Refuse a truth that has not as many slices, frames or pixels as will be reconstructed.
+
+    Raises
+    ------
+    CsmriError
+    """
+    matrix = measured.matrix or measured.kspace.shape[3:]
+    wanted = (measured.n_slices, measured.n_frames, *matrix)
+    if truth.images.shape != wanted:
+        raise CsmriError(
+            f"{truth.provenance or truth.subject}: the truth has the shape {truth.images.shape} (slice, frame, y, x), "
+            f"what is reconstructed {wanted}; give that of the same measurement"
+        )
+
+
 def with_truth(done: Sequence[SliceReconstruction], truth: Cine) -> tuple[list[SliceReconstruction], float]:
     """Give reconstructions the truth to be compared with, and bring them to its unit where theirs is another.
 
@@ -129,18 +145,9 @@ def with_truth(done: Sequence[SliceReconstruction], truth: Cine) -> tuple[list[S
         That all images were multiplied by: 1 where the units are the same, `SAME_UNIT`, else the one that brings the
         initial reconstruction closest to the truth.
 
-    Raises
-    ------
-    CsmriError
-        If slices, frames or pixels are not as many.
     """
     initial = np.stack([one.methods[INITIAL] for one in done])
     magnitude = truth.magnitude
-    if magnitude.shape != initial.shape:
-        raise CsmriError(
-            f"{truth.provenance or truth.subject}: the truth has the shape {magnitude.shape} (slice, frame, y, x), "
-            f"what was reconstructed {initial.shape}; give that of the same measurement"
-        )
     factor = float(np.vdot(initial, magnitude) / max(np.vdot(initial, initial), np.finfo(np.float32).tiny))
     if 1 / SAME_UNIT < factor < SAME_UNIT:
         factor = 1.0

@@ -60,7 +60,7 @@ def scan(cine: Cine, law: Sampling, *, acceleration: float, seed: int) -> KSpace
         slice_spacing_mm=cine.slice_spacing_mm,
         frame_times_ms=cine.frame_times_ms,
         affine=cine.affine,
-        provenance=f"simulated of {cine.provenance or cine.subject}, seed {seed}",
+        provenance=f"simulated with seed {seed} of {cine.provenance or cine.subject}",
         notes=cine.notes,
         noise_covariance=noise if deviation else None,
         cyclic=law.cyclic,

@@ -243,7 +243,7 @@ def _made(cine: Cine) -> list[list[Origin]]:
 def affine_lps(cine: Cine | KSpace) -> np.ndarray:
     """From (x, y, slice, 1) to LPS coordinates in mm; axes along the patient's where only the spacing is known."""
     where = cine.provenance or f"subject {cine.subject}"
-    advice = "write .nii.gz or .npz, or read the cine from DICOM"
+    advice = "write .nii.gz or .npz"
     if cine.affine is None:
         if cine.spacing_mm is None or (cine.slice_spacing_mm is None and cine.n_slices > 1):
             raise CsmriError(f"{where}: the spacing of pixels and slices is unknown, and DICOM needs it; {advice}")
