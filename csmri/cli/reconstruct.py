@@ -141,8 +141,9 @@ def reconstruct(
     slices = reconstruct_slices(record, request, beside)
     with progress(slices, length=record.n_slices, label=watch.label) as watch.bar:
         done = collect(record, list(watch.bar), request)
-    for note in done.notes:
-        click.echo(note)
+    if done.compression:
+        click.echo(done.compression)
+    Reading().tell(done.notes)
     _tell_end(watch, chosen)
     write_images(done, output, method=chosen, like=place, to=to, key=key)
     if done.truth is not None:

@@ -77,12 +77,15 @@ class Reconstructed:
     ----------
     record : Cine or KSpace
     slices : tuple of SliceReconstruction
+    compression : str
+        What the virtual coils keep of measured ones.
     notes : tuple of str
-        What is to be known of them.
+        What had to be guessed.
     """
 
     record: Cine | KSpace
     slices: tuple[SliceReconstruction, ...]
+    compression: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -142,16 +145,16 @@ def reconstruct_slices(
 
 def collect(record: Cine | KSpace, done: Sequence[SliceReconstruction], request: Request) -> Reconstructed:
     """Put slices together and lay the truth beside them."""
-    notes = []
+    notes, compression = [], ""
     if isinstance(record, KSpace) and record.n_coils > 1:
         kept = min(one.kept for one in done)
         n_virtual = min(request.virtual_coils, record.n_coils)
-        notes.append(f"{n_virtual} virtual coils of {record.n_coils} keep {kept:.1%} of the energy.")
+        compression = f"{n_virtual} virtual coils of {record.n_coils} keep {kept:.1%} of the energy"
     if request.truth is not None:
         done, factor = with_truth(done, request.truth)
         if factor != 1:
             notes.append(f"The truth has another unit: images were multiplied by {factor:.4g}.")
-    return Reconstructed(record, tuple(done), tuple(notes))
+    return Reconstructed(record, tuple(done), compression, tuple(notes))
 
 
 def judge(reconstructed: Reconstructed) -> tuple[str, Box, list[str]]:
