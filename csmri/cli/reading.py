@@ -97,6 +97,19 @@ class Reading:
                 continue
             yield source, record
 
+    def one(self, place: Path, *, axes: str | None = None) -> tuple[Source, Cine | KSpace]:
+        """Read the one record of a place; says its notes, and what else lies there."""
+        from csmri.formats import find_cines, only
+
+        found = find_cines(place, axes=axes)
+        source = only(found, place)
+        record = source.read()
+        # Only now: who is refused need not know what else lies there.
+        self.tell(found.notes)
+        self.leave_out(found.left_out)
+        self.tell(record.notes)
+        return source, record
+
     def end(self) -> None:
         """Say in a last line what is missing, and end the command so that scripts notice."""
         if self.faults:
@@ -105,25 +118,11 @@ class Reading:
             raise click.exceptions.Exit(INCOMPLETE)
 
 
-def read_one(place: Path, *, axes: str | None = None) -> tuple[Source, Cine | KSpace]:
-    """Read the one record of a place and print its notes."""
-    from csmri.formats import find_cines, only
-
-    found = find_cines(place, axes=axes)
-    source = only(found, place)
-    record = source.read()
-    reading = Reading()  # only now: who is refused need not know what else lies there
-    reading.tell(found.notes)
-    reading.leave_out(found.left_out)
-    reading.tell(record.notes)
-    return source, record
-
-
 def read_cine(place: Path, *, axes: str | None = None) -> Cine:
     """Read the one cine of a place and print its notes; refuses k-space."""
     from csmri.data.cine import Cine
 
-    _, record = read_one(place, axes=axes)
+    _, record = Reading().one(place, axes=axes)
     if not isinstance(record, Cine):
         raise CsmriError(f"{place}: holds k-space, expected images; reconstruct it first")
     return record

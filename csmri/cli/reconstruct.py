@@ -11,7 +11,7 @@ from csmri.cli.convergence import Watch
 from csmri.cli.methods import consistency_options, load_model
 from csmri.cli.options import SEED, given, simulation_options
 from csmri.cli.progress import progress
-from csmri.cli.reading import Reading, axes_option, read_one
+from csmri.cli.reading import Reading, axes_option
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
 from csmri.core.names import BASELINES
@@ -117,12 +117,13 @@ def reconstruct(
     from csmri.evaluation.evaluate import common_law
     from csmri.run.single import Request, collect, reconstruct_slices, write_images
 
-    place, record = read_one(source, axes=axes)
+    reading = Reading()
+    place, record = reading.one(source, axes=axes)
     changes = given(mask_law=mask_law, phase=phase, coils=coils, snr=snr)
     check_place(written, record, place)
     measured = {"virtual_coils": virtual_coils, "time": time, "reference": reference}
     _check_options(record, source, acceleration, changes, given(**measured))
-    truth = _truth(record, place, reference) if acceleration is None else None
+    truth = _truth(record, place, reference, reading) if acceleration is None else None
     if picture is not None and acceleration is None and truth is None:
         raise CsmriError(f"{source}: has no reference to draw errors against; give --reference or leave out --picture")
     watch = Watch("slices")
@@ -137,13 +138,13 @@ def reconstruct(
         **given(virtual_coils=virtual_coils),
     )
     request.check(record, str(source))
-    _tell_notes(beside, record, phase)
+    reading.tell(_notes(beside, record, phase))
     slices = reconstruct_slices(record, request, beside)
     with progress(slices, length=record.n_slices, label=watch.label) as watch.bar:
         done = collect(record, list(watch.bar), request)
     if done.compression:
         click.echo(done.compression)
-    Reading().tell(done.notes)
+    reading.tell(done.notes)
     _tell_end(watch, chosen)
     write_images(done, output, method=chosen, like=place, to=to, key=key)
     if done.truth is not None:
@@ -151,6 +152,7 @@ def reconstruct(
     click.echo(f"{output}: written")
     if key is not None:
         click.echo(f"{key}: the key of the pseudonyms; keep it apart from {output}")
+    reading.end()
 
 
 def _check_key(key: Path, output: Path, *, is_dicom: bool) -> None:
@@ -181,7 +183,7 @@ def _check_options(
         raise CsmriError(f"{source}: is its own reference with --acceleration; leave out --reference")
 
 
-def _truth(record: Cine | KSpace, place: Source, reference: Path | None) -> Cine | None:
+def _truth(record: Cine | KSpace, place: Source, reference: Path | None, reading: Reading) -> Cine | None:
     """What measured k-space is judged by; that which only lies beside it need not fit."""
     from csmri.data.cine import Cine
     from csmri.formats import read_cine, truth_beside
@@ -196,7 +198,7 @@ def _truth(record: Cine | KSpace, place: Source, reference: Path | None) -> Cine
     except CsmriError as error:
         if reference is not None:
             raise
-        Reading().tell([f"Not compared with the truth beside it: {error}."])
+        reading.tell([f"Not compared with the truth beside it: {error}."])
         return None
     click.echo(f"compared with {path}")
     return truth
@@ -218,12 +220,13 @@ def _methods(
     return method, [baseline_reconstructor(name, callback=watch) for name in {method} - {ZERO_FILLED, INITIAL}]
 
 
-def _tell_notes(beside: list[Reconstructor], record: Cine | KSpace, phase: str | None) -> None:
+def _notes(beside: list[Reconstructor], record: Cine | KSpace, phase: str | None) -> list[str]:
+    """What the networks were not made for."""
     from csmri.data.cine import Cine
     from csmri.methods.reconstruction import notes_on
 
     has_phase = not isinstance(record, Cine) or record.is_complex or phase not in (None, "none")
-    Reading().tell(notes_on(beside, has_phase=has_phase))
+    return notes_on(beside, has_phase=has_phase)
 
 
 def _tell_end(watch: Watch, chosen: str) -> None:

@@ -375,6 +375,15 @@ def test_a_damaged_file_is_named_and_the_others_are_there(world, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_reconstruct_tells_of_what_is_damaged_beside_its_input(world, tmp_path):
+    write(tmp_path / "in/good.nii.gz", read_cine(world / "cine.npz"))
+    (tmp_path / "in/bad.nii.gz").write_bytes(b"\x1f\x8b and no more")
+    line = ("reconstruct", tmp_path / "in", tmp_path / "out.npz", "--method", "initial", "--acceleration", "2")
+    result = run(*line, code=3)
+    assert (tmp_path / "out.npz").is_file() and "out.npz: written" in result.stdout
+    assert result.stderr.splitlines()[-1].endswith("bad.nii.gz could not be read, see above")
+
+
 def test_an_empty_slice_leaves_no_nan_in_the_table(world, tmp_path):
     cine = read_cine(world / "cine.npz")
     images = np.concatenate([cine.images, np.zeros_like(cine.images[:1])])
