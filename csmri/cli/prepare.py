@@ -84,14 +84,15 @@ def prepare(
 
     wanted = _Wanted(split_file, read_split(split_file), outline_places)
     reading = Reading()
-    found, smaller = one_each(reading.find(*sources, axes=axes, subject_from=subject_from).sources)
-    reading.leave_out(smaller)
-    check_outputs([store, key], [*(one.path for one in found), split_file, *wanted.outlines_of.values()])
+    everything = reading.find(*sources, axes=axes, subject_from=subject_from).sources
+    check_outputs([store, key], [*(one.path for one in everything), split_file, *wanted.outlines_of.values()])
     with ExitStack() as stack:
         if key is not None:
             refuse_published_key(key, store, (MANIFEST, "*.tfrecord", RECORD, RECORDS, SOURCE_RECORDS, EVALUATION))
             stack.enter_context(locked(key))
             wanted.pseudonyms = Pseudonyms(key)
+        found, smaller = one_each(everything, is_wanted=lambda subject: wanted.name_of(subject) is not None)
+        reading.leave_out(smaller)
         writer = stack.enter_context(StoreWriter(store, wanted.pseudonyms))
         views = _fill(writer, found, wanted, reading)
         wanted.refuse_missing(sources, reading)
@@ -126,6 +127,8 @@ class _Wanted:
         self.found: dict[str, str] = {}
         """Name of a subject in the split file -> its own."""
         self.left_out: list[str] = []
+        self.measured: list[str] = []
+        """Names of files of k-space."""
         self.notes: dict[str, list[str]] = {}
         """What was guessed, repaired or is in doubt -> whose data."""
         self.extents: list[Extent] = []
@@ -145,10 +148,13 @@ class _Wanted:
         """Refuse a split that names somebody who is not there."""
         if missing := [name for name in self.split_of if name not in self.found]:
             damaged = [left.path.name for left in reading.faults]
-            besides = f", and what could not be read: {', '.join(damaged[:MOST_NAMES])}" if damaged else ""
+            besides = f"; could not be read: {', '.join(damaged[:MOST_NAMES])}" if damaged else ""
+            if self.measured:
+                besides += f"; holds k-space, which is reconstructed first: {', '.join(self.measured[:MOST_NAMES])}"
+            held = ", ".join([*self.found.values(), *self.left_out]) or "no cine"
             raise CsmriError(
                 f"{self.split_file}: names {', '.join(missing)}, which {' '.join(map(str, sources))} does not hold; "
-                f"it holds {', '.join([*self.found.values(), *self.left_out])}{besides}"
+                f"it holds {held}{besides}"
             )
 
 
@@ -165,6 +171,7 @@ def _fill(writer: StoreWriter, sources: list[Source], wanted: _Wanted, reading: 
         for source, cine in bar:
             if isinstance(cine, KSpace):
                 reading.leave_out([LeftOut(source.path, "k-space, which is reconstructed first", False)])
+                wanted.measured.append(source.path.name)
                 continue
             name = wanted.name_of(cine.subject)
             if name is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ TIME = {"cyclic": True, "real-time": False}
     metavar="KEYFILE",
     help="De-identify the DICOM that is written; KEYFILE, which stays with you, tells who is who (begun if not there).",
 )
+@click.option("--subject", help="Whose INPUT is, where it does not tell, or tells a name that others have, too.")
 @axes_option
 @click.option(
     "--picture",
@@ -89,6 +91,7 @@ def reconstruct(
     reference: Path | None,
     to: str | None,
     key: Path | None,
+    subject: str | None,
     axes: str | None,
     picture: Path | None,
     caption: str,
@@ -115,10 +118,12 @@ def reconstruct(
     check_outputs([output, picture, key], [source, reference])
     import_tensorflow()
     from csmri.evaluation.evaluate import common_law
-    from csmri.run.single import Request, collect, reconstruct_slices, write_images
+    from csmri.run.single import Request, collect, person_of, reconstruct_slices, write_images
 
     reading = Reading()
     place, record = reading.one(source, axes=axes)
+    record = replace(record, subject=subject) if subject else record
+    person = (subject or person_of(place, record)) if key is not None else ""
     changes = given(mask_law=mask_law, phase=phase, coils=coils, snr=snr)
     check_place(written, record, place)
     measured = {"virtual_coils": virtual_coils, "time": time, "reference": reference}
@@ -146,7 +151,7 @@ def reconstruct(
         click.echo(done.compression)
     reading.tell(done.notes)
     _tell_end(watch, chosen)
-    write_images(done, output, method=chosen, like=place, to=to, key=key)
+    write_images(done, output, method=chosen, like=place, to=to, key=key, person=person)
     if done.truth is not None:
         _judge(done, acceleration, picture=picture, caption=caption, chosen=chosen)
     click.echo(f"{output}: written")

@@ -12,7 +12,7 @@ from csmri.cli.options import SEED, given, simulation_options
 from csmri.cli.progress import progress
 from csmri.cli.reading import axes_option, read_cine
 from csmri.core.errors import CsmriError
-from csmri.core.files import check_outputs
+from csmri.core.files import check_outputs, replacing
 from csmri.core.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -55,25 +55,28 @@ def simulate(
     `csmri reconstruct OUT ...` reconstructs it and tells the error.
     """
     from csmri.data.kspace import KSpace
-    from csmri.formats import output_of, truth_of
+    from csmri.formats import is_truth_of, output_of, truth_of
 
     output_of(output, KSpace, to=to)
     truth = truth_of(output)
     check_outputs([output, truth], [source])
-    if truth.exists() and not output.exists():
-        raise CsmriError(f"{truth}: is there already, of other k-space; choose another name for {output}")
+    if truth.exists() and not is_truth_of(truth, output):
+        raise CsmriError(f"{truth}: is there already, and not the truth of {output.name}; choose another name for OUT")
     import_tensorflow()
     from csmri.config import Sampling
-    from csmri.formats import write
+    from csmri.formats import truth_told, write
     from csmri.physics.scanner import scan
 
     cine = _cine(source, axes)
     law = Sampling(**given(mask_law=mask_law, phase=phase, coils=coils, snr=snr), cyclic=not real_time)
     kspace = scan(cine, law, acceleration=acceleration, seed=seed)
-    with progress([kspace], label=f"simulating {output}, {kspace.n_slices} slices x {kspace.n_coils} coils") as bar:
+    told = replace(cine, images=cine.magnitude, provenance=truth_told(output, cine))
+    label = f"simulating {output}, {kspace.n_slices} slices x {kspace.n_coils} coils"
+    # The truth takes its place last, and at once: neither is there without the other for long.
+    with replacing(truth) as temporary, progress([kspace], label=label) as bar:
+        write(temporary, told, to="npz")
         for one in bar:
             write(output, one, to=to)
-    write(truth, replace(cine, images=cine.magnitude))
     click.echo(f"{output}: written, acceleration {kspace.mask.size / kspace.mask.sum():.3f} achieved")
     click.echo(f"{truth}: the truth")
 

@@ -19,8 +19,10 @@ __all__ = [
     "read",
     "read_cine",
     "read_outlines",
+    "is_truth_of",
     "truth_beside",
     "truth_of",
+    "truth_told",
     "write",
 ]
 
@@ -92,12 +94,29 @@ def read_outlines(cine: str | Path, outlines: str | Path | None = None) -> Outli
 
 
 def truth_beside(path: str | Path) -> Path | None:
-    """Path of the truth that `csmri simulate` writes beside k-space, if it is there."""
+    """Path of the truth that `csmri simulate` wrote beside k-space, if it is there and of that k-space."""
     truth = truth_of(path)
-    return truth if truth.is_file() else None
+    return truth if truth.is_file() and is_truth_of(truth, path) else None
 
 
 def truth_of(path: str | Path) -> Path:
     """Path of the truth of simulated k-space: NAME_truth.npz beside NAME.h5."""
     path = Path(path)
     return path.with_name(f"{path.name.split('.')[0]}{TRUTH}")
+
+
+def truth_told(path: str | Path, cine: Cine) -> str:
+    """Provenance of the truth of simulated k-space, by which it is known again."""
+    return f"the truth of {Path(path).name}: {cine.provenance or cine.subject}"
+
+
+def is_truth_of(truth: str | Path, path: str | Path) -> bool:
+    """Whether a file says that it is the truth of this k-space, and not of another of the same name."""
+    try:
+        told = read_cine(truth).provenance
+    except CsmriError:
+        return False
+    # Of BART either file of the pair, or none of the suffixes, may be given.
+    return told.removeprefix("the truth of ").split(":")[0].split(".")[0] == Path(path).name.split(".")[0] and (
+        not Path(path).suffix or Path(path).suffix == ".hdr" or told.startswith(f"the truth of {Path(path).name}:")
+    )

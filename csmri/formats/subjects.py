@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os.path import commonpath
 from pathlib import Path
@@ -52,8 +52,12 @@ def with_subjects(sources: Sequence[Source], subject_from: str = "auto") -> tupl
     return [replace(source, subject=name) for source, name in zip(sources, names, strict=True)], []
 
 
-def one_each(sources: Sequence[Source]) -> tuple[list[Source], list[LeftOut]]:
+def one_each(
+    sources: Sequence[Source], *, is_wanted: Callable[[str], bool] = lambda subject: True
+) -> tuple[list[Source], list[LeftOut]]:
     """Of every subject the stack with the most slices; long axes and the like are left out.
+
+    Of subjects that are not wanted all stay as they are.
 
     Raises
     ------
@@ -65,6 +69,9 @@ def one_each(sources: Sequence[Source]) -> tuple[list[Source], list[LeftOut]]:
         by_subject.setdefault(source.subject or source.identity, []).append(source)
     chosen, left_out = [], []
     for subject, group in by_subject.items():
+        if not is_wanted(subject):
+            chosen += group
+            continue
         most = max(source.n_slices for source in group)
         largest = [source for source in group if source.n_slices == most]
         if len(largest) > 1 or (len(group) > 1 and not all(source.n_slices for source in group)):
@@ -105,8 +112,13 @@ def _shared(sources: Sequence[Source], folders: Sequence[str], notes: list[str])
                 "--subject-from id: a person must not stand in two splits."
             )
     if any(sources[index].kind != "DICOM" for index in shared):
-        # A file named as its neighbours' are named by its folder, too: la_2ch beside sa is of the same person.
-        files = {index for index, source in enumerate(sources) if source.kind != "DICOM"}
+        # A file beside one that is named by its folder is named so, too: la_2ch beside sa is of the same person.
+        beside = {sources[index].path.parent for index in shared if sources[index].kind != "DICOM"}
+        files = {
+            index
+            for index, source in enumerate(sources)
+            if source.kind != "DICOM" and source.path.parent in beside and folders[index] != _stem(source)
+        }
         shared |= files
         notes.append(
             f"Files of different folders have the same names; subjects are named by folder: "
@@ -121,10 +133,16 @@ def _folders(sources: Sequence[Source]) -> list[str]:
     held = [path if source.path.is_dir() else path.parent for path, source in zip(paths, sources, strict=True)]
     if len(set(held)) > 1:
         n_common = len(Path(commonpath(held)).parts)
-        return [path.parts[min(n_common, len(path.parts) - 1)] for path in held]
-    return [
-        _telling(path) if source.path.is_dir() else _stem(source) for path, source in zip(held, sources, strict=True)
-    ]
+        return [
+            path.parts[n_common] if len(path.parts) > n_common else _alone(path, source)
+            for path, source in zip(held, sources, strict=True)
+        ]
+    return [_alone(path, source) for path, source in zip(held, sources, strict=True)]
+
+
+def _alone(folder: Path, source: Source) -> str:
+    """Name of what lies in the very folder that was looked through: a file's own."""
+    return _telling(folder) if source.path.is_dir() else _stem(source)
 
 
 def _telling(folder: Path) -> str:

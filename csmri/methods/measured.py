@@ -20,8 +20,8 @@ from csmri.physics.prepare import VIRTUAL_COILS, calibrate, middle, prepare
 from csmri.physics.sampling import check_acceleration
 from csmri.physics.simulate import simulated_mask
 
-SAME_UNIT = 1.25
-"""Factor within which images are taken to be in the unit of the truth; another unit is another power of ten."""
+SAME_UNIT = 2.0
+"""Factor within which images are taken to be in the unit of the truth; noise and undersampling change them by less."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,13 +142,16 @@ def with_truth(done: Sequence[SliceReconstruction], truth: Cine) -> tuple[list[S
     -------
     list of SliceReconstruction
     factor : float
-        That all images were multiplied by: 1 where the units are the same, `SAME_UNIT`, else the one that brings the
-        initial reconstruction closest to the truth.
+        That all images were multiplied by: 1 where the units are the same, `SAME_UNIT`, else the one that makes the
+        initial reconstruction as bright as the truth.
 
     """
     initial = np.stack([one.methods[INITIAL] for one in done])
     magnitude = truth.magnitude
-    factor = float(np.vdot(initial, magnitude) / max(np.vdot(initial, initial), np.finfo(np.float32).tiny))
+    # Where the truth is bright, and averaged over time: noise makes magnitudes larger, most of all in the dark.
+    bright = magnitude.mean(axis=1) > magnitude.mean(axis=1).max() / 2
+    found = float(initial.mean(axis=1)[bright].sum())
+    factor = float(magnitude.mean(axis=1)[bright].sum()) / found if found else 1.0
     if 1 / SAME_UNIT < factor < SAME_UNIT:
         factor = 1.0
     compared = [

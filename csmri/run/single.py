@@ -18,7 +18,7 @@ from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
 from csmri.data.pseudonyms import Pseudonyms
 from csmri.data.roi import Box, heart_box, heart_box_notes
-from csmri.formats import write
+from csmri.formats import dicom, write
 from csmri.formats.dicom.anonymise import Anonymiser
 from csmri.formats.dicom.derivation import Derivation
 from csmri.formats.source import Source
@@ -77,6 +77,8 @@ class Reconstructed:
     ----------
     record : Cine or KSpace
     slices : tuple of SliceReconstruction
+    judged : tuple of SliceReconstruction
+        The same in the unit of the truth.
     compression : str
         What the virtual coils keep of measured ones.
     notes : tuple of str
@@ -85,13 +87,14 @@ class Reconstructed:
 
     record: Cine | KSpace
     slices: tuple[SliceReconstruction, ...]
+    judged: tuple[SliceReconstruction, ...]
     compression: str = ""
     notes: tuple[str, ...] = ()
 
     @property
     def truth(self) -> Cine | None:
         """The truth of all slices, where there is one."""
-        references = [one.reference for one in self.slices if one.reference is not None]
+        references = [one.reference for one in self.judged if one.reference is not None]
         if len(references) < len(self.slices):
             return None
         record = self.record
@@ -145,16 +148,16 @@ def reconstruct_slices(
 
 def collect(record: Cine | KSpace, done: Sequence[SliceReconstruction], request: Request) -> Reconstructed:
     """Put slices together and lay the truth beside them."""
-    notes, compression = [], ""
+    notes, compression, judged = [], "", done
     if isinstance(record, KSpace) and record.n_coils > 1:
         kept = min(one.kept for one in done)
         n_virtual = min(request.virtual_coils, record.n_coils)
         compression = f"{n_virtual} virtual coils of {record.n_coils} keep {kept:.1%} of the energy"
     if request.truth is not None:
-        done, factor = with_truth(done, request.truth)
+        judged, factor = with_truth(done, request.truth)
         if factor != 1:
-            notes.append(f"The truth has another unit: images were multiplied by {factor:.4g}.")
-    return Reconstructed(record, tuple(done), compression, tuple(notes))
+            notes.append(f"The truth has another unit: to judge them, images were multiplied by {factor:.4g}.")
+    return Reconstructed(record, tuple(done), tuple(judged), compression, tuple(notes))
 
 
 def judge(reconstructed: Reconstructed) -> tuple[str, Box, list[str]]:
@@ -165,7 +168,7 @@ def judge(reconstructed: Reconstructed) -> tuple[str, Box, list[str]]:
     box = heart_box(magnitude, spacing_mm=truth.spacing_mm)
     compared = [
         Compared(reference, one.methods, one.seconds, one.achieved)
-        for reference, one in zip(magnitude, reconstructed.slices, strict=True)
+        for reference, one in zip(magnitude, reconstructed.judged, strict=True)
     ]
     return quality_table(compared, box, subject=truth.subject), box, heart_box_notes(box, magnitude)
 
@@ -175,9 +178,26 @@ def draw(reconstructed: Reconstructed, box: Box, path: Path, *, method: str, cap
     truth = reconstructed.truth
     assert truth is not None
     middle = middle_slice(truth)
-    one = reconstructed.slices[middle]
+    one = reconstructed.judged[middle]
     example = Example(truth.subject, middle, one.achieved, truth.magnitude[middle], one.methods, box)
     render_example(example, path, cine=truth, show=[INITIAL, method], caption=caption)
+
+
+def person_of(source: Source, record: Cine | KSpace) -> str:
+    """Who is to be hidden behind a pseudonym: of DICOM its patient, never the folder, which two people may share.
+
+    Raises
+    ------
+    CsmriError
+        If DICOM tells neither patient ID nor name.
+    """
+    person = dicom.person_of(source) if source.kind == "DICOM" else record.subject
+    if not person:
+        raise CsmriError(
+            f"{source.place}: has neither PatientID nor PatientName, so that two people could get one pseudonym; say "
+            "who it is with --subject NAME"
+        )
+    return person
 
 
 def write_images(
@@ -188,8 +208,12 @@ def write_images(
     like: Source | None = None,
     to: str | None = None,
     key: Path | None = None,
+    person: str = "",
 ) -> None:
-    """Write the images of one method; DICOM de-identified by the key of pseudonyms where there is one."""
+    """Write the images of one method; DICOM de-identified by the key of pseudonyms where there is one.
+
+    `person` is whom the key has for the pseudonym, see `person_of`.
+    """
     cine = reconstructed.images(method)
     derivation = Derivation(method, reconstructed.achieved, of=reconstructed.origin)
     with ExitStack() as stack:
@@ -197,6 +221,6 @@ def write_images(
         if key is not None:
             stack.enter_context(locked(key))
             pseudonyms = Pseudonyms(key)
-            anonymiser = Anonymiser(pseudonyms.of(cine.subject), salt=pseudonyms.salt)
+            anonymiser = Anonymiser(pseudonyms.of(person), salt=pseudonyms.salt)
             pseudonyms.save()
         write(path, cine, to=to, like=like, derivation=derivation, anonymiser=anonymiser)

@@ -166,7 +166,10 @@ CASES = {
     "inspect-renamed-mat": ("inspect {w}/renamed.mat", "renamed.mat: the name says .mat, but the content is not that"),
     "inspect-renamed-npz": ("inspect {w}/renamed.npz", "renamed.npz: the name says .npz"),
     "prepare-text": ("prepare {w}/notes.txt {o}/store --split {w}/split.toml", "notes.txt: this is no format"),
-    "prepare-kspace": ("prepare {w}/kspace.npz {o}/store --split {w}/split.toml", "kspace.npz: holds k-space"),
+    "prepare-kspace": (
+        "prepare {w}/kspace.npz {o}/store --split {w}/split.toml",
+        "holds k-space, which is reconstructed first: kspace.npz",
+    ),
     "prepare-cine-as-split": ("prepare {w}/cine.npz {o}/store --split {w}/cine.npz", "cine.npz: cannot read the split"),
     "train-cine-as-store": ("train {w}/good.toml --store {w}/cine.npz --out {o}/run", "cine.npz: not a prepared store"),
     "evaluate-cine-as-store": ("evaluate {w}/cine.npz --out {o}/results", "cine.npz: not a prepared store"),

@@ -157,6 +157,43 @@ def test_a_reference_of_another_unit_or_size(world, tmp_path):
     assert files(tmp_path) == ["other.npz", "small.npz"]
 
 
+def test_the_truth_changes_nothing_that_is_written(world, tmp_path):
+    """Of data as noisy as the image itself; the unit is the same, whatever noise adds to magnitudes."""
+    run("simulate", world / "cine.npz", tmp_path / "noisy.h5", "--coils", 3, "--snr", 1)
+    shutil.copy(tmp_path / "noisy.h5", tmp_path / "alone.h5")
+    for name in ("noisy", "alone"):
+        result = run("reconstruct", tmp_path / f"{name}.h5", tmp_path / f"{name}.npz", "--method", "initial")
+        assert "another unit" not in result.stderr and ("|" in result.stdout) == (name == "noisy")
+    np.testing.assert_array_equal(read_cine(tmp_path / "noisy.npz").images, read_cine(tmp_path / "alone.npz").images)
+    run(
+        "reconstruct",
+        tmp_path / "alone.h5",
+        tmp_path / "b.npz",
+        "--method",
+        "initial",
+        "--reference",
+        far(world, tmp_path),
+    )
+    np.testing.assert_array_equal(read_cine(tmp_path / "b.npz").images, read_cine(tmp_path / "alone.npz").images)
+
+
+def far(world, tmp_path):
+    """The truth in another unit."""
+    cine = read_cine(world / "cine.npz")
+    write(tmp_path / "far.npz", replace(cine, images=1000 * cine.images))
+    return tmp_path / "far.npz"
+
+
+def test_nobody_is_judged_by_the_truth_of_another(world, tmp_path):
+    run("simulate", world / "cine.npz", tmp_path / "a.h5", "--acceleration", 2)
+    line, _ = refused("simulate", world / "cine.npz", tmp_path / "a.mat", "--acceleration", 2)
+    assert "a_truth.npz: is there already, and not the truth of a.mat" in line
+    run("simulate", world / "cine.npz", tmp_path / "a.h5", "--acceleration", 2)  # its own is replaced
+    shutil.copy(world / "cine.npz", tmp_path / "a_truth.npz")
+    result = run("reconstruct", tmp_path / "a.h5", tmp_path / "out.npz", "--method", "initial")
+    assert "|" not in result.stdout and "compared" not in result.stdout
+
+
 def test_without_truth_nothing_is_judged(world, tmp_path):
     shutil.copy(world / "npz/k.npz", tmp_path / "alone.npz")
     result = run("reconstruct", tmp_path / "alone.npz", tmp_path / "out.npz", "--method", "initial")
@@ -258,6 +295,25 @@ def test_anonymised_dicom_names_nobody(world, tmp_path, to):
     assert len(pseudonyms) == 1
     assert json.loads((tmp_path / "key.json").read_text())["subjects"] == {pseudonyms.pop(): "HIS-4711"}
     np.testing.assert_allclose(read_cine(tmp_path / "one").affine, read_cine(world / "dicom").affine, atol=1e-6)
+
+
+def test_two_people_without_an_id_get_two_pseudonyms(world, tmp_path):
+    """Their folders have the same name."""
+    line = ("--method", "initial", "--acceleration", 2, "--anonymise", tmp_path / "key.json")
+    for person in ("Doe^Jane", "Roe^Rick", ""):
+        shutil.copytree(world / "dicom", tmp_path / (person or "none") / "cine_sax")
+        for path in (tmp_path / (person or "none") / "cine_sax").iterdir():
+            dataset = pydicom.dcmread(path)
+            dataset.PatientID, dataset.PatientName = "", person
+            dataset.save_as(path)
+    for person in ("Doe^Jane", "Roe^Rick"):
+        run("reconstruct", tmp_path / person / "cine_sax", tmp_path / f"out{person}", *line)
+    known = json.loads((tmp_path / "key.json").read_text())["subjects"]
+    assert sorted(known.values()) == ["Doe^Jane", "Roe^Rick"]
+    told, _ = refused("reconstruct", tmp_path / "none/cine_sax", tmp_path / "out", *line)
+    assert "neither PatientID nor PatientName" in told and "--subject NAME" in told
+    run("reconstruct", tmp_path / "none/cine_sax", tmp_path / "out", *line, "--subject", "volunteer 7")
+    assert "volunteer 7" in json.loads((tmp_path / "key.json").read_text())["subjects"].values()
 
 
 # --- what is refused, before anything is written
@@ -371,7 +427,7 @@ def test_a_damaged_file_is_named_and_the_others_are_there(world, tmp_path):
     assert "2 subjects (1 train, 1 test)" in result.stdout and "left out: " in result.stderr
     (tmp_path / "split.toml").write_text('train = ["good1"]\ntest = ["bad"]\n')
     result = run("prepare", tmp_path / "in", tmp_path / "other", "--split", tmp_path / "split.toml", code=2)
-    assert "names bad, which" in result.stderr and "what could not be read: bad.nii.gz" in result.stderr
+    assert "names bad, which" in result.stderr and "could not be read: bad.nii.gz" in result.stderr
     assert not (tmp_path / "other").exists()
 
 

@@ -123,3 +123,16 @@ def test_the_largest_stack_of_each_is_taken():
     chosen, left_out = one_each(sources)
     assert [one.identity for one in chosen] == ["b", "c", "d"]
     assert [str(left.path) for left in left_out] == ["a"]
+
+
+def test_subjects_that_nobody_asked_for_are_let_be():
+    sources = [source("a", 3), source("b", 3), source("c", 1, "other")]
+    chosen, left_out = one_each(sources, is_wanted=lambda subject: subject == "other")
+    assert len(chosen) == 3 and not left_out
+
+
+def test_a_file_beside_no_shared_name_keeps_its_own(tmp_path):
+    for name in ("x.npz", "y.npz", "sub/x.npz"):
+        formats.write(tmp_path / name, CINE)
+    found, _ = subjects(tmp_path)
+    assert sorted(found) == ["inside", "sub", "x"]  # y.npz, by what it says inside

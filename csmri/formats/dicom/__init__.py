@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pydicom
+
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
 from csmri.formats.dicom.files import read_files
+from csmri.formats.dicom.header import quiet_pydicom, text
 from csmri.formats.dicom.origin import affine_lps
 from csmri.formats.dicom.outlines import read_outlines
 from csmri.formats.dicom.sources import find_series, find_sources, load, only_series
 from csmri.formats.dicom.stack import Stack, arrange
 from csmri.formats.dicom.write import write
+from csmri.formats.parsing import parsing
 from csmri.formats.source import Source
 
-__all__ = ["affine_lps", "find_sources", "read", "read_outlines", "stack_of", "write"]
+__all__ = ["affine_lps", "find_sources", "person_of", "read", "read_outlines", "stack_of", "write"]
 
 
 def stack_of(source: Source) -> Stack:
@@ -29,6 +33,20 @@ def stack_of(source: Source) -> Stack:
     if len(found) != 1:
         raise CsmriError(f"{source.place}: its files have changed since they were found; give the command again")
     return arrange(source.place, found[0])
+
+
+def person_of(source: Source) -> str:
+    """Who the images are of: PatientID, or PatientName where that is empty; empty where neither is told.
+
+    Raises
+    ------
+    CsmriError
+        If the first file cannot be read.
+    """
+    path = source.files[0]
+    with quiet_pydicom(), parsing(path, "a DICOM file", "remove it or export it again"):
+        dataset = pydicom.dcmread(path, specific_tags=["PatientID", "PatientName"], stop_before_pixels=True, force=True)
+        return text(dataset, "PatientID") or text(dataset, "PatientName")
 
 
 def read(folder: str | Path) -> Cine:
