@@ -27,7 +27,8 @@ HEAD = np.dtype(
     ]
 )
 """What is known of every readout. Counters from 0; `line` in the full matrix, DC at n // 2; `centre` is the sample of
-the echo, `before` and `after` are samples to leave out; `measured_ms` and `after_r_ms` are 0 where nothing is told."""
+the echo (see `_echoes` for reversed readouts), `before` and `after` are samples to leave out; `measured_ms` and
+`after_r_ms` are 0 where nothing is told."""
 BATCH = 2**27
 """Bytes of readouts that are asked for at once."""
 
@@ -190,7 +191,7 @@ def _samples(readouts: Readouts, heads: Heads) -> NDArray[np.int64]:
     """Place of the first sample of every readout along kx, from its echo, reversed ones as they are after turning."""
     n_kx = readouts.encoded[1]
     n_samples = int(heads["n_samples"][0])
-    centre = np.where(heads["is_reversed"], n_samples - heads["centre"], heads["centre"])
+    centre = _echoes(readouts, heads)
     if not heads["centre"].any() and n_samples == n_kx:
         readouts.notes.append("No readout tells its echo; it was taken to be in the middle.")
         centre = np.full_like(centre, n_kx // 2)
@@ -209,6 +210,29 @@ def _samples(readouts: Readouts, heads: Heads) -> NDArray[np.int64]:
             "others are zero."
         )
     return start
+
+
+def _echoes(readouts: Readouts, heads: Heads) -> NDArray[np.int64]:
+    """The sample of the echo of every readout, of reversed ones after turning.
+
+    The echo of a reversed readout is told as it is stored, as it is after turning, or as its distance from the end:
+    whichever puts it where the readouts that are not reversed have it.
+    """
+    told, turned = heads["centre"], heads["is_reversed"]
+    n_samples, n_kx = int(heads["n_samples"][0]), readouts.encoded[1]
+    as_stored = n_samples - 1 - told
+    if not turned.any():
+        return told
+    forward = np.unique(told[~turned])
+    # A full readout has but one place in the matrix.
+    expected = int(forward[0]) if len(forward) == 1 else n_kx // 2 if n_samples == n_kx else -1
+    agrees = (as_stored == expected) | (told == expected) | (n_samples - told == expected)
+    if (turned & ~agrees).any():
+        readouts.notes.append(
+            f"{plural(int((turned & ~agrees).sum()), 'reversed readout')} could not be compared with others that are "
+            "not: their echo was taken to be the sample that is told, as it is stored."
+        )
+    return np.where(turned, np.where(agrees, expected, as_stored), told)
 
 
 def _cut_off(heads: Heads) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

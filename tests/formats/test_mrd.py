@@ -151,6 +151,36 @@ def test_reversed_readouts_are_turned(rewrite, kspace, check_same):
     check_same(mrd.read(rewrite(turn)), kspace)
 
 
+@pytest.mark.parametrize("n_cut", [0, 10])
+@pytest.mark.parametrize("convention", ["as stored", "as turned", "from the end"])
+def test_reversed_echoes_lie_where_the_others_do(rewrite, convention, n_cut):
+    n_samples, echo = 40 - n_cut, 20 - n_cut
+    told = {"as stored": n_samples - 1 - echo, "as turned": echo, "from the end": n_samples - echo}[convention]
+
+    def turn(one):
+        if image(one):
+            data = one.data[:, n_cut:].copy()
+            data[:, echo] += 1e4
+            if one.idx.kspace_encode_step_1 % 2:
+                return copy_of(one, data[:, ::-1], center_sample=told, flags=[ismrmrd.ACQ_IS_REVERSE])
+            return copy_of(one, data, center_sample=echo)
+
+    record = mrd.read(rewrite(turn))
+    lines = record.slice_of(0)[:, record.mask_of(0)]
+    assert (np.abs(lines).argmax(-1) == 20).all()
+    assert not any("reversed readout" in note for note in record.notes)
+
+
+def test_reversed_echoes_without_others_are_taken_as_stored(rewrite, kspace):
+    def turn(one):
+        if image(one):
+            return copy_of(one, one.data[:, :9:-1], center_sample=29 - 10, flags=[ismrmrd.ACQ_IS_REVERSE])
+
+    record = mrd.read(rewrite(turn))
+    np.testing.assert_array_equal(record.slice_of(0)[..., 10:], kspace.kspace[0, ..., 10:])
+    assert any("reversed readouts could not be compared" in note for note in record.notes)
+
+
 def test_averages_are_means_with_less_noise(rewrite, kspace):
     def again(every):
         others = [copy_of(one, 3 * one.data) for one in filter(image, every)]
