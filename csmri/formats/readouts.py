@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
 from csmri.data.kspace import KSpace, LazySlices
+from csmri.formats.echoes import cut_off, first_samples
 from csmri.formats.frame_times import frame_times
 from csmri.formats.geometry import Slices
 from csmri.formats.measured import check_size, common_mask, measured, quiet
@@ -27,7 +28,7 @@ HEAD = np.dtype(
     ]
 )
 """What is known of every readout. Counters from 0; `line` in the full matrix, DC at n // 2; `centre` is the sample of
-the echo (see `_echoes` for reversed readouts), `before` and `after` are samples to leave out; `measured_ms` and
+the echo (see `echoes.py` for reversed readouts), `before` and `after` are samples to leave out; `measured_ms` and
 `after_r_ms` are 0 where nothing is told."""
 BATCH = 2**27
 """Bytes of readouts that are asked for at once."""
@@ -101,7 +102,7 @@ def assemble(readouts: Readouts) -> KSpace:
     check_size(path, shape[0] * shape[2] * shape[3], "mask")
     mask = np.zeros((shape[0], *shape[2:4]), np.bool_)
     mask[slice_of, frame_of, heads["line"]] = True
-    samples = _samples(readouts, heads)
+    samples = first_samples(path, heads, n_kx, notes)
     lines = _Lines(readouts, use, heads, frame_of, slice_of, samples)
     times, cyclic = frame_times(frame_axis, heads, frame_of, slice_of, shape[2], notes)
     return measured(
@@ -187,61 +188,6 @@ def _slices(readouts: Readouts, heads: Heads, place: NDArray[np.intp], n_slices:
     return slices
 
 
-def _samples(readouts: Readouts, heads: Heads) -> NDArray[np.int64]:
-    """Place of the first sample of every readout along kx, from its echo, reversed ones as they are after turning."""
-    n_kx = readouts.encoded[1]
-    n_samples = int(heads["n_samples"][0])
-    centre = _echoes(readouts, heads)
-    if not heads["centre"].any() and n_samples == n_kx:
-        readouts.notes.append("No readout tells its echo; it was taken to be in the middle.")
-        centre = np.full_like(centre, n_kx // 2)
-    start = n_kx // 2 - centre
-    before, after = _cut_off(heads)
-    outside = np.flatnonzero((start + before < 0) | (start + n_samples - after > n_kx) | (before + after >= n_samples))
-    if len(outside):
-        number = int(outside[0])
-        raise CsmriError(
-            f"{readouts.path}: imaging readout {number + 1} has {n_samples} samples with the echo at "
-            f"{int(heads['centre'][number]) + 1}, which does not fit a matrix of {n_kx} (kx); the header is wrong"
-        )
-    if n_samples - int((before + after).max()) < n_kx:
-        readouts.notes.append(
-            f"The echo is asymmetric: {n_samples - int((before + after).max())} of {n_kx} samples were measured, the "
-            "others are zero."
-        )
-    return start
-
-
-def _echoes(readouts: Readouts, heads: Heads) -> NDArray[np.int64]:
-    """The sample of the echo of every readout, of reversed ones after turning.
-
-    The echo of a reversed readout is told as it is stored, as it is after turning, or as its distance from the end:
-    whichever puts it where the readouts that are not reversed have it.
-    """
-    told, turned = heads["centre"], heads["is_reversed"]
-    n_samples, n_kx = int(heads["n_samples"][0]), readouts.encoded[1]
-    as_stored = n_samples - 1 - told
-    if not turned.any():
-        return told
-    forward = np.unique(told[~turned])
-    # A full readout has but one place in the matrix.
-    expected = int(forward[0]) if len(forward) == 1 else n_kx // 2 if n_samples == n_kx else -1
-    agrees = (as_stored == expected) | (told == expected) | (n_samples - told == expected)
-    if (turned & ~agrees).any():
-        readouts.notes.append(
-            f"{plural(int((turned & ~agrees).sum()), 'reversed readout')} could not be compared with others that are "
-            "not: their echo was taken to be the sample that is told, as it is stored."
-        )
-    return np.where(turned, np.where(agrees, expected, as_stored), told)
-
-
-def _cut_off(heads: Heads) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Samples to leave out at the start and the end of every readout, after turning reversed ones."""
-    turned = heads["is_reversed"]
-    before, after = heads["before"], heads["after"]
-    return np.where(turned, after, before), np.where(turned, before, after)
-
-
 @dataclass(frozen=True, eq=False)
 class _Lines:
     """Reads the lines of a slice and puts each in its place."""
@@ -257,7 +203,7 @@ class _Lines:
         """K-space (coil, frame, ky, kx) of a slice."""
         kspace = np.zeros(shape[1:], np.complex64)
         count = np.zeros(shape[2:4], np.float32)
-        before, after = _cut_off(self.heads)
+        before, after = cut_off(self.heads)
         n_bytes = 8 * int(self.heads["n_samples"][0] * self.heads["n_coils"][0])
         for chosen in _batches(np.flatnonzero(self.slice_index == index), n_bytes):
             values = self.readouts.read(self.use[chosen])
