@@ -185,6 +185,12 @@ def _slices(readouts: Readouts, heads: Heads, place: NDArray[np.intp], n_slices:
             f"{readouts.path}: the {n_slices} slices have different orientations, expected one stack; write each "
             "orientation to a file of its own"
         )
+    if together := slices.at_one_place():
+        readouts.notes.append(
+            f"Orientation and position were dropped: the slices {', '.join(str(one + 1) for one in together)} are told "
+            "to lie at one place; slices are in the order of their numbers."
+        )
+        return None
     return slices
 
 
