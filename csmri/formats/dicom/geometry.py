@@ -148,7 +148,12 @@ def check_counts(where: str, slices: Sequence[Sequence[Header]]) -> None:
 
 def gaps_of(slices: Sequence[Sequence[Header]]) -> NDArray[np.float64]:
     """Distance (gap,) in mm from each slice to the next along the normal."""
-    return np.diff(np.array([frames[0].position_mm for frames in slices]) @ normal_of(slices[0][0]))
+    return np.diff(_places(slices) @ normal_of(slices[0][0]))
+
+
+def _places(slices: Sequence[Sequence[Header]]) -> NDArray[np.float64]:
+    """Positions (slice, 3) in mm, the median over the frames, which may wander."""
+    return np.array([np.median([header.position_mm for header in frames], axis=0) for frames in slices])
 
 
 def regular_gap(gaps: NDArray[np.float64]) -> float:
@@ -163,7 +168,7 @@ def slice_step(slices: Sequence[Sequence[Header]], notes: list[str]) -> tuple[ND
     first = slices[0][0]
     if len(slices) == 1:
         return normal_of(first) * first.slice_step_mm, None
-    positions = np.array([frames[0].position_mm for frames in slices])
+    positions = _places(slices)
     gaps = gaps_of(slices)
     if np.ptp(gaps) <= SAME_GAP * float(np.median(gaps)):
         _note_shifts(positions, (positions[-1] - positions[0]) / (len(positions) - 1), first, notes)
