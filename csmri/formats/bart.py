@@ -96,7 +96,7 @@ def read(path: str | Path) -> KSpace:
 def write(path: str | Path, kspace: KSpace) -> None:
     """Write k-space for BART, slice by slice; it tells acquired lines by their not being zero.
 
-    Spacing, times and position have no place in this format.
+    Spacing, times and position have no place in this format, nor whether the frames are gated or of real time.
 
     Parameters
     ----------

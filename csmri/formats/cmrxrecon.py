@@ -126,8 +126,18 @@ def write(path: str | Path, kspace: KSpace) -> None:
         `.mat`, replaced atomically.
     kspace : KSpace
         Complex single precision, written slice by slice.
+
+    Raises
+    ------
+    CsmriError
+        If the frames are of real time: the files are those of gated cines.
     """
     path = Path(path)
+    if kspace.cyclic is False:
+        raise CsmriError(
+            f"{path}: the frames are of real time, and CMRxRecon's files hold gated ones only; write ISMRMRD (--to "
+            "ismrmrd) or csmri's own .npz or HDF5, which tell"
+        )
     n_slices, n_coils, n_frames, n_ky, n_kx = kspace.kspace.shape
     name = "kspace_full" if kspace.is_full else "kus"
     with replacing(path) as temporary:

@@ -5,6 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+LONGEST_BEAT_MS = 3000.0
+SAME_CLOCK = 0.1
+"""How much steps of two clocks may differ, relative to them."""
+TICK_MS = 2.5
+"""To which time stamps are rounded."""
+
 
 def frame_times(
     frame_axis: str,
@@ -34,8 +40,17 @@ def frame_times(
     """
     measured_ms, after_r_ms = heads["measured_ms"], heads["after_r_ms"]
     in_turn = _is_in_turn(measured_ms, frame, slice_index)
-    if frame_axis == "repetition" or in_turn:
-        notes.append("The frames were measured one after the other, in real time.")
+    is_one_beat = frame_axis == "phase" and _is_one_beat(heads, frame, slice_index, n_frames)
+    if in_turn and is_one_beat:
+        notes.append(
+            "The readouts lie frame after frame, as in real time, but their times after the R wave rise within a "
+            "heartbeat that the clock does not follow: taken as gated, overrule it with --time real-time."
+        )
+    elif frame_axis == "repetition" or in_turn:
+        notes.append(
+            "The frames were measured one after the other, in real time. If they are gated, overrule it with "
+            "--time cyclic."
+        )
         times = _mean_times(_since_first(measured_ms, frame, slice_index), frame, n_frames)
         if times is not None:
             times -= times[0]
@@ -53,6 +68,24 @@ def _is_in_turn(measured_ms: NDArray, frame: NDArray[np.int64], slice_index: NDA
     order = np.lexsort((np.arange(len(frame)), measured_ms, slice_index))
     falls = (np.diff(frame[order]) < 0) & (np.diff(slice_index[order]) == 0)
     return not falls.any()
+
+
+def _is_one_beat(
+    heads: NDArray[np.void], frame: NDArray[np.int64], slice_index: NDArray[np.intp], n_frames: int
+) -> bool:
+    """Whether, in every slice, times after the R wave rise from frame to frame within a beat, unlike the clock.
+
+    In real time, both run alike until the next R wave.
+    """
+    for index in np.unique(slice_index):
+        here = slice_index == index
+        after_r = _mean_times(heads["after_r_ms"][here], frame[here], n_frames)
+        if after_r is None or after_r[-1] - after_r[0] > LONGEST_BEAT_MS:
+            return False
+        clock = _mean_times(heads["measured_ms"][here], frame[here], n_frames)
+        if clock is not None and np.allclose(np.diff(clock), np.diff(after_r), rtol=SAME_CLOCK, atol=2 * TICK_MS):
+            return False
+    return True
 
 
 def _since_first(measured_ms: NDArray, frame: NDArray[np.int64], slice_index: NDArray[np.intp]) -> NDArray:

@@ -46,12 +46,16 @@ class Slices:
         """Whether all slices have the directions of the first."""
         return all(np.abs(one - one[:1]).max() < PARALLEL for one in (self.read, self.phase))
 
+    def at_one_place(self) -> list[int]:
+        """Numbers of the slices that lie where the first of them does, of which there are two; empty if all differ."""
+        along = self.along().round(3)
+        _, inverse, counts = np.unique(along, return_inverse=True, return_counts=True)
+        shared = np.flatnonzero(counts[inverse] > 1)
+        return [] if not len(shared) else np.flatnonzero(along == along[shared[0]]).tolist()
+
     def order(self) -> NDArray[np.intp]:
-        """Numbers of the slices along the normal; as they are where their positions do not tell."""
-        along = self.along()
-        return (
-            np.argsort(along, kind="stable") if len(np.unique(along.round(3))) == len(along) else np.arange(len(along))
-        )
+        """Numbers of the slices along the normal."""
+        return np.argsort(self.along(), kind="stable")
 
     def along(self) -> NDArray[np.float64]:
         """Place of every slice along the normal of the first [mm]."""

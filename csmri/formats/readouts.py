@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
 from csmri.data.kspace import KSpace, LazySlices
+from csmri.formats.echoes import cut_off, first_samples
 from csmri.formats.frame_times import frame_times
 from csmri.formats.geometry import Slices
 from csmri.formats.measured import check_size, common_mask, measured, quiet
@@ -27,7 +28,8 @@ HEAD = np.dtype(
     ]
 )
 """What is known of every readout. Counters from 0; `line` in the full matrix, DC at n // 2; `centre` is the sample of
-the echo, `before` and `after` are samples to leave out; `measured_ms` and `after_r_ms` are 0 where nothing is told."""
+the echo (see `echoes.py` for reversed readouts), `before` and `after` are samples to leave out; `measured_ms` and
+`after_r_ms` are 0 where nothing is told."""
 BATCH = 2**27
 """Bytes of readouts that are asked for at once."""
 
@@ -100,7 +102,7 @@ def assemble(readouts: Readouts) -> KSpace:
     check_size(path, shape[0] * shape[2] * shape[3], "mask")
     mask = np.zeros((shape[0], *shape[2:4]), np.bool_)
     mask[slice_of, frame_of, heads["line"]] = True
-    samples = _samples(readouts, heads)
+    samples = first_samples(path, heads, n_kx, notes)
     lines = _Lines(readouts, use, heads, frame_of, slice_of, samples)
     times, cyclic = frame_times(frame_axis, heads, frame_of, slice_of, shape[2], notes)
     return measured(
@@ -183,39 +185,13 @@ def _slices(readouts: Readouts, heads: Heads, place: NDArray[np.intp], n_slices:
             f"{readouts.path}: the {n_slices} slices have different orientations, expected one stack; write each "
             "orientation to a file of its own"
         )
-    return slices
-
-
-def _samples(readouts: Readouts, heads: Heads) -> NDArray[np.int64]:
-    """Place of the first sample of every readout along kx, from its echo, reversed ones as they are after turning."""
-    n_kx = readouts.encoded[1]
-    n_samples = int(heads["n_samples"][0])
-    centre = np.where(heads["is_reversed"], n_samples - heads["centre"], heads["centre"])
-    if not heads["centre"].any() and n_samples == n_kx:
-        readouts.notes.append("No readout tells its echo; it was taken to be in the middle.")
-        centre = np.full_like(centre, n_kx // 2)
-    start = n_kx // 2 - centre
-    before, after = _cut_off(heads)
-    outside = np.flatnonzero((start + before < 0) | (start + n_samples - after > n_kx) | (before + after >= n_samples))
-    if len(outside):
-        number = int(outside[0])
-        raise CsmriError(
-            f"{readouts.path}: imaging readout {number + 1} has {n_samples} samples with the echo at "
-            f"{int(heads['centre'][number]) + 1}, which does not fit a matrix of {n_kx} (kx); the header is wrong"
-        )
-    if n_samples - int((before + after).max()) < n_kx:
+    if together := slices.at_one_place():
         readouts.notes.append(
-            f"The echo is asymmetric: {n_samples - int((before + after).max())} of {n_kx} samples were measured, the "
-            "others are zero."
+            f"Orientation and position were dropped: the slices {', '.join(str(one + 1) for one in together)} are told "
+            "to lie at one place; slices are in the order of their numbers."
         )
-    return start
-
-
-def _cut_off(heads: Heads) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Samples to leave out at the start and the end of every readout, after turning reversed ones."""
-    turned = heads["is_reversed"]
-    before, after = heads["before"], heads["after"]
-    return np.where(turned, after, before), np.where(turned, before, after)
+        return None
+    return slices
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,7 +209,7 @@ class _Lines:
         """K-space (coil, frame, ky, kx) of a slice."""
         kspace = np.zeros(shape[1:], np.complex64)
         count = np.zeros(shape[2:4], np.float32)
-        before, after = _cut_off(self.heads)
+        before, after = cut_off(self.heads)
         n_bytes = 8 * int(self.heads["n_samples"][0] * self.heads["n_coils"][0])
         for chosen in _batches(np.flatnonzero(self.slice_index == index), n_bytes):
             values = self.readouts.read(self.use[chosen])

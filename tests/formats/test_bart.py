@@ -35,6 +35,11 @@ def test_round_trip(tmp_path, kspace, check_same, given):
     assert isinstance(record.kspace, LazySlices) and record.subject == "a" and record.cyclic is None
 
 
+def test_time_has_no_place(tmp_path, make_kspace):
+    bart.write(tmp_path / "a.cfl", make_kspace(cyclic=False))
+    assert bart.read(tmp_path / "a.cfl").cyclic is None
+
+
 def test_names_with_dots(tmp_path, kspace, check_same):
     bart.write(tmp_path / "scan.1", kspace)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scan.1.cfl", "scan.1.hdr"]

@@ -103,6 +103,13 @@ def test_round_trip(tmp_path, make_kspace, check_same, full):
     assert (tmp_path / "P003/cine_sax_mask.mat").exists() != full
 
 
+def test_real_time_is_not_written(tmp_path, make_kspace):
+    with pytest.raises(CsmriError, match="the frames are of real time"):
+        cmrxrecon.write(tmp_path / "a.mat", make_kspace(cyclic=False))
+    assert not list(tmp_path.iterdir())
+    cmrxrecon.write(tmp_path / "a.mat", make_kspace(cyclic=None))
+
+
 def test_masks_that_differ_between_slices_are_told_by_zeros(tmp_path, make_kspace, check_same):
     mask = np.stack([make_kspace().mask, make_kspace().mask[::-1], make_kspace().mask])
     cmrxrecon.write(tmp_path / "a.mat", make_kspace(mask=mask))

@@ -26,6 +26,21 @@ def images(make, elements, keep_trigger=False):
         (lambda s, f: {"TemporalPositionIdentifier": f + 1}, "temporal position"),
         (lambda s, f: {"AcquisitionTime": f"12{s:02d}{f:02d}.250000"}, "acquisition time"),
         (lambda s, f: {"AcquisitionDateTime": f"2026013123595{f}.5"}, "acquisition time"),
+        (lambda s, f: {"AcquisitionTime": ["235959.7", "235959.9", "000000.1", "000000.3"][f]}, "acquisition time"),
+        (
+            lambda s, f: {
+                "AcquisitionDate": "20260131",
+                "AcquisitionTime": ["235958", "235959", "000000", "000001"][f],
+            },
+            "acquisition time",
+        ),
+        (
+            lambda s, f: {
+                "AcquisitionDateTime": ["20260131235958", "20260131235959", "20260201000000", "20260201000001"][f]
+            },
+            "acquisition time",
+        ),
+        (lambda s, f: {"ContentTime": ["235959.7", "235959.9", "000000.1", "000000.3"][f]}, "content time"),
         (lambda s, f: {"ContentTime": f"120000.{f}"}, "content time"),
         (lambda s, f: {"InstanceNumber": 100 * s + f}, "instance number"),
         (lambda s, f: {"TriggerTime": "", "TemporalPositionIdentifier": f}, "temporal position"),

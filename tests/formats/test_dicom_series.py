@@ -291,3 +291,39 @@ def test_padding_becomes_zero(make, tmp_path):
 def test_small_negative_values_are_clipped(make, tmp_path):
     cine = dicom.read(make.save(tmp_path, make.stack(RescaleIntercept="-110")))
     assert cine.images.min() == 0 and "Set to 0" in cine.notes[0]
+
+
+def wandering(make, depth, n_slices=3, n_frames=4, **changes):
+    """Images at `depth(slice, frame)` in mm."""
+    return [
+        make.classic(s, f, ImagePositionPatient=[-10, -20, depth(s, f)], **changes)
+        for s in range(n_slices)
+        for f in range(n_frames)
+    ]
+
+
+@pytest.mark.parametrize("thickness", ["6", None])
+@pytest.mark.parametrize("steps", [[0, 0.3, 0, 0.3], [0, 0.15, 0.3, 0.45], [0.4, 0, 0.4, 0.4]])
+def test_a_slice_may_wander_from_frame_to_frame(make, tmp_path, thickness, steps):
+    made = wandering(make, lambda s, f: 8 * s + steps[(f + s) % 4], SliceThickness=thickness)
+    cine = dicom.read(make.save(tmp_path, made))
+    assert make.codes(cine) == [[100 * (s + 1) + f for f in range(4)] for s in range(3)]
+    np.testing.assert_allclose(cine.slice_spacing_mm, 8, atol=0.4)
+    assert cine.notes == (
+        f"The position of a slice wanders from frame to frame by up to {max(steps):.2f} mm along the normal.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("thickness", "gap_mm", "n_slices"), [("1", 0.3, 3), ("6", 0.3, 2), (None, 0.4, 2), (None, 0.4, 6), ("6", 0.7, 2)]
+)
+def test_thin_slices_stay_apart(make, tmp_path, thickness, gap_mm, n_slices):
+    made = wandering(make, lambda s, f: gap_mm * s, n_slices, SliceThickness=thickness)
+    cine = dicom.read(make.save(tmp_path, made))
+    assert cine.images.shape[:2] == (n_slices, 4) and not cine.notes
+
+
+def test_a_missing_frame_of_a_slice_that_wanders_is_no_slice(make, tmp_path):
+    made = wandering(make, lambda s, f: 8 * s + 0.3 * (f % 2))
+    with pytest.raises(CsmriError, match="expected the same number of frames"):
+        dicom.read(make.save(tmp_path, made[:-1]))

@@ -151,6 +151,36 @@ def test_reversed_readouts_are_turned(rewrite, kspace, check_same):
     check_same(mrd.read(rewrite(turn)), kspace)
 
 
+@pytest.mark.parametrize("n_cut", [0, 10])
+@pytest.mark.parametrize("convention", ["as stored", "as turned", "from the end"])
+def test_reversed_echoes_lie_where_the_others_do(rewrite, convention, n_cut):
+    n_samples, echo = 40 - n_cut, 20 - n_cut
+    told = {"as stored": n_samples - 1 - echo, "as turned": echo, "from the end": n_samples - echo}[convention]
+
+    def turn(one):
+        if image(one):
+            data = one.data[:, n_cut:].copy()
+            data[:, echo] += 1e4
+            if one.idx.kspace_encode_step_1 % 2:
+                return copy_of(one, data[:, ::-1], center_sample=told, flags=[ismrmrd.ACQ_IS_REVERSE])
+            return copy_of(one, data, center_sample=echo)
+
+    record = mrd.read(rewrite(turn))
+    lines = record.slice_of(0)[:, record.mask_of(0)]
+    assert (np.abs(lines).argmax(-1) == 20).all()
+    assert not any("reversed readout" in note for note in record.notes)
+
+
+def test_reversed_echoes_without_others_are_taken_as_stored(rewrite, kspace):
+    def turn(one):
+        if image(one):
+            return copy_of(one, one.data[:, :9:-1], center_sample=29 - 10, flags=[ismrmrd.ACQ_IS_REVERSE])
+
+    record = mrd.read(rewrite(turn))
+    np.testing.assert_array_equal(record.slice_of(0)[..., 10:], kspace.kspace[0, ..., 10:])
+    assert any("reversed readouts could not be compared" in note for note in record.notes)
+
+
 def test_averages_are_means_with_less_noise(rewrite, kspace):
     def again(every):
         others = [copy_of(one, 3 * one.data) for one in filter(image, every)]
@@ -221,6 +251,19 @@ def test_slices_are_sorted_by_their_positions(rewrite, kspace):
     np.testing.assert_allclose(record.affine, kspace.affine, atol=1e-4)
 
 
+@pytest.mark.parametrize(("moved", "named"), [([0, 0, 0], "1, 2, 3"), ([1, 0, 1], "1, 3")])
+def test_slices_at_one_place_have_no_position(rewrite, kspace, check_same, moved, named):
+    def move(one):
+        if image(one):
+            one.position[:] = (10.0, 20.0 + 8 * moved[one.idx.slice], 30.0)
+            one.read_dir[:], one.phase_dir[:], one.slice_dir[:] = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)
+
+    record = mrd.read(rewrite(move))
+    check_same(record, kspace)
+    assert record.affine is None and record.slice_spacing_mm is None
+    assert any(f"the slices {named} are told to lie at one place" in note for note in record.notes)
+
+
 def test_real_time_frames_in_the_counter_of_phases(rewrite, make_kspace, check_same):
     kspace = make_kspace(cyclic=False)
 
@@ -231,6 +274,22 @@ def test_real_time_frames_in_the_counter_of_phases(rewrite, make_kspace, check_s
     check_same(record, kspace)
     assert record.cyclic is False
     np.testing.assert_allclose(record.frame_times_ms, kspace.frame_times_ms)
+
+
+@pytest.mark.parametrize("beat_ms", [42.5, 1000])
+def test_times_after_the_r_wave_overrule_the_order_of_readouts(rewrite, kspace, beat_ms):
+    """As converters and simulators write that count readouts, frame after frame, and know the gated times."""
+
+    def sort(one):
+        if image(one):
+            one.acquisition_time_stamp = 1 + 200 * one.idx.phase + 2000 * one.idx.slice
+            one.physiology_time_stamp[0] = int(beat_ms / 2.5) * one.idx.phase
+
+    record = mrd.read(rewrite(sort))
+    is_beat = 4 * beat_ms <= 3000
+    assert record.cyclic is is_beat
+    np.testing.assert_allclose(record.frame_times_ms, (beat_ms if is_beat else 500) * np.arange(5))
+    assert any(f"--time {'real-time' if is_beat else 'cyclic'}" in note for note in record.notes)
 
 
 def test_phases_and_repetitions(rewrite, kspace, check_same):

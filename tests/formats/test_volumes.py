@@ -48,7 +48,8 @@ def test_one_volume_a_frame_is_joined(tmp_path, names, subject, first):
     assert (source.n_slices, source.n_frames, len(source.files)) == (3, 8, 8) and not found.left_out
     cine = source.read()
     np.testing.assert_array_equal(cine.images[:, :, 0, 0], CODES.T)
-    assert "Joined 8 volumes, one a frame, in the order of their names." in cine.notes
+    first, last = (names.format(frame + first) for frame in (0, 7))
+    assert f"Joined 8 volumes, one a frame, in the order of their names, from {first} to {last}." in cine.notes
     np.testing.assert_allclose(cine.affine, AFFINE)
     assert subject is None or cine.subject == subject
 
@@ -77,9 +78,31 @@ def test_a_frame_that_is_missing_or_of_another_size_joins_nothing(tmp_path):
 def test_volumes_of_two_subjects_in_one_folder_are_two_cines(tmp_path):
     for subject in ("anna", "berta"):
         for frame in range(4):
-            save(tmp_path / f"{subject}_{frame}.nii.gz", volume(frame))
+            save(tmp_path / f"{subject}_t{frame}.nii.gz", volume(frame))
     found = formats.find_cines(tmp_path)
-    assert [source.read().subject for source in found.sources] == ["anna", "berta"]
+    assert [source.read().subject for source in found.sources] == ["anna_t", "berta_t"]
+
+
+@pytest.mark.parametrize(
+    "names", ["patient{}", "patient{}_ED", "slice_{}", "sub-{:02d}", "anna_{}", "format{}", "p_t{}"]
+)
+def test_numbers_of_patients_and_slices_join_nothing(tmp_path, names):
+    for number in (1, 2):
+        save(tmp_path / f"{names.format(number)}.nii.gz", volume(number))
+    save_cine(tmp_path / "other.nii.gz")
+    found = formats.find_cines(tmp_path)
+    assert [source.path.name for source in found.sources] == ["other.nii.gz"]
+    assert len(found.left_out) == 2
+    assert all("name them frame01, frame02, ..." in reason for reason in left_out(found).values())
+
+
+@pytest.mark.parametrize("names", ["{}", "{:02d}", "p1_vol{}", "sub-01_cine-{:03d}", "dyn {}", "frames_{}_sax", "Ph{}"])
+def test_numbers_of_frames_join(tmp_path, names):
+    for frame in range(4):
+        save(tmp_path / f"{names.format(frame)}.nii.gz", volume(frame))
+    (source,) = formats.find_cines(tmp_path).sources
+    first, last = (f"{names.format(frame)}.nii.gz" for frame in (0, 3))
+    assert source.n_frames == 4 and any(note.endswith(f"from {first} to {last}.") for note in source.read().notes)
 
 
 def test_volumes_beside_the_cine_are_left_out(tmp_path):

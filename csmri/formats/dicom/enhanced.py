@@ -91,6 +91,7 @@ def _header(common: Header, index: int, groups: _Groups, time_dimension: int | N
         position_mm=numbers(groups["PlanePosition"], "ImagePositionPatient", 3) or common.position_mm,
         orientation=numbers(groups["PlaneOrientation"], "ImageOrientationPatient", 6) or common.orientation,
         slice_step_mm=common.slice_step_mm if not step else abs(step),
+        thickness_mm=_first(number(measures, "SliceThickness"), common.thickness_mm),
         slope=_first(number(scaling, "RescaleSlope"), common.slope) or 1.0,
         intercept=_first(number(scaling, "RescaleIntercept"), common.intercept) or 0.0,
     )

@@ -14,6 +14,8 @@ from csmri.formats.parsing import plural
 
 # Projections on the slice normal closer than this are the same slice: headers round to 0.001 mm.
 SAME_SLICE_MM = 0.1
+# A slice may wander from frame to frame by this share of its thickness, or by so much where that is unknown, at most.
+WANDER_SHARE, WANDER_MM = 0.1, 0.5
 # Slices are parallel if their direction cosines agree to this; a stack's own jitter is about 1e-6.
 SAME_DIRECTION = 1e-3
 # Gaps between slices that differ by less than this share are the same.
@@ -35,11 +37,40 @@ def are_parallel(one: Header, other: Header) -> bool:
 
 
 def slices_of(headers: Sequence[Header]) -> list[list[Header]]:
-    """Parallel images by slice, in the direction of the slice normal."""
-    depths = np.array([header.position_mm for header in headers]) @ normal_of(headers[0])
+    """Parallel images by slice, in the direction of the slice normal.
+
+    A slice whose position wanders from frame to frame is one slice, if all have the same number of frames, then.
+    """
+    strict = _cut(headers, SAME_SLICE_MM)
+    thickness = headers[0].thickness_mm
+    most_mm = WANDER_SHARE * thickness if thickness and thickness > 0 else WANDER_MM
+    wide = _cut(headers, most_mm) if most_mm > SAME_SLICE_MM else strict
+    is_one = len({len(images) for images in wide}) == 1 and wander_of(wide) <= most_mm
+    return wide if is_one and not any(map(_shows_times_again, wide)) else strict
+
+
+def _cut(headers: Sequence[Header], gap_mm: float) -> list[list[Header]]:
+    """Images by depth, apart wherever there is a larger gap."""
+    depths = _depths(headers)
     order = np.argsort(depths, kind="stable")
-    cuts = np.flatnonzero(np.diff(depths[order]) > SAME_SLICE_MM) + 1
+    cuts = np.flatnonzero(np.diff(depths[order]) > gap_mm) + 1
     return [[headers[index] for index in part] for part in np.split(order, cuts)]
+
+
+def _depths(headers: Sequence[Header]) -> NDArray[np.float64]:
+    """Projections (image,) in mm of the positions on the slice normal."""
+    return np.array([header.position_mm for header in headers]) @ normal_of(headers[0])
+
+
+def wander_of(slices: Sequence[Sequence[Header]]) -> float:
+    """How far in mm the images of one slice lie apart along the normal, at most."""
+    return max(float(np.ptp(_depths(frames))) for frames in slices)
+
+
+def _shows_times_again(frames: Sequence[Header]) -> bool:
+    """Whether every trigger time is there several times: then these are several thin slices."""
+    counts = Counter(header.trigger_ms for header in frames if header.trigger_ms is not None)
+    return len(counts) > 1 and min(counts.values()) > 1
 
 
 def planes_of(headers: Sequence[Header]) -> list[list[Header]]:
@@ -117,7 +148,12 @@ def check_counts(where: str, slices: Sequence[Sequence[Header]]) -> None:
 
 def gaps_of(slices: Sequence[Sequence[Header]]) -> NDArray[np.float64]:
     """Distance (gap,) in mm from each slice to the next along the normal."""
-    return np.diff(np.array([frames[0].position_mm for frames in slices]) @ normal_of(slices[0][0]))
+    return np.diff(_places(slices) @ normal_of(slices[0][0]))
+
+
+def _places(slices: Sequence[Sequence[Header]]) -> NDArray[np.float64]:
+    """Positions (slice, 3) in mm, the median over the frames, which may wander."""
+    return np.array([np.median([header.position_mm for header in frames], axis=0) for frames in slices])
 
 
 def regular_gap(gaps: NDArray[np.float64]) -> float:
@@ -132,7 +168,7 @@ def slice_step(slices: Sequence[Sequence[Header]], notes: list[str]) -> tuple[ND
     first = slices[0][0]
     if len(slices) == 1:
         return normal_of(first) * first.slice_step_mm, None
-    positions = np.array([frames[0].position_mm for frames in slices])
+    positions = _places(slices)
     gaps = gaps_of(slices)
     if np.ptp(gaps) <= SAME_GAP * float(np.median(gaps)):
         _note_shifts(positions, (positions[-1] - positions[0]) / (len(positions) - 1), first, notes)

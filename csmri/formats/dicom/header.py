@@ -76,6 +76,7 @@ class Header:
     position_mm: tuple[float, ...] | None
     orientation: tuple[float, ...] | None  # direction of x, then of y
     slice_step_mm: float
+    thickness_mm: float | None
     slope: float
     intercept: float
     is_inverted: bool  # MONOCHROME1
@@ -188,6 +189,7 @@ def header_of(dataset: Dataset, path: Path, matrix: tuple[int, int]) -> Header:
         position_mm=numbers(dataset, "ImagePositionPatient", 3),
         orientation=numbers(dataset, "ImageOrientationPatient", 6),
         slice_step_mm=abs(step[0]) or 1.0,
+        thickness_mm=number(dataset, "SliceThickness"),
         slope=1.0 if slope is None else slope,
         intercept=0.0 if intercept is None else intercept,
         is_inverted=text(dataset, "PhotometricInterpretation").upper() == "MONOCHROME1",

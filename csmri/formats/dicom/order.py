@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,9 @@ KEYS: dict[str, Callable[[Header], Any]] = {
     "instance number": _instance,
     "series number": lambda header: header.series_number,
 }
+# Clocks, which start again at midnight where no date stands by them, or the date of the series.
+CLOCKS = ("acquisition time", "content time")
+DAY_S = 86400.0
 # Of these, a value that several images have means several sets of images and no rounding.
 OF_THE_BEAT = ("trigger time", "temporal position")
 # Lengths of a heart beat that are believed, in ms.
@@ -72,7 +75,8 @@ def sort_frames(
 def _sorted(where: str, frames: Sequence[Header]) -> tuple[tuple[Header, ...], str, str]:
     """The frames in order, what told it, and why it was not the trigger time alone."""
     remark, several = "", ""
-    for key, value_of in KEYS.items():
+    keys = KEYS | {key: _over_midnight(frames, KEYS[key]) for key in CLOCKS}
+    for key, value_of in keys.items():
         values = [value_of(header) for header in frames]
         told = [value for value in values if value is not None]
         counts = Counter(told)
@@ -83,7 +87,7 @@ def _sorted(where: str, frames: Sequence[Header]) -> tuple[tuple[Header, ...], s
         if len(told) == len(frames) and 1 < len(counts) and key in OF_THE_BEAT:
             if len(set(counts.values())) == 1:
                 several = several or _several(frames, key, value_of)
-            elif (settled := _settled(frames, key)) is not None:
+            elif (settled := _settled(frames, key, keys)) is not None:
                 value, count = counts.most_common(1)[0]
                 rounded = f"{count} images of a slice have the same {key}, {value:g}"
                 return settled[0], f"{key} and then {settled[1]}", remark or rounded
@@ -98,10 +102,25 @@ def _sorted(where: str, frames: Sequence[Header]) -> tuple[tuple[Header, ...], s
     )
 
 
-def _settled(frames: Sequence[Header], key: str) -> tuple[tuple[Header, ...], str] | None:
+def _over_midnight(frames: Sequence[Header], seconds_of: Callable[[Header], Any]) -> Callable[[Header], Any]:
+    """Seconds of images of one slice; of more than half a day, those before noon belong to the next day."""
+    told = [seconds for header in frames if (seconds := seconds_of(header)) is not None]
+    if not told or len({seconds // DAY_S for seconds in told}) > 1 or max(told) - min(told) <= DAY_S / 2:
+        return seconds_of
+
+    def later(header: Header) -> float | None:
+        seconds = seconds_of(header)
+        return seconds + DAY_S if seconds is not None and seconds % DAY_S < DAY_S / 2 else seconds
+
+    return later
+
+
+def _settled(
+    frames: Sequence[Header], key: str, keys: Mapping[str, Callable[[Header], Any]]
+) -> tuple[tuple[Header, ...], str] | None:
     """Frames by a key that few of them have in common, and by the next that tells these apart."""
-    value_of = KEYS[key]
-    for other, second in list(KEYS.items())[list(KEYS).index(key) + 1 :]:
+    value_of = keys[key]
+    for other, second in list(keys.items())[list(keys).index(key) + 1 :]:
         if all(second(header) is not None for header in frames):
             pairs = [(value_of(header), second(header)) for header in frames]
             if len(set(pairs)) == len(frames):

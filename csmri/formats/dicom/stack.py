@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
 from csmri.formats.dicom.geometry import (
+    SAME_SLICE_MM,
     affine_of,
     check_counts,
     check_geometry,
@@ -18,6 +19,7 @@ from csmri.formats.dicom.geometry import (
     regular_gap,
     slice_step,
     slices_of,
+    wander_of,
 )
 from csmri.formats.dicom.header import Header
 from csmri.formats.dicom.order import sort_frames
@@ -76,6 +78,8 @@ def arrange(where: str | Path, series: Series) -> Stack:
     slices = slices_of(series.headers)
     check_counts(where, slices)
     notes = list(series.notes)
+    if (wander := wander_of(slices)) > SAME_SLICE_MM:
+        notes.append(f"The position of a slice wanders from frame to frame by up to {wander:.2f} mm along the normal.")
     ordered, times = sort_frames(where, slices, notes)
     step, spacing = slice_step(ordered, notes)
     first = ordered[0][0]
