@@ -76,7 +76,8 @@ class Cine:
         if not np.iscomplexobj(images) and images.min() < 0:
             raise CsmriError(
                 f"{where}: magnitude images must not be negative, but {(images < 0).mean():.1%} of the values are, "
-                f"down to {images.min():g}; if an offset was subtracted, add it; of phases give the magnitude"
+                f"down to {images.min():g}; if an offset was subtracted, add it; if this is phase or velocity, give "
+                "the magnitude"
             )
         if not images.any():
             raise CsmriError(f"{where}: every pixel is zero")

@@ -356,3 +356,22 @@ def test_what_is_worse_is_refused(tmp_path, spoil):
     values[0, ..., 0] = np.nan if spoil == "one-frame" else -values.max()
     with pytest.raises(CsmriError, match="NaN or infinite values" if spoil == "one-frame" else "must not be negative"):
         nifti.read(save(tmp_path / "a.nii", values))
+
+
+def signed(share, depth):
+    """Images up to 1000, of which a share lies `depth` below 0."""
+    values = np.linspace(1, 1000, 2000, dtype=np.float32)
+    values[: round(share * len(values))] = -depth
+    return values.reshape(10, 10, 5, 4)
+
+
+@pytest.mark.parametrize(("share", "depth"), [(0.119, 45), (0.45, 9), (0.24, 200)])
+def test_few_negative_values_are_mended(tmp_path, share, depth):
+    cine = nifti.read(save(tmp_path / "a.nii", signed(share, depth)))
+    assert cine.images.min() == 0 and f"Set to 0: {share:.1%} of the values" in " ".join(cine.notes)
+
+
+@pytest.mark.parametrize(("share", "depth"), [(0.967, 200), (0.55, 5), (0.3, 20), (0.1, 300)])
+def test_a_subtracted_offset_is_refused(tmp_path, share, depth):
+    with pytest.raises(CsmriError, match=rf"must not be negative, but {share:.1%} .*offset was subtracted, add it"):
+        nifti.read(save(tmp_path / "a.nii", signed(share, depth)))
