@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
+from csmri.data.checks import check_frame_times, check_geometry
 
 Contours = Mapping[tuple[int, int], NDArray[np.float32]]
 
@@ -28,6 +29,7 @@ class Cine:
     slice_spacing_mm : float in mm, or None
         Distance between slice centres.
     frame_times_ms : array (frame,) in ms after the R wave, or None
+        Rising from frame to frame.
     affine : array (4, 4), or None
         Maps voxel indices (x, y, slice, 1) to NIfTI (right, anterior, superior) coordinates in mm.
     provenance : str
@@ -39,7 +41,8 @@ class Cine:
     ------
     CsmriError
         If the images are not a cine: wrong number of axes, fewer than two frames, NaN or infinite
-        values, negative magnitudes, or nothing but zeros.
+        values, negative magnitudes, or nothing but zeros. If times do not rise, a spacing is not above 0, the affine
+        is singular, or affine and spacing contradict each other.
     """
 
     images: NDArray[np.float32] | NDArray[np.complex64]
@@ -71,11 +74,16 @@ class Cine:
                 "repair or leave out these images"
             )
         if not np.iscomplexobj(images) and images.min() < 0:
-            raise CsmriError(f"{where}: magnitude images must not be negative, the smallest value is {images.min():g}")
+            raise CsmriError(
+                f"{where}: magnitude images must not be negative, but {(images < 0).mean():.1%} of the values are, "
+                f"down to {images.min():g}; if an offset was subtracted, add it; if this is phase or velocity, give "
+                "the magnitude"
+            )
         if not images.any():
             raise CsmriError(f"{where}: every pixel is zero")
-        check_frame_times(where, self.frame_times_ms, images.shape[1])
         object.__setattr__(self, "images", images)
+        check_frame_times(where, self.frame_times_ms, images.shape[1])
+        check_geometry(where, self)
 
     @property
     def magnitude(self) -> NDArray[np.float32]:
@@ -99,12 +107,6 @@ class Cine:
     def matrix(self) -> tuple[int, int]:
         """Number of pixels (y, x)."""
         return self.images.shape[2], self.images.shape[3]
-
-
-def check_frame_times(where: str, frame_times_ms: NDArray[np.float32] | None, n_frames: int) -> None:
-    """Refuse times that do not fit the frames."""
-    if frame_times_ms is not None and np.shape(frame_times_ms) != (n_frames,):
-        raise CsmriError(f"{where}: frame times of shape {np.shape(frame_times_ms)} do not fit {n_frames} frames")
 
 
 @dataclass(frozen=True)

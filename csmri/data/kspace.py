@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
-from csmri.data.cine import check_frame_times
+from csmri.data.checks import check_frame_times, check_geometry, check_noise_covariance
 
 Slice = NDArray[np.complex64]
 
@@ -60,7 +60,8 @@ class KSpace:
     Raises
     ------
     CsmriError
-        If the axes of k-space and mask do not fit, a value is not finite, or a frame has no line.
+        If the axes of k-space and mask do not fit, a value is not finite, or a frame has no line. If times and geometry
+        are such as `Cine` refuses, or the noise covariance is none.
     """
 
     kspace: NDArray[np.complex64] | LazySlices
@@ -82,6 +83,8 @@ class KSpace:
         object.__setattr__(self, "mask", np.asarray(self.mask))
         self._check_shapes()
         check_frame_times(self._where, self.frame_times_ms, self.n_frames)
+        check_geometry(self._where, self)
+        check_noise_covariance(self._where, self.noise_covariance, self.n_coils)
         if isinstance(self.kspace, LazySlices):
             return
         if not np.isfinite(self.kspace).all():
@@ -117,9 +120,6 @@ class KSpace:
         matrix = self.matrix
         if matrix is not None and not all(0 < n <= full for n, full in zip(matrix, shape[3:], strict=True)):
             raise CsmriError(f"{where}: an image of {matrix} (y, x) cannot be cut out of k-space {shape[3:]} (ky, kx)")
-        noise = self.noise_covariance
-        if noise is not None and np.shape(noise) != (shape[1], shape[1]):
-            raise CsmriError(f"{where}: a noise covariance of shape {np.shape(noise)} does not fit {shape[1]} coils")
 
     @property
     def n_slices(self) -> int:

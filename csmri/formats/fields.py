@@ -112,12 +112,14 @@ def _fields(path: Path, arrays: dict[str, Any]) -> dict[str, Any]:
 def _number(path: Path, name: str, value: NDArray, shape: tuple[int | None, ...]) -> Any:
     fits = value.ndim == len(shape) and all(want in (None, n) for want, n in zip(shape, value.shape, strict=True))
     kinds = {"cyclic": "b", "matrix": "ui", "noise_covariance": "uifc"}.get(name, "uif")
-    if not fits or value.dtype.kind not in kinds or not np.isfinite(value).all():
+    is_number = value.dtype.kind in kinds
+    if not fits or not is_number or not np.isfinite(value).all():
         names = {"frame_times_ms": "frame", "noise_covariance": "coil"}
         expected = " x ".join(names[name] if want is None else str(want) for want in shape) or (
             "a single number" if name != "cyclic" else "true or false"
         )
-        raise CsmriError(f"{path}: expected {name} ({expected}), found {value.dtype} of shape {value.shape}")
+        found = f"{value.dtype} of shape {value.shape}" if not fits or not is_number else "NaN or infinite values"
+        raise CsmriError(f"{path}: expected {name} ({expected}), found {found}; correct it, or leave it out")
     with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused where it is used
         if name == "spacing_mm":
             return float(value[0]), float(value[1])

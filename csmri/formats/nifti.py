@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from csmri.core.errors import CsmriError
 from csmri.core.files import replacing
 from csmri.data.cine import Cine
-from csmri.formats.nifti_geometry import affine_mm, frame_times_ms, spacing_mm
+from csmri.formats.nifti_geometry import affine_mm, frame_times_ms, slice_distance_mm, spacing_mm, without_shears
 from csmri.formats.parsing import as_images, parsing, with_sound_surroundings
 
 ADVICE = "download or convert it again"
 MOST_LABELS = 8
 """Labels of a segmentation: 3 of ACDC and UK Biobank, 7 of whole hearts."""
+EXACT_MM = 0.05
+"""Differences of place below this are those of float32 and of rounded headers."""
 COMMENT = 6  # the code NIfTI reserves for header extensions of plain text
 
 
@@ -95,7 +97,8 @@ def write(path: str | Path, cine: Cine) -> None:
     """Write the magnitude images as float32 NIfTI-1, gzipped where the name ends in `.gz`.
 
     Images come back bit for bit, spacing and affine within float32, frame times exactly: the header has room for one
-    interval only, so the times go into a header extension of plain text as well.
+    interval only, so the times go into a header extension of plain text as well. Of slices that are offset sideways the
+    sform holds the true place, qform and pixdim what is left without shears; see `misplaced_mm`.
 
     Parameters
     ----------
@@ -112,10 +115,10 @@ def write(path: str | Path, cine: Cine) -> None:
     zooms = [1.0, 1.0, 1.0, 1.0]
     if cine.spacing_mm is not None:
         zooms[:2] = cine.spacing_mm[1], cine.spacing_mm[0]
-        zooms[2] = _slice_step_mm(cine.affine) or cine.slice_spacing_mm or 1.0
+        zooms[2] = cine.slice_spacing_mm or 1.0
         own["slice_spacing"] = "unknown" if cine.slice_spacing_mm is None else "known"
-    elif cine.affine is not None:
-        zooms[:3] = np.linalg.norm(cine.affine[:3, :3], axis=0)
+    if cine.affine is not None:
+        zooms[:3] = *np.linalg.norm(cine.affine[:3, :2], axis=0), slice_distance_mm(cine.affine)
     if cine.frame_times_ms is not None:
         times = np.asarray(cine.frame_times_ms, np.float32)
         zooms[3] = float((times[-1] - times[0]) / (len(times) - 1))
@@ -123,10 +126,12 @@ def write(path: str | Path, cine: Cine) -> None:
         own["frame_times_ms"] = [float(time) for time in times]
     header.set_zooms(zooms)
     if cine.affine is not None:
-        # After the zooms, which set_sform leaves alone and set_qform sets: all three agree then. A quaternion knows
-        # no shear; readers that take the qform get the nearest rotation.
+        # After the zooms, which set_sform leaves alone and set_qform sets. A quaternion knows no shear, and ITK takes
+        # the qform of a sheared image: without one it refuses the file.
         image.set_sform(cine.affine, code="scanner", update_affine=True)
-        image.set_qform(cine.affine, code="scanner", strip_shears=True, update_affine=False)
+        image.set_qform(without_shears(cine.affine, _volume(cine)), "scanner", strip_shears=True, update_affine=False)
+        if (off_mm := misplaced_mm(cine)) > EXACT_MM:
+            header["descrip"] = f"sheared: sform is exact, qform up to {off_mm:.2g} mm off".encode()
     header.set_xyzt_units(cine.spacing_mm and "mm", None if cine.frame_times_ms is None else "msec")
     if len(own) > 1:
         header.extensions.append(Nifti1Extension(COMMENT, json.dumps(own).encode()))
@@ -135,6 +140,16 @@ def write(path: str | Path, cine: Cine) -> None:
         content = gzip.compress(content, compresslevel=6, mtime=0)  # no date inside: same images, same file
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def misplaced_mm(cine: Cine) -> float:
+    """Largest distance [mm] between the true place of a pixel and that in the qform, which knows no shears."""
+    if cine.affine is None:
+        return 0.0
+    shape = _volume(cine)
+    corners: NDArray[np.float64] = np.array([(*one, 1) for one in np.ndindex(2, 2, 2)]) * (*(n - 1 for n in shape), 1)
+    off = corners @ (cine.affine - without_shears(cine.affine, shape)).T
+    return float(np.linalg.norm(off[:, :3], axis=1).max())
 
 
 def subject_of(path: Path) -> str:
@@ -229,8 +244,9 @@ def _own_comment(header: Any) -> dict[str, Any]:
     return {}
 
 
-def _slice_step_mm(affine: NDArray[np.float64] | None) -> float | None:
-    return None if affine is None else float(np.linalg.norm(affine[:3, 2]))
+def _volume(cine: Cine) -> tuple[int, int, int]:
+    """Pixels (x, y, slice)."""
+    return cine.matrix[1], cine.matrix[0], cine.n_slices
 
 
 def _acdc_group(path: Path) -> str:

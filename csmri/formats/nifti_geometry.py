@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from csmri.data.checks import is_invertible
+
 MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 MS = {"sec": 1000.0, "msec": 1.0, "usec": 0.001}
 # A cine frame lasts 10 to 100 ms; beyond these bounds the fourth zoom is a default and no time.
@@ -46,12 +48,7 @@ def affine_mm(header: Any, spacing: tuple[float, float, float], notes: list[str]
                 form = np.array(getattr(header, f"get_{name}")(), np.float64)
                 form[:3] *= scale
                 forms[name] = form
-    fitting = {
-        name: form
-        for name, form in forms.items()
-        if np.isfinite(form).all()
-        and np.allclose(np.linalg.norm(form[:3, :3], axis=0), spacing, rtol=SAME_LENGTH, atol=0)
-    }
+    fitting = {name: form for name, form in forms.items() if _fits(form, spacing)}
     wanted = " x ".join(f"{length:.4g}" for length in spacing)
     if not fitting:
         if forms:
@@ -68,18 +65,65 @@ def affine_mm(header: Any, spacing: tuple[float, float, float], notes: list[str]
     return form
 
 
+def _fits(form: NDArray[np.float64], spacing: tuple[float, float, float]) -> bool:
+    """Whether a form has these lengths; of slices that are offset sideways either that or the distance is told."""
+    if not is_invertible(form):
+        return False
+    lengths = np.linalg.norm(form[:3, :3], axis=0)
+    steps = (lengths[2], slice_distance_mm(form))
+    return any(np.allclose((*lengths[:2], step), spacing, rtol=SAME_LENGTH, atol=0) for step in steps)
+
+
+def slice_distance_mm(affine: NDArray[np.float64]) -> float:
+    """Distance of neighbouring slices along their normal, which is the length of a step unless it leads sideways."""
+    return float(abs(_normal(affine) @ affine[:3, 2]))
+
+
+def sideways_mm(affine: NDArray[np.float64]) -> float:
+    """How far every slice is offset within its plane from the one before."""
+    normal = _normal(affine)
+    return float(np.linalg.norm(affine[:3, 2] - normal * (normal @ affine[:3, 2])))
+
+
+def without_shears(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Affine that a quaternion can hold: slices of (x, y, slice) pixels keep their planes, not their sideways offsets.
+
+    The middle of the stack stays where it is, so that what is off elsewhere is least. Where columns are not
+    perpendicular to rows, both are turned, to the nearest that are.
+    """
+    lengths = np.array([*np.linalg.norm(affine[:3, :2], axis=0), _normal(affine) @ affine[:3, 2]])
+    left, _, right = np.linalg.svd(np.stack([*(affine[:3, :2] / lengths[:2]).T, _normal(affine)], axis=1))
+    straight = np.eye(4)
+    straight[:3, :3] = left @ right * lengths
+    middle = np.array([*(n - 1 for n in shape), 0]) / 2
+    straight[:3, 3] = ((affine - straight) @ middle + affine[:, 3])[:3]
+    return straight
+
+
+def _normal(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    return np.asarray(normal / max(float(np.linalg.norm(normal)), np.finfo(np.float64).tiny), np.float64)
+
+
 def frame_times_ms(header: Any, own: dict[str, Any], n_frames: int, notes: list[str]) -> NDArray[np.float32] | None:
     """Times (frame,) in ms, or None where the header does not tell."""
     exact = own.get("frame_times_ms")
     if isinstance(exact, list) and len(exact) == n_frames:
         with contextlib.suppress(TypeError, ValueError):  # edited by hand: fall back on the interval
-            return np.asarray(exact, np.float32)
+            if _rise(times := np.asarray(exact, np.float32)):
+                return times
     unit = unit_of(header, 1)
     step, offset = float(header["pixdim"][4]), float(header["toffset"])
     if unit in MS and PLAUSIBLE_FRAME_MS[0] <= step * MS[unit] <= PLAUSIBLE_FRAME_MS[1] and math.isfinite(offset):
-        return ((offset + step * np.arange(n_frames)) * MS[unit]).astype(np.float32)
+        times = ((offset + step * np.arange(n_frames)) * MS[unit]).astype(np.float32)
+        if _rise(times):  # beyond an offset of days there are no milliseconds left
+            return times
     notes.append(f"Frame times are unknown: the header says {step:g} with the unit {unit}.")
     return None
+
+
+def _rise(times: NDArray[np.float32]) -> bool:
+    return times.ndim == 1 and bool(np.isfinite(times).all() and (np.diff(times) > 0).all())
 
 
 def unit_of(header: Any, which: int) -> str:

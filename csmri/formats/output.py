@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
@@ -14,6 +16,7 @@ from csmri.formats import bart, cmrxrecon, dicom, gif, hdf5, mp4, mrd, nifti, np
 from csmri.formats.dicom.anonymise import Anonymiser
 from csmri.formats.dicom.derivation import Derivation
 from csmri.formats.discovery import find_cines, only
+from csmri.formats.nifti_geometry import sideways_mm
 from csmri.formats.source import Source
 
 
@@ -46,12 +49,16 @@ class Output:
         return (self.kspace if kind is KSpace else self.images) is not None
 
 
-DICOM, ENHANCED = "dicom", "dicom-enhanced"
+DICOM, ENHANCED, NIFTI = "dicom", "dicom-enhanced", "nifti"
+NOTED_MM = 0.1
+"""A place that is less off is worth no note: a pixel has more than 1 mm."""
+UNEVEN = ("not evenly spaced", "not at equal distances")
+"""Words of the notes by which readers of DICOM and of raw data tell of uneven slices."""
 OUTPUTS = {
     output.name: output
     for output in (
         Output("npz", (".npz",), npz.write, npz.write),
-        Output("nifti", (".nii.gz", ".nii"), nifti.write),
+        Output(NIFTI, (".nii.gz", ".nii"), nifti.write),
         Output("ismrmrd", (".h5", ".mrd"), None, mrd.write),
         Output("hdf5", (".h5", ".hdf5"), hdf5.write, hdf5.write),
         Output("cmrxrecon", (".mat",), None, cmrxrecon.write),
@@ -123,6 +130,26 @@ def check_place(output: Output, record: Cine | KSpace, like: Source | None) -> N
     """
     if output.is_dicom and (like is None or like.kind != "DICOM"):
         dicom.affine_lps(record)
+
+
+def notes_of(output: Output, record: Cine | KSpace) -> list[str]:
+    """Say in whole sentences what a format does not keep of the place of slices; nothing where it keeps all."""
+    if output.name != NIFTI or not isinstance(record, Cine) or record.affine is None or record.n_slices < 2:
+        return []
+    notes = []
+    if sideways_mm(record.affine) and (off_mm := nifti.misplaced_mm(record)) > NOTED_MM:
+        notes.append(
+            f"Slices are offset sideways by {sideways_mm(record.affine):.2g} mm from one to the next: NIfTI readers "
+            f"that ignore shears (SimpleITK, ITK-SNAP) place them up to {off_mm:.2g} mm off; DICOM keeps the place."
+        )
+    if record.slice_spacing_mm is None or any(told in note for note in record.notes for told in UNEVEN):
+        step_mm = float(np.linalg.norm(record.affine[:3, 2]))
+        notes.append(
+            f"The slices lie at uneven distances, or at distances that are not known: NIfTI has one step for all, "
+            f"{step_mm:.4g} mm, and slices behind a gap are placed wrongly; a DICOM series that was read keeps its "
+            "places when it is written as DICOM."
+        )
+    return notes
 
 
 def write(

@@ -16,6 +16,10 @@ from csmri.core.errors import CsmriError
 OVERSHOOT = 0.25
 """Share of the largest magnitude that a negative value may have: cubic resampling overshoots by less, and the images of
 phases and velocities are as deep as they are high."""
+MANY, MANY_DEEP, DEEP = 0.5, 0.25, 0.01
+"""Shares of the values that may be negative, and be so by more than `DEEP` of the largest magnitude. Measured on
+phantoms: resampling by splines and zero-filling leaves up to 37 and 11 %, an offset (5 % of the largest, the median or
+the mean) that was subtracted at least 50 and 42 %."""
 
 
 @contextlib.contextmanager
@@ -73,7 +77,7 @@ def with_sound_surroundings(array: NDArray[Any], notes: list[str]) -> NDArray[An
     """Mend what resampling leaves around images: NaN outside the field of view, small negative overshoots.
 
     Pixels (slice, y, x) that are NaN in every frame, and magnitudes of at least `-OVERSHOOT` of the largest, become 0,
-    with a note. What is worse stays as it is, for `Cine` to refuse by name.
+    with a note. What is worse, or more than `MANY` and `MANY_DEEP`, stays as it is, for `Cine` to refuse by name.
 
     Parameters
     ----------
@@ -86,7 +90,8 @@ def with_sound_surroundings(array: NDArray[Any], notes: list[str]) -> NDArray[An
     if np.iscomplexobj(array) or not array.size or not np.isfinite(array).all():
         return array
     smallest, largest = float(array.min()), float(array.max())
-    if -OVERSHOOT * largest <= smallest < 0:
+    are_few = (array < 0).mean() < MANY and (array < -DEEP * largest).mean() < MANY_DEEP
+    if -OVERSHOOT * largest <= smallest < 0 and are_few:
         notes.append(
             f"Set to 0: {(array < 0).mean():.1%} of the values, which are negative, down to {smallest:g} (the largest "
             f"is {largest:g}); magnitudes have none, resampling leaves such."

@@ -104,7 +104,11 @@ def prepared_slices(measured: KSpace, how: Preparation) -> Iterator[PreparedSlic
 def reconstruct_measured(measured: KSpace, how: Preparation, reconstructor: Reconstructor) -> NDArray[np.complex64]:
     """Complex images (slice, frame, y, x) of measured k-space by one method."""
     rows = _rows(measured)
-    return np.stack([reconstructor.reconstruct(one.acquisition)[:, rows] for one in prepared_slices(measured, how)])
+    images = []
+    for index, one in enumerate(prepared_slices(measured, how)):
+        images.append(reconstructor.reconstruct(one.acquisition)[:, rows])
+        _check_finite(measured, index, reconstructor.name, images[-1])
+    return np.stack(images)
 
 
 def measured_slices(
@@ -112,9 +116,11 @@ def measured_slices(
 ) -> Iterator[SliceReconstruction]:
     """Reconstruct every slice of measured k-space by all methods; rows beyond the image's are cut off."""
     rows = _rows(measured)
-    for one in prepared_slices(measured, how):
+    for index, one in enumerate(prepared_slices(measured, how)):
         done = reconstruct_slice(one.acquisition, reconstructors=reconstructors)
         methods = {name: images[:, rows] for name, images in done.methods.items()}
+        for name, images in methods.items():
+            _check_finite(measured, index, name, images)
         reference = None if one.reference is None else one.reference[:, rows]
         yield replace(done, methods=methods, reference=reference, kept=one.kept)
 
@@ -163,6 +169,16 @@ def with_truth(done: Sequence[SliceReconstruction], truth: Cine) -> tuple[list[S
         for one, reference in zip(done, magnitude, strict=True)
     ]
     return compared, factor
+
+
+def _check_finite(measured: KSpace, index: int, method: str, images: NDArray) -> None:
+    """Refuse what overflowed, as squares of values beyond 1e19 do in single precision."""
+    if not np.isfinite(images).all():
+        where = measured.provenance or measured.subject
+        raise CsmriError(
+            f"{where}: slice {index + 1} of {measured.n_slices}: {method} gave values that are not finite; look for "
+            "samples of k-space that are out of all proportion, and export the data again or leave the slice out"
+        )
 
 
 def _rows(measured: KSpace) -> slice:

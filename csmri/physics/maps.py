@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
+from csmri.core.errors import CsmriError
 from csmri.physics.fourier import fft_x, ifft_y
 from csmri.physics.phase import PHASE_WIDTH, unit
 from csmri.physics.smoothing import gaussian
@@ -34,6 +38,11 @@ def estimate_maps(mean: NDArray[np.complex64]) -> NDArray[np.complex64] | None:
     array (coil, y, x), complex64, or None
         Root sum of squares 1 where there is signal, else 0; None for one coil.
 
+    Raises
+    ------
+    CsmriError
+        If a value outweighs all others so far that no maps can be calculated.
+
     References
     ----------
     Uecker et al., Magn Reson Med 2014, doi 10.1002/mrm.24751.
@@ -41,12 +50,38 @@ def estimate_maps(mean: NDArray[np.complex64]) -> NDArray[np.complex64] | None:
     n_coils, n_ky, n_x = mean.shape
     if n_coils == 1:
         return None
+    mean = mean / size_of(mean)
     calibration = _centre(fft_x(mean).numpy())
-    maps, values = _dominant(_correlations(calibration), (n_ky, n_x))
+    with calculating("the coil sensitivity maps cannot be found"):
+        maps, values = _dominant(_correlations(calibration), (n_ky, n_x))
     maps *= values >= SUPPORT * values.max()
     # Smoothed coil by coil: the phase of an eigenvector is any, from pixel to pixel.
     smooth = np.asarray(gaussian(ifft_y(mean), PHASE_WIDTH))
     return maps * np.asarray(unit(np.sum(maps.conj() * smooth, axis=0)))
+
+
+def size_of(values: NDArray[np.complex64]) -> np.float32:
+    """Power of two near the largest real or imaginary part, to divide by without rounding; 1 for zeros and nothing."""
+    largest = max((float(np.abs(part).max(initial=0)) for part in (values.real, values.imag)), default=0.0)
+    # Not the smallest and largest powers, by which single precision cannot divide.
+    return np.float32(2.0 ** np.clip(np.frexp(largest)[1], -120, 120)) if largest else np.float32(1)
+
+
+@contextlib.contextmanager
+def calculating(what: str) -> Iterator[None]:
+    """Turn linear algebra that finds no end into one line for people.
+
+    Raises
+    ------
+    CsmriError
+    """
+    try:
+        yield
+    except np.linalg.LinAlgError as error:
+        raise CsmriError(
+            f"{what} ({error}): some values of k-space are far out of proportion to the others; look for damaged "
+            "samples, and export the data again or leave the frame out"
+        ) from error
 
 
 def _centre(kspace: NDArray[np.complex64]) -> NDArray[np.complex64]:

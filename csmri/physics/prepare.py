@@ -13,7 +13,7 @@ from csmri.core.errors import CsmriError
 from csmri.data.acquisition import Acquisition
 from csmri.physics.fourier import ifft_x
 from csmri.physics.interpolation import temporal_mean
-from csmri.physics.maps import estimate_maps
+from csmri.physics.maps import calculating, estimate_maps, size_of
 from csmri.physics.sampling import undersample
 
 VIRTUAL_COILS = 8
@@ -65,11 +65,15 @@ def calibrate(
     Raises
     ------
     CsmriError
-        If the noise covariance is not that of independent coils.
+        If the noise covariance is not that of independent coils, or a value outweighs all others so far that nothing
+        can be calculated.
     """
+    # Of size 1: squares of single precision would overflow or vanish otherwise.
+    kspace = kspace / size_of(kspace[:, mask])
     whitening = np.eye(len(kspace)) if noise_covariance is None else _whitening(noise_covariance)
     signal = whitening @ _covariance(kspace, mask) @ whitening.conj().T
-    energies, coils = np.linalg.eigh(signal)
+    with calculating("the coils cannot be compressed"):
+        energies, coils = np.linalg.eigh(signal)
     n_kept = min(virtual_coils, len(kspace))
     compression = coils[:, ::-1][:, :n_kept].conj().T
     matrix = np.asarray(compression @ whitening, np.complex64)
@@ -125,4 +129,4 @@ def _whitening(covariance: NDArray[np.complex64]) -> NDArray[np.complex128]:
 
 def _mean_noise(covariance: NDArray[np.complex64]) -> float:
     """Mean variance of a coil: kept, so that images stay in the unit of the data."""
-    return float(np.trace(covariance).real) / len(covariance) or 1.0
+    return float(np.trace(covariance.astype(np.complex128)).real) / len(covariance) or 1.0

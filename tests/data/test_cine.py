@@ -107,3 +107,79 @@ def test_kspace_refuses(changes, parts):
     message = str(caught.value)
     assert message.startswith("raw.npz: ")
     assert all(part in message for part in parts), message
+
+
+AFFINE = np.diag([-1.25, 1.5, 8.0, 1.0])
+
+
+def changed(place, value):
+    affine = AFFINE.copy()
+    affine[place] = value
+    return affine
+
+
+def make_full(**fields):
+    return KSpace(np.ones((2, 2, 3, 4, 5), np.complex64), np.ones((3, 4), bool), "volunteer", **fields)
+
+
+@pytest.mark.parametrize("make", [lambda **fields: Cine(make_images(), "volunteer", **fields), make_full])
+@pytest.mark.parametrize(
+    ("fields", "parts"),
+    [
+        ({"frame_times_ms": [0, 80, 40]}, ["must rise", "frame 3 is at 40 ms and frame 2 at 80 ms"]),
+        ({"frame_times_ms": [0, 40, 40]}, ["must rise"]),
+        ({"frame_times_ms": [0, np.nan, 40]}, ["finite frame times"]),
+        ({"frame_times_ms": [0, 40, np.inf]}, ["finite frame times"]),
+        ({"spacing_mm": (1.5, np.nan)}, ["pixel spacing (y, x) in mm above 0"]),
+        ({"spacing_mm": (0.0, 1.5)}, ["pixel spacing"]),
+        ({"spacing_mm": (1.5, 1.5, 8)}, ["pixel spacing"]),
+        ({"slice_spacing_mm": -8.0}, ["slice spacing in mm above 0, found -8"]),
+        ({"slice_spacing_mm": np.inf}, ["slice spacing"]),
+        ({"affine": np.eye(3)}, ["affine (4, 4)", "shape (3, 3)"]),
+        ({"affine": changed((0, 1), np.nan)}, ["affine (4, 4)", "NaN or infinite"]),
+        ({"affine": changed((3, 0), 5)}, ["last row", "transpose"]),
+        ({"affine": AFFINE[:, [0, 1, 0, 3]]}, ["singular"]),
+        ({"affine": changed((2, 2), 0)}, ["singular"]),
+        ({"affine": AFFINE, "spacing_mm": (1.25, 1.5)}, ["contradict", "columns (x) lie 1.5 mm", "1.25 mm"]),
+        ({"affine": AFFINE, "spacing_mm": (1.6, 1.25)}, ["contradict", "rows (y)"]),
+        ({"affine": AFFINE, "slice_spacing_mm": 10.0}, ["contradict", "slices lie 10 mm", "8 mm by the other"]),
+    ],
+)
+def test_geometry_and_times_that_cannot_be_are_refused(make, fields, parts):
+    with pytest.raises(CsmriError) as caught:
+        make(provenance="scan.npz", **fields)
+    message = str(caught.value)
+    assert message.startswith("scan.npz: ") and "\n" not in message and "leave" in message
+    assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize("make", [lambda **fields: Cine(make_images(), "volunteer", **fields), make_full])
+def test_geometry_that_is_rounded_or_sheared_is_taken(make):
+    make(affine=AFFINE, spacing_mm=(1.51, 1.25), slice_spacing_mm=8.1, frame_times_ms=[-10, 0, 0.5])
+    sheared = changed((0, 2), 6.0)  # 10 mm from slice to slice, 8 mm apart
+    for slice_spacing in (8.0, 10.0, None):
+        make(affine=sheared, slice_spacing_mm=slice_spacing)
+
+
+@pytest.mark.parametrize(
+    ("noise", "fault"),
+    [
+        (np.eye(3), "does not fit 2 coils"),
+        ([[1, 0], [0, np.nan]], "NaN or infinite"),
+        ([[1, 0.5j], [0.5j, 1]], "not Hermitian"),
+        ([[1j, 0], [0, 1]], "not Hermitian"),
+        ([[1, 0], [0, -1]], "negative variance"),
+    ],
+)
+def test_kspace_refuses_what_is_no_noise_covariance(noise, fault):
+    with pytest.raises(CsmriError, match=fault) as caught:
+        make_full(noise_covariance=np.array(noise, np.complex64), provenance="scan.h5")
+    assert str(caught.value).startswith("scan.h5: ")
+    make_full(noise_covariance=np.array([[1, 0.5j], [-0.50001j, 2]], np.complex64))
+
+
+def test_negative_magnitudes_say_what_to_do():
+    with pytest.raises(
+        CsmriError, match=r"0\.8% of the values are, down to -0\.5; if an offset was subtracted, add it"
+    ):
+        Cine(make_images(bad=-0.5), "volunteer")

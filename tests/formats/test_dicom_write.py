@@ -375,7 +375,6 @@ def test_refusals(tmp_path):
     assert "spacing" in refusal(out, make_cine(affine=None, spacing_mm=None))
     assert "spacing" in refusal(out, make_cine(affine=None, slice_spacing_mm=None))
     assert "sheared" in refusal(out, make_cine(affine=AFFINE @ (np.eye(4) + np.diag([0.2, 0, 0], 1))))
-    assert "sheared" in refusal(out, make_cine(affine=AFFINE[:, [0, 1, 0, 3]]))
     assert not out.exists()
     like.headers[1][1].path.unlink()
     assert "could not be read" in refusal(out, make_cine(), like=like)

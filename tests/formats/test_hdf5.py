@@ -52,7 +52,7 @@ def test_cine_round_trip(tmp_path, phase):
     images = np.random.default_rng(0).random((2, 3, 6, 5), np.float32) * np.asarray(phase, np.complex64)
     images = images if np.iscomplex(phase) else images.real
     times = np.float32([0, 30, 60])
-    cine = Cine(images, "s", (1.5, 1.25), 8.0, times, np.diag([1.0, 2, 3, 1]), "x", ("One.",))
+    cine = Cine(images, "s", (1.5, 1.25), 8.0, times, np.diag([1.25, 1.5, 8, 1]), "x", ("One.",))
     hdf5.write(tmp_path / "a.h5", cine)
     again = hdf5.read(tmp_path / "a.h5")
     assert isinstance(again, Cine) and again.images.dtype == images.dtype

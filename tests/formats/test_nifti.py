@@ -146,7 +146,8 @@ def test_round_trip_of_the_affine_and_other_readers_see_geometry(tmp_path):
     np.testing.assert_allclose(nifti.read(tmp_path / "a.nii.gz").affine, AFFINE, rtol=1e-6)
     seen = nibabel.load(tmp_path / "a.nii.gz")
     np.testing.assert_allclose(seen.affine, AFFINE, rtol=1e-6)
-    np.testing.assert_allclose(seen.header.get_zooms(), (*lengths, 40), rtol=1e-6)
+    distance = 1 / np.linalg.norm(np.linalg.inv(AFFINE)[2, :3])  # of slices along their normal
+    np.testing.assert_allclose(seen.header.get_zooms(), (*lengths[:2], distance, 40), rtol=1e-6)
     assert seen.header.get_xyzt_units() == ("mm", "msec") and seen.header["toffset"] == 5
 
 
@@ -255,14 +256,37 @@ def test_the_form_that_fits_the_pixel_spacing_is_taken(tmp_path, wrong):
 
 
 @pytest.mark.parametrize("slice_spacing", [None, 10.0])
-def test_a_sheared_stack_is_written_consistently(tmp_path, slice_spacing):
-    """Slices may be offset sideways; the slice step of the affine is what pixdim says, whatever the distance is."""
-    affine = affine_of(1.3, 1.4, 10) @ np.array([[1, 0, 2, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+@pytest.mark.parametrize("mirrored", [1, -1])
+def test_slices_that_are_offset_sideways(tmp_path, slice_spacing, mirrored):
+    """The sform is true; ITK, which knows no shears, has the middle slice in place and the others in their planes."""
+    shear = np.array([[1, 0, 2, 0], [0, 1, 1, 0], [0, 0, mirrored, 0], [0, 0, 0, 1]])
+    affine = affine_of(1.3, 1.4, 10) @ shear
     cine = make_cine(affine=affine, spacing_mm=(1.4, 1.3), slice_spacing_mm=slice_spacing)
     nifti.write(tmp_path / "a.nii", cine)
+    seen = nibabel.load(tmp_path / "a.nii")
+    np.testing.assert_allclose(seen.affine, affine, atol=1e-5)
+    np.testing.assert_allclose(seen.header.get_zooms()[:3], (1.3, 1.4, 10), rtol=1e-6)
+    off = np.hypot(2 * 1.3, 1.4)
+    assert nifti.misplaced_mm(cine) == pytest.approx(off)  # of the first and last of three
+    assert seen.header["descrip"].item() == b"sheared: sform is exact, qform up to 3 mm off"
+    itk = SimpleITK.ReadImage(str(tmp_path / "a.nii"))
+    for x, y in np.ndindex(5, 6):
+        for slice_index, expected in enumerate((off, 0, off)):
+            place = np.array(itk.TransformIndexToPhysicalPoint((x, y, slice_index, 0))[:3]) * (-1, -1, 1)
+            wrong = place - (affine @ (x, y, slice_index, 1))[:3]
+            assert np.linalg.norm(wrong) == pytest.approx(expected, abs=1e-4)
+            assert wrong[2] == pytest.approx(0, abs=1e-4)  # the normal
+    again = nifti.read(tmp_path / "a.nii")
+    np.testing.assert_allclose(again.affine, affine, atol=1e-5)
+    assert again.slice_spacing_mm == (None if slice_spacing is None else pytest.approx(10))
+
+
+def test_forms_agree_where_nothing_is_sheared(tmp_path):
+    cine = make_cine(affine=affine_of(1.3, 1.4, 10), spacing_mm=(1.4, 1.3), slice_spacing_mm=10)
+    nifti.write(tmp_path / "a.nii", cine)
     header = nibabel.load(tmp_path / "a.nii").header
-    np.testing.assert_allclose(np.linalg.norm(header.get_sform()[:3, :3], axis=0), header.get_zooms()[:3], rtol=1e-5)
-    np.testing.assert_allclose(nifti.read(tmp_path / "a.nii").affine, affine, atol=1e-4)
+    np.testing.assert_allclose(header.get_sform(), header.get_qform(), atol=1e-5)
+    assert nifti.misplaced_mm(cine) == pytest.approx(0, abs=1e-9) and header["descrip"].item() == b""
 
 
 def test_a_millimetre_that_was_meant_is_kept(tmp_path):
@@ -332,3 +356,22 @@ def test_what_is_worse_is_refused(tmp_path, spoil):
     values[0, ..., 0] = np.nan if spoil == "one-frame" else -values.max()
     with pytest.raises(CsmriError, match="NaN or infinite values" if spoil == "one-frame" else "must not be negative"):
         nifti.read(save(tmp_path / "a.nii", values))
+
+
+def signed(share, depth):
+    """Images up to 1000, of which a share lies `depth` below 0."""
+    values = np.linspace(1, 1000, 2000, dtype=np.float32)
+    values[: round(share * len(values))] = -depth
+    return values.reshape(10, 10, 5, 4)
+
+
+@pytest.mark.parametrize(("share", "depth"), [(0.119, 45), (0.45, 9), (0.24, 200)])
+def test_few_negative_values_are_mended(tmp_path, share, depth):
+    cine = nifti.read(save(tmp_path / "a.nii", signed(share, depth)))
+    assert cine.images.min() == 0 and f"Set to 0: {share:.1%} of the values" in " ".join(cine.notes)
+
+
+@pytest.mark.parametrize(("share", "depth"), [(0.967, 200), (0.55, 5), (0.3, 20), (0.1, 300)])
+def test_a_subtracted_offset_is_refused(tmp_path, share, depth):
+    with pytest.raises(CsmriError, match=rf"must not be negative, but {share:.1%} .*offset was subtracted, add it"):
+        nifti.read(save(tmp_path / "a.nii", signed(share, depth)))

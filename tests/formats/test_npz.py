@@ -89,6 +89,7 @@ def test_mask_is_derived_from_the_lines(tmp_path):
         ({"images": IMAGES, "spacing_mm": [1.0, 1.0, 8.0]}, r"expected spacing_mm \(2\)"),
         ({"images": IMAGES, "slice_spacing_mm": "8"}, r"expected slice_spacing_mm \(a single number\)"),
         ({"images": IMAGES, "affine": np.eye(3)}, r"expected affine \(4 x 4\)"),
+        ({"images": IMAGES, "affine": np.full((4, 4), np.nan)}, r"affine \(4 x 4\), found NaN or infinite values"),
         ({"images": IMAGES, "frame_times_ms": [1.0, 2.0]}, r"frame times of shape \(2,\) do not fit 3 frames"),
         ({"images": IMAGES, "subject": 7}, "expected subject as text"),
         ({"images": IMAGES * np.float32(np.nan), "provenance": "elsewhere"}, r"a\.npz: NaN"),

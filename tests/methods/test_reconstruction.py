@@ -14,7 +14,7 @@ from csmri.core.names import BASELINES
 from csmri.data.kspace import KSpace
 from csmri.learning.train import load_checkpoint
 from csmri.methods.classical import METHODS
-from csmri.methods.measured import Preparation, measured_slices
+from csmri.methods.measured import Preparation, measured_slices, reconstruct_measured
 from csmri.methods.model import load_network, write_saved_model
 from csmri.methods.reconstruction import (
     Reconstructor,
@@ -270,3 +270,12 @@ def test_networks_reconstruct_on_tensorflow_alone(unrolled, monkeypatch):
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
     with pytest.raises(CsmriError, match="with KERAS_BACKEND=jax csmri trains networks; .*again without it"):
         load_reconstructor(unrolled)
+
+
+def test_images_that_are_not_finite_are_refused_by_name():
+    measured = KSpace(np.ones((2, 1, 2, 8, 6), np.complex64), np.ones((2, 8), bool), "P7", provenance="scan.h5")
+    broken = Reconstructor("broken", lambda one: np.full((2, 8, 6), np.nan, np.complex64))
+    with pytest.raises(CsmriError, match=r"^scan\.h5: slice 1 of 2: broken gave values that are not finite"):
+        list(measured_slices(measured, Preparation(), reconstructors=[broken]))
+    with pytest.raises(CsmriError, match=r"^scan\.h5: slice 1 of 2: broken"):
+        reconstruct_measured(measured, Preparation(), broken)

@@ -145,3 +145,38 @@ def test_oversampling_of_the_readout_is_cut_off(images):
     one = prepare(kspace, mask, calibrate(kspace, mask, n_x=images.shape[2]), n_x=images.shape[2])
     expected = np.abs(fft_y(images.astype(np.complex64)))
     np.testing.assert_allclose(np.abs(one.data[0]), expected, atol=1e-4 * expected.max())
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e25, 1e37])
+def test_squares_of_any_size_are_in_range(factor):
+    """Not a power of two, so that values are rounded on their way; calibration depends on no unit otherwise."""
+    kspace, mask = noise(3, 2, 16, 12), np.ones((2, 16), bool)
+    usual = calibrate(kspace, mask, virtual_coils=2)
+    other = calibrate((kspace * np.float32(factor)).astype(np.complex64), mask, virtual_coils=2)
+    assert other.kept == pytest.approx(usual.kept, rel=1e-4)
+    assert np.abs(np.sum(other.matrix * usual.matrix.conj(), axis=1)) == pytest.approx([1, 1], abs=1e-3)
+    assert np.isfinite(other.maps).all() and other.maps.any()
+
+
+@pytest.mark.parametrize("spike", [1e25, 3e38 + 3e38j])
+def test_an_absurd_sample_overflows_nowhere(spike):
+    kspace, mask = noise(3, 2, 16, 12), np.ones((2, 16), bool)
+    kspace[1, 0, 3, 4] = spike
+    calibration = calibrate(kspace, mask)
+    assert np.isfinite(calibration.matrix).all() and np.isfinite(calibration.maps).all()
+    assert np.isfinite(estimate_maps(kspace[:, 0])).all()
+
+
+def test_powers_of_two_scale_without_rounding():
+    kspace, mask = noise(3, 2, 16, 12), np.ones((2, 16), bool)
+    usual, other = calibrate(kspace, mask), calibrate(kspace * np.float32(2**40), mask)
+    np.testing.assert_array_equal(usual.matrix, other.matrix)
+    np.testing.assert_array_equal(usual.maps, other.maps)
+
+
+def test_linear_algebra_that_finds_no_end_is_told_in_one_line():
+    kspace = noise(3, 2, 16, 12)
+    kspace[0, 0, 0, 0] = np.nan
+    with np.errstate(invalid="ignore"), pytest.raises(CsmriError, match=r"cannot be .*damaged samples") as caught:
+        estimate_maps(kspace[:, 0])
+    assert "\n" not in str(caught.value)
