@@ -107,7 +107,7 @@ def reconstruct(
         raise CsmriError("give one of --model (a SavedModel) and --method (a classical method), for OUTPUT")
     if method and (consistency or consistency_weight):
         raise CsmriError(f"--consistency is for networks; {method} settles by itself how far it keeps to the data")
-    from csmri.formats.output import check_place, output_of
+    from csmri.formats.output import check_place, notes_of, output_of
     from csmri.results.figures import picture_suffix
 
     written = output_of(output, to=to)
@@ -149,7 +149,7 @@ def reconstruct(
         done = collect(record, list(watch.bar), request)
     if done.compression:
         click.echo(done.compression)
-    reading.tell(done.notes)
+    reading.tell((*done.notes, *notes_of(written, done.images(chosen))))
     _tell_end(watch, chosen)
     write_images(done, output, method=chosen, like=place, to=to, key=key, person=person)
     if done.truth is not None:

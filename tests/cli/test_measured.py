@@ -316,6 +316,23 @@ def test_two_people_without_an_id_get_two_pseudonyms(world, tmp_path):
     assert "volunteer 7" in json.loads((tmp_path / "key.json").read_text())["subjects"].values()
 
 
+def test_what_nifti_cannot_keep_is_told(world, tmp_path):
+    cine = read_cine(world / "cine.npz")
+    sheared = np.diag([1.4, 1.5, 9.0, 1.0])
+    sheared[0, 2] = 3.0
+    write(tmp_path / "sheared.npz", replace(cine, affine=sheared))
+    line = (
+        "reconstruct",
+        tmp_path / "sheared.npz",
+        tmp_path / "out.nii.gz",
+        "--method",
+        "initial",
+        "--acceleration",
+        2,
+    )
+    assert "note: Slices are offset sideways by 3 mm" in run(*line).stderr
+
+
 # --- what is refused, before anything is written
 
 # Words of the command line, {w} the files above and {o} an empty folder, and what the line must hold.
