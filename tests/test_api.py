@@ -82,6 +82,7 @@ def test_what_can_be_simulated_otherwise_is_what_sampling_has():
     assert Simulated.__annotations__.keys() == csmri.Sampling.model_fields.keys()
 
 
+@pytest.mark.slow
 def test_a_user_sees_the_types(tmp_path):
     lines = {
         'csmri.read("a")': "csmri.data.cine.Cine | csmri.data.kspace.KSpace",

@@ -440,6 +440,7 @@ def test_a_phase_changes_the_input_and_not_the_reference(phases):
         np.testing.assert_allclose(one / one.max(), two / two.max(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_complex_subjects_are_held_out_and_blended_like_others(phases):
     store = phases["mixed"]
     config = ONE_EPOCH.model_copy(update={"validation_split": "pretrain"})
@@ -589,6 +590,7 @@ def test_blend_falls_from_the_source_to_the_target_alone(store, bright):
     assert (0.2 < shares[2:4]).all() and (shares[2:4] < 0.8).all()
 
 
+@pytest.mark.slow
 def test_blend_goes_on_after_a_restart_as_if_there_had_been_none(store, bright):
     whole = collect(training_stream(store, BLEND, source=bright))
     assert equal(whole[3 * 5 :], collect(training_stream(store, BLEND, source=bright, first_epoch=3)))

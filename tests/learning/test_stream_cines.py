@@ -62,6 +62,7 @@ def test_cine_is_cut_to_columns_before_it_is_undersampled(store):
         assert mask.shape[2] == initial.shape[2] == 32
 
 
+@pytest.mark.slow
 def test_columns_are_those_of_the_whole_cine(store):
     """Also where phase and noise are simulated, which depend on the whole image."""
     for changes in ({}, {"phase": "moving", "snr": 1e6, "phase_shift": 0.0}):

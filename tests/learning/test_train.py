@@ -211,6 +211,7 @@ def test_saved_models_know_the_subjects_of_all_their_trainings(run, standstill, 
     assert describe_saved_model(tmp_path / "exported").origin == described.origin
 
 
+@pytest.mark.slow
 def test_subjects_of_the_start_are_inherited(run, config, store, tmp_path):
     other = config.model_copy(update={"train_split": "pretrain", "epochs": 1, "save_epochs": ()})
     start = shutil.copytree(run / "models" / "final", tmp_path / "model")
@@ -305,10 +306,10 @@ def kill_between_second_log_and_checkpoint(monkeypatch):
     monkeypatch.setattr(training._Keeper, "on_epoch_end", on_epoch_end)
 
 
-KILLS = [kill_after_first_epoch, kill_between_second_log_and_checkpoint]
+KILLS = [kill_after_first_epoch, pytest.param(kill_between_second_log_and_checkpoint, marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize("kill", KILLS, ids=lambda kill: kill.__name__)
+@pytest.mark.parametrize("kill", KILLS, ids=["kill_after_first_epoch", "kill_between_second_log_and_checkpoint"])
 def test_killed_and_resumed_is_the_same_as_uninterrupted(store, uninterrupted, tmp_path, monkeypatch, kill):
     """Bit for bit: every draw is stateless, and TensorFlow's kernels for the CPU add in a fixed order."""
     path = tmp_path / "run"

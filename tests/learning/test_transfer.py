@@ -268,6 +268,7 @@ def test_share_of_the_source_falls_in_equal_steps(epochs, steps, shares):
     assert [config.source_share(epoch) for epoch in range(epochs)] == shares
 
 
+@pytest.mark.slow
 def test_record_tells_the_source(trained, store):
     record = read_record(trained("blended"))
     assert (record["source"], record["source_sha256"]) == (published_path(store.path), store.sha256)

@@ -22,6 +22,8 @@ from csmri.methods.reconstruction import load_reconstructor
 from csmri.physics.fourier import image_to_kspace
 from csmri.physics.prepare import calibrate, prepare
 
+pytestmark = pytest.mark.slow  # trains, and what it trains: a minute of one core
+
 CONFIG = Config(
     network="unrolled",
     consistency="hard",

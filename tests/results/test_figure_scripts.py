@@ -72,6 +72,7 @@ def time_methods(results):
     (results / "evaluation.json").write_text(json.dumps({"parameters": {"standalone": 1000}}))
 
 
+@pytest.mark.slow
 def test_command_draws_all_and_scripts_draw_it_again(study_results, tmp_path):
     time_methods(study_results)
     result = CliRunner().invoke(main, ["figures", str(study_results), "--caption", "not used where a study has one"])
