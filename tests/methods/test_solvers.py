@@ -84,6 +84,7 @@ def length(values):
     return np.sqrt(abs(values) ** 2 + 1e-8).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["temporal-tv", "spatiotemporal-tv", "temporal-fourier-l1"])
 @pytest.mark.parametrize("cyclic", [True, False])
 def test_minimum_equals_scipy_s(method, cyclic):
