@@ -202,7 +202,6 @@ def pixels(path):
 @pytest.mark.parametrize(
     "folder",
     # One of them draws nearly all there is.
-@pytest.mark.slow
     [pytest.param(one, marks=[] if one == "results/acdc" else pytest.mark.slow) for one in committed_results() or [""]],
 )
 def test_committed_figures_are_those_of_their_records(folder, tmp_path):
