@@ -7,7 +7,7 @@ from pathlib import Path
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine, Outlines
 from csmri.data.kspace import KSpace
-from csmri.formats import dicom, york
+from csmri.formats import dicom, npz, york
 from csmri.formats.discovery import EXPECTED, TRUTH, find_cines, only, read_only
 from csmri.formats.output import output_of, write
 
@@ -112,10 +112,7 @@ def truth_told(path: str | Path, cine: Cine) -> str:
 
 def is_truth_of(truth: str | Path, path: str | Path) -> bool:
     """Whether a file says that it is the truth of this k-space, and not of another of the same name."""
-    try:
-        told = read_cine(truth).provenance
-    except CsmriError:
-        return False
+    told = npz.provenance_of(truth)
     # Of BART either file of the pair, or none of the suffixes, may be given.
     return told.removeprefix("the truth of ").split(":")[0].split(".")[0] == Path(path).name.split(".")[0] and (
         not Path(path).suffix or Path(path).suffix == ".hdr" or told.startswith(f"the truth of {Path(path).name}:")

@@ -65,7 +65,8 @@ def find_cines(*places: str | Path, axes: str | None = None, subject_from: str =
     left_out: list[LeftOut] = []
     for place in map(Path, places):
         found, without = _at(place, axes)
-        sources += [source for source in found if source.files not in [known.files for known in sources]]
+        known = {source.files for source in sources}
+        sources += [source for source in found if source.files not in known]
         left_out += without
     named, notes = with_subjects(sources, subject_from)
     return Found(tuple(named), tuple(left_out), tuple(notes))
@@ -161,13 +162,14 @@ def _among(files: Sequence[Path], root: Path, axes: str | None) -> tuple[list[So
     others = [path for path in files if path not in images]
     niftis = [path for path in others if nifti.is_nifti(nifti.head(path))]
     found, without = volumes.find_sources(niftis)
+    taken = set(niftis)
     sources, left_out = [*sources, *found], [*left_out, *without]
     stems = {(path.parent, path.name.split(".")[0]) for path in others}
     for path in others:
         if path.name.endswith(TRUTH) and (path.parent, path.name.removesuffix(TRUTH)) in stems:
             left_out.append(LeftOut(path, "the truth of the simulated k-space beside it", False))
             continue
-        if path in niftis or path.name.lower().endswith(".hdr"):
+        if path in taken or path.name.lower().endswith(".hdr"):
             continue
         one = _recognised(path, axes)
         if isinstance(one, Source):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PARALLEL = 1e-2
 """How much the components of unit vectors may differ between slices of one stack."""
 EVEN = 0.1
@@ -95,13 +95,12 @@ class Slices:
         affine = np.eye(4)
         affine[:3, 0], affine[:3, 1], affine[:3, 2] = self.read[0] * spacing_mm[1], self.phase[0] * spacing_mm[0], step
         affine[:3, 3] = self.position[0] - affine[:3, 0] * (matrix[1] // 2) - affine[:3, 1] * (matrix[0] // 2)
-        affine[:3] *= LPS_TO_RAS[:, None]
-        return affine
+        return LPS_TO_RAS @ affine
 
 
 def slices_of(affine: NDArray[np.float64], matrix: tuple[int, int], n_slices: int) -> Slices:
     """Positions and directions of the slices of an affine, the inverse of `Slices.affine`."""
-    ras_to_lps = np.asarray(affine, np.float64)[:3] * LPS_TO_RAS[:, None]
+    ras_to_lps = (LPS_TO_RAS @ np.asarray(affine, np.float64))[:3]
     index = np.array([[matrix[1] // 2, matrix[0] // 2, number, 1] for number in range(n_slices)])
     x, y, z = (np.tile(column / max(np.linalg.norm(column), 1e-12), (n_slices, 1)) for column in ras_to_lps.T[:3])
     # The normal of the images; a stack may be sheared along it.

@@ -27,6 +27,15 @@ def is_npz(path: str | Path) -> bool:
         return False
 
 
+def provenance_of(path: str | Path) -> str:
+    """What an archive says of where it comes from, without reading its arrays; empty where it says nothing."""
+    try:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return str(archive["provenance"])
+    except Exception:  # no archive, a damaged one, or one without
+        return ""
+
+
 def read(path: str | Path, *, axes: str | None = None) -> Cine | KSpace:
     """Read a cine or k-space from an archive that `write` or a person made.
 

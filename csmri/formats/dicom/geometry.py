@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from csmri.core.errors import CsmriError
 from csmri.formats.dicom.header import Header
+from csmri.formats.geometry import LPS_TO_RAS
 from csmri.formats.parsing import plural
 
 # Projections on the slice normal closer than this are the same slice: headers round to 0.001 mm.
@@ -20,7 +21,6 @@ WANDER_SHARE, WANDER_MM = 0.1, 0.5
 SAME_DIRECTION = 1e-3
 # Gaps between slices that differ by less than this share are the same.
 SAME_GAP = 0.05
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def normal_of(header: Header) -> NDArray[np.float64]:

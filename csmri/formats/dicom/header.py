@@ -137,15 +137,6 @@ def starts_dicom(file: BinaryIO) -> bool:
     return False
 
 
-def series_of(folder: Path) -> str:
-    """Series UID of the first DICOM image directly inside a folder, or an empty text."""
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and is_dicom(path):
-            with quiet_pydicom(), contextlib.suppress(Exception):  # a damaged file belongs to no series
-                return text(pydicom.dcmread(path, force=True, specific_tags=["SeriesInstanceUID"]), "SeriesInstanceUID")
-    return ""
-
-
 def transfer_syntax(dataset: Dataset) -> UID:
     """How pixels are stored; of a file that does not tell, how it was parsed."""
     syntax = text(dataset.file_meta, "TransferSyntaxUID")

@@ -25,9 +25,10 @@ from pydicom.valuerep import format_number_as_ds, validate_value
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
-from csmri.formats.dicom.geometry import LPS_TO_RAS, SAME_DIRECTION
+from csmri.formats.dicom.geometry import SAME_DIRECTION
 from csmri.formats.dicom.header import Header, quiet_pydicom
 from csmri.formats.dicom.stack import Stack
+from csmri.formats.geometry import LPS_TO_RAS
 from csmri.formats.gif import edges_ms
 from csmri.formats.parsing import parsing
 
