@@ -1,6 +1,7 @@
 """What an experiment is: frozen, typed, read from a TOML file; every number has its one home here."""
 
 from csmri.config.base import BLENDED, EVALUATION_ACCELERATIONS, Split, by_key, write_config
+from csmri.config.conditions import TrainingConditions
 from csmri.config.network import Network
 from csmri.config.sampling import Sampling
 from csmri.config.study import Comparison, Study, TransferStudy, read_study, read_transfer_study
@@ -18,6 +19,7 @@ __all__ = [
     "Study",
     "Sweep",
     "Training",
+    "TrainingConditions",
     "TransferStudy",
     "Variants",
     "Ways",

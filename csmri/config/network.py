@@ -16,16 +16,20 @@ class Network(Frozen):
     network: Literal["unet", "unrolled"] = "unet"
     """The paper's U-net on magnitude images, or `csmri.methods.unrolled`, cascades over (frame, y, x)."""
     base_channels: Annotated[int, Field(ge=1, le=512)] = 64
-    """Channels at full resolution, of either network; the levels below have more."""
+    """Channels of the U-net at full resolution, of the unrolled network at half; the levels below have more."""
     depth: Annotated[int, Field(ge=1, le=7)] = 4
     """Poolings of the U-net; the unrolled network has none of its own to choose."""
     frames: Annotated[int, Field(ge=1, le=63)] = 1
     """Frames that the U-net sees at once, cyclic neighbours on both sides of the one that it corrects; odd."""
     cascades: Annotated[int, Field(ge=1, le=20)] = 3
     """Of the unrolled network."""
+    cg_steps: Annotated[int, Field(ge=1, le=20)] = 2
+    """Of the unrolled network: steps of conjugate gradients a cascade, for several coils; one coil takes one."""
+    moving_frame: bool = True
+    """Whether the unrolled network turns images back by the phase that moves, too, not by the resting one alone."""
     consistency: Literal["none", "hard", "soft"] = "none"
-    """Whether acquired lines are put back: after the U-net, outside its SavedModel (see `reconstruction`), and between
-    the cascades of the unrolled network."""
+    """Whether acquired lines are put back after the U-net, outside its SavedModel (see `methods.reconstruction`); the
+    unrolled network has its data consistency inside."""
     consistency_weight: Annotated[float, Field(gt=0, le=1e9)] = 10.0
     """Trust in the measurement over the network for `soft`: ratio of the inverses of their error variances."""
 
@@ -42,8 +46,12 @@ class Network(Frozen):
 
     @model_validator(mode="after")
     def _unrolled_is_consistent(self) -> Self:
-        if self.network == "unrolled" and self.consistency == "none":
-            raise ValueError('network = "unrolled" needs consistency = "hard" or "soft"')
+        if self.network == "unrolled" and self.consistency != "none":
+            raise ValueError(
+                'network = "unrolled" has its data consistency inside, leave out consistency; a SavedModel that names '
+                "it is of csmri 0.2 or older, whose unrolled network is no more: take `pretrained-unrolled`, or train "
+                "again"
+            )
         if self.network == "unrolled" and self.frames != 1:
             raise ValueError(f"frames = {self.frames} is for the U-net; the unrolled network sees all frames at once")
         return self

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from csmri.config.base import BLENDED, Accelerations, Count, Epochs, Frozen, Seed, Split, Way, checked
+from csmri.config.conditions import TrainingConditions
 from csmri.config.network import Network
 from csmri.config.sampling import Sampling
 from csmri.core.names import PRETRAIN
@@ -18,7 +19,7 @@ Passes = Annotated[int, Field(ge=1, le=10_000)]
 Images = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
-class Training(Sampling, Network):
+class Training(Sampling, TrainingConditions, Network):
     """What all trainings of a study share."""
 
     accelerations: Accelerations = (4.0, 8.0)
@@ -38,6 +39,8 @@ class Training(Sampling, Network):
     """Images a step; 1 for the unrolled network, a whole cine."""
     loss: Literal["absolute", "relative"] = "absolute"
     """Mean squared error of the network's target, as it is or divided by that of the initial reconstruction."""
+    magnitude_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Of an unrolled network's loss: how much the error of the magnitude counts beside that of the complex image."""
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
     """`sgd` is with Nesterov momentum 0.9."""
     learning_rate: LearningRate = 1e-3

@@ -21,9 +21,11 @@ from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN
 from csmri.core.seeds import derive_seed, subject_key
 from csmri.data.store import Entry, Store, parse_slice, record_at
+from csmri.learning.conditions import draw_conditions
 from csmri.methods.task import Example, Task, task_of
+from csmri.physics.fourier import image_to_kspace, kspace_to_image
 from csmri.physics.sampling import check_acceleration, make_mask
-from csmri.physics.simulate import measure, with_law_phase
+from csmri.physics.simulate import measure, with_phase_of
 
 VALIDATION_EPOCH = -1
 
@@ -45,6 +47,8 @@ class Draw(IntEnum):
     LAW = 5
     BLEND = 6
     ACQUISITION = 7
+    CONDITIONS = 8
+    RESOLUTION = 9
 
 
 @dataclass(frozen=True)
@@ -243,13 +247,19 @@ def make_example(images: tf.Tensor, item: Item, epoch: tf.Tensor, task: Task) ->
     config = task.config
     if config.augment:
         images = augment(images, item_seed(Draw.AUGMENTATION, item, epoch, config))
+    if config.resolution_range[0] < 1:
+        images = resample(images, item_seed(Draw.RESOLUTION, item, epoch, config), config.resolution_range)
     mask, crop = draw_mask(images, item, epoch, config), random_crop(images, item, epoch, config)
-    if task.takes_cines and config.phase == "none" and config.coils == 1 and not config.snr:
-        # Column by column, so that the others need not be acquired; what is simulated depends on the whole image.
-        images, crop = crop(images), tf.identity
     seed = item_seed(Draw.ACQUISITION, item, epoch, config)
-    truth = with_law_phase(images, config, seed=seed)
-    return task.example(measure(truth, config, seed=seed), mask, truth, crop=crop)
+    conditions = draw_conditions(config, seed=item_seed(Draw.CONDITIONS, item, epoch, config))
+    if config.real_time_share:
+        first = tf.random.stateless_uniform([], seed, 0, tf.shape(images)[0], tf.int32, alg="philox")
+        images = tf.roll(images, tf.where(conditions.cyclic, 0, first), axis=0)
+    truth = with_phase_of(images, conditions, seed=seed)
+    if not task.takes_cines:  # the U-net is told the maximum of the whole image
+        return task.example(measure(truth, conditions, seed=seed), mask, truth, crop=crop)
+    full = measure(truth, conditions, seed=seed, crop=crop)
+    return task.example(full, mask, crop(truth), crop=tf.identity)
 
 
 def item_seed(purpose: Draw, item: Item, epoch: tf.Tensor, config: Config) -> tf.Tensor:
@@ -264,6 +274,20 @@ def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     images = tf.cond(flip_x, lambda: tf.reverse(images, [2]), lambda: images)
     images = tf.cond(flip_y, lambda: tf.reverse(images, [1]), lambda: images)
     return tf.cond(rotate, lambda: tf.reverse(tf.linalg.matrix_transpose(images), [1]), lambda: images)
+
+
+def resample(images: tf.Tensor, seed: tf.Tensor, shares: Sequence[float]) -> tf.Tensor:
+    """Keep the middle of k-space, a share of it in y and x drawn between two; magnitude of a cine (frame, y, x)."""
+    least, most = shares
+    share = tf.random.stateless_uniform([], seed, least, most, alg="philox")
+    matrix = tf.shape(images)[1:]
+    # An even number of lines less, so that DC stays where it is.
+    less = 2 * tf.cast(tf.cast(matrix, tf.float32) * (1 - share) / 2, tf.int32)
+    first = matrix // 2 - (matrix - less) // 2
+    kspace = image_to_kspace(tf.cast(images, tf.complex64))
+    kept = kspace[:, first[0] : first[0] + matrix[0] - less[0], first[1] : first[1] + matrix[1] - less[1]]
+    magnitude = tf.abs(kspace_to_image(kept))
+    return magnitude if images.dtype.is_floating else tf.cast(magnitude, images.dtype)
 
 
 def random_crop(images: tf.Tensor, item: Item, epoch: tf.Tensor, config: Config) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -337,11 +361,12 @@ def mean_frames(entries: Sequence[Entry]) -> float:
 def check_sizes(task: Task, entries: Sequence[Entry], sources: Sequence[Entry] = ()) -> None:
     """Refuse what the smallest subject is too small for, and sources of another size than the target's."""
     config, everyone = task.config, (*entries, *sources)
-    n_ky = min(min(entry.matrix) if config.augment else entry.matrix[0] for entry in everyone)
+    kept = config.resolution_range[0]
+    n_ky = int(kept * min(min(entry.matrix) if config.augment else entry.matrix[0] for entry in everyone))
     for law in laws_of(config):
         for acceleration in config.accelerations:
             check_acceleration(acceleration, n_ky, law)
-    n_x = min(min(entry.matrix) if config.augment else entry.matrix[1] for entry in everyone)
+    n_x = int(kept * min(min(entry.matrix) if config.augment else entry.matrix[1] for entry in everyone))
     if config.crop_columns > n_x:
         raise CsmriError(
             f"crop_columns = {config.crop_columns} is more than the {n_x} columns of the narrowest subject"

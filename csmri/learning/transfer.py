@@ -15,7 +15,7 @@ from keras import layers, ops
 
 from csmri.config import Config
 from csmri.core.errors import CsmriError
-from csmri.methods.layers import CineConvolution
+from csmri.methods.layers import FrameConvolution, FrameTranspose
 
 FROZEN = {"frozen-encoder": ("encoder",), "frozen-decoder": ("decoder", "head")}
 """Way -> parts that keep their pretrained weights. The bottom belongs to neither half and is trained in both ways: it
@@ -108,8 +108,8 @@ class ScaledConv2D(_ScaleShift, layers.Conv2D):
 
 
 @keras.saving.register_keras_serializable("csmri")
-class ScaledCineConvolution(_ScaleShift, CineConvolution):
-    """CineConvolution with a pretrained kernel that is only scaled."""
+class ScaledFrameConvolution(_ScaleShift, FrameConvolution):
+    """FrameConvolution with a pretrained kernel that is only scaled."""
 
 
 @keras.saving.register_keras_serializable("csmri")
@@ -120,17 +120,17 @@ class ScaledConv2DTranspose(_ScaleShift, layers.Conv2DTranspose):
 
 
 @keras.saving.register_keras_serializable("csmri")
-class ScaledConv3DTranspose(_ScaleShift, layers.Conv3DTranspose):
-    """Conv3DTranspose with a pretrained kernel that is only scaled."""
+class ScaledFrameTranspose(_ScaleShift, FrameTranspose):
+    """FrameTranspose with a pretrained kernel that is only scaled."""
 
     channels_axis = -2
 
 
 SCALED: dict[type[keras.Layer], type[keras.Layer]] = {
     layers.Conv2D: ScaledConv2D,
-    CineConvolution: ScaledCineConvolution,
+    FrameConvolution: ScaledFrameConvolution,
     layers.Conv2DTranspose: ScaledConv2DTranspose,
-    layers.Conv3DTranspose: ScaledConv3DTranspose,
+    FrameTranspose: ScaledFrameTranspose,
 }
 UNSCALED = {scaled: plain for plain, scaled in SCALED.items()}
 

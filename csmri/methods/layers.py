@@ -1,4 +1,8 @@
-"""Keras layers that csmri adds, in `keras.ops` alone, so that they train on every backend."""
+"""Keras layers that csmri adds, in `keras.ops` alone, so that they train on every backend.
+
+Cines are (batch, frame, x, y, channel): y is the last axis of an image, along which the transform of the encoding runs,
+and complex images are pairs of real and imaginary part in the last axis.
+"""
 
 from __future__ import annotations
 
@@ -8,266 +12,323 @@ from typing import Any
 import keras
 from keras import KerasTensor, ops
 
-from csmri.core.errors import CsmriError
-from csmri.methods.total_variation import PHASE_CONSTRAINED
-from csmri.physics.differences import difference, primal_dual
-from csmri.physics.encoding import Encoding, columns, in_phase, mirrored_share, share_of, with_phase
+from csmri.physics.encoding import Encoding
 from csmri.physics.fourier import from_pair
-from csmri.physics.phase import resting_phase
+from csmri.physics.linear import damped_least_squares
+from csmri.physics.phase import resting_phase, unit
+from csmri.physics.smoothing import gaussian
 
 GAIN = 10.0
 """What moves is a tenth of what rests, or less: multiplied by this it is of the order of one."""
+FRAME_WIDTH = 1.2
+"""Standard deviation [pixels] of the Gaussian behind the moving phase: less than a vessel, whose edges are sharp."""
+FRAME_TAPS = (0.2, 0.6, 0.2)
+"""Weights of the frame before, the frame itself and the one after, behind the moving phase."""
+NOISE_GAIN = 30.0
+"""The noise of a pixel is a thirtieth of the image's maximum, or less: multiplied by this it is of the order of one."""
+LEAST_DAMPING = 1e-6
+"""Of the trained trust in an image; below it nothing is left to be trained."""
 
 
-@keras.saving.register_keras_serializable(package="csmri")
-class DataConsistency(keras.layers.Layer):
-    """Bring the acquired k-space lines of an image back to those of its initial reconstruction; float32 always.
-
-    The layer is called with a list of three: `image` and `initial` (batch, frame, y, x, 2), real and imaginary part
-    last, and `mask` (batch, frame, ky), True or 1 = acquired, DC at n_ky // 2. `initial` stands for the measurement:
-    its acquired lines must be the measured ones, as temporal interpolation keeps them. See
-    `physics.encoding.Encoding.consistent`.
-
-    Parameters
-    ----------
-    weight : float >= 0
-        Trust in the measurement over the image; infinity puts the lines back.
-    """
-
-    def __init__(self, weight: float = math.inf, **options: Any) -> None:
-        if not weight >= 0:
-            raise CsmriError(f"data consistency: the weight of the measurement must be 0 or more, got {weight:g}")
-        # Under mixed precision, too: half the digits of a k-space line are half of the measurement.
-        super().__init__(**{**options, "dtype": "float32"})
-        self.weight = float(weight)
-
-    def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        image, initial, mask = inputs
-        missed = columns(from_pair(image - initial))
-        # The data of the difference are zero where they were acquired.
-        kept = columns(_encoding(mask).consistent(missed, 0.0, share_of(self.weight)))
-        return initial + ops.view_as_real(kept)
-
-    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
-        return input_shape[0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "weight": self.weight}
-
-
-@keras.saving.register_keras_serializable(package="csmri")
-class RestingPhase(keras.layers.Layer):
-    """Phase of what rests: temporal mean (batch, 1, y, x, 2) -> cosine and sine (batch, 1, y, x, 2)."""
+class _Fixed(keras.layers.Layer):
+    """A layer in float32 also under mixed precision: half the digits of a k-space line are half of the measurement."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "dtype": "float32"})
 
-    def call(self, rest: KerasTensor) -> KerasTensor:
-        return ops.view_as_real(resting_phase(from_pair(rest[:, 0])))[:, None]
+
+class _LikeFirst(_Fixed):
+    """One whose output has the shape of its first input."""
+
+    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        return input_shape[0]
+
+
+# --- convolutions, frame by frame, and what brings in the other frames
+
+
+class _OverFrames:
+    """Of a convolution in two dimensions: it takes cines, frame by frame."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        super().build((None, *input_shape[2:]))  # type: ignore[misc]
+        self.input_spec = None
+
+    def call(self, cine: KerasTensor) -> KerasTensor:
+        batch, n_frames, *image = ops.shape(cine)
+        frames = super().call(ops.reshape(cine, (-1, *image)))  # type: ignore[misc]
+        return ops.reshape(frames, (batch, n_frames, *ops.shape(frames)[1:]))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if len(input_shape) == 4:  # `build` asks for that of a frame
+            return super().compute_output_shape(input_shape)  # type: ignore[misc]
+        _, *image = super().compute_output_shape((None, *input_shape[2:]))  # type: ignore[misc]
+        return (*input_shape[:2], *image)
 
 
 @keras.saving.register_keras_serializable(package="csmri")
-class TotalVariation(keras.layers.Layer):
-    """Phase-constrained total variation in time and space: [initial, phase, mask] -> image, nothing in it is trained.
+class FrameConvolution(_OverFrames, keras.layers.Conv2D):
+    """Conv2D of every frame (batch, frame, x, y, channel), zero-padded; a stride of 2 makes ceil(n / 2) of n."""
 
-    Of images with that phase, so many iterations towards the one of least misfit to the acquired lines plus
-    weighted temporal and spatial differences, by `physics.differences.primal_dual`. No gradient passes.
 
-    Parameters
-    ----------
-    iterations : int >= 0
-    temporal, spatial : float >= 0
-        Weights of the differences, for images with a maximum of the order of one.
-    step, growth : float > 0
-        The primal step is step R^growth, R the acceleration.
-    cyclic : bool
-        Whether the last frame neighbours the first.
+@keras.saving.register_keras_serializable(package="csmri")
+class FrameTranspose(_OverFrames, keras.layers.Conv2DTranspose):
+    """Conv2DTranspose of every frame (batch, frame, x, y, channel)."""
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class Neighbours(keras.layers.Layer):
+    """Features of the frame before, the frame itself and the one after, side by side in the channels.
+
+    Called with [features (batch, frame, ..., channel), cyclic (batch, 1)]: 1 where the last frame neighbours the
+    first, 0 where the first and the last are held beyond the ends. A two-dimensional convolution after it is one over
+    (frame, x, y), in a third of its time on a CPU.
+    """
+
+    def call(self, inputs: list[KerasTensor]) -> KerasTensor:
+        features, cyclic = inputs
+        return ops.concatenate([_moved(features, 1, cyclic), features, _moved(features, -1, cyclic)], axis=-1)
+
+    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        *sizes, channels = input_shape[0]
+        return (*sizes, channels and 3 * channels)
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class TemporalShift(keras.layers.Layer):
+    """A third of the channels from the frame before, a third from the one after: [features, cyclic] as `Neighbours`.
 
     References
     ----------
-    Chambolle and Pock, J Math Imaging Vis 2011, doi 10.1007/s10851-010-0251-1 [algorithm 1, theta = 1].
+    Lin et al., ICCV 2019, doi 10.1109/ICCV.2019.00718 [temporal shift].
     """
 
-    def __init__(
-        self,
-        iterations: int,
-        *,
-        temporal: float = PHASE_CONSTRAINED.strength,
-        spatial: float = PHASE_CONSTRAINED.strength * PHASE_CONSTRAINED.spatial_share,
-        step: float = PHASE_CONSTRAINED.step,
-        growth: float = PHASE_CONSTRAINED.growth,
-        cyclic: bool = True,
-        **options: Any,
-    ) -> None:
-        super().__init__(**{**options, "dtype": "float32"})
-        self.iterations, self.temporal, self.spatial = iterations, temporal, spatial
-        self.step, self.growth, self.cyclic = step, growth, cyclic
-
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        initial, phase = (columns(from_pair(ops.stop_gradient(pair))) for pair in inputs[:2])
-        mask = ops.stop_gradient(ops.cast(inputs[2], "float32"))
-        acceleration = 1 / ops.maximum(ops.mean(mask, axis=(1, 2)), 1e-6)[:, None, None, None]
-        primal = self.step * acceleration**self.growth
-        encoding = _encoding(mask)
-        data, share = encoding.encode(initial), primal / (1 + primal) * mirrored_share(encoding.mask)
-
-        def fit(image: KerasTensor) -> KerasTensor:
-            return encoding.consistent(image, data, share, phase=phase)
-
-        def iterate(_: KerasTensor, state: tuple[Any, ...]) -> tuple[Any, ...]:
-            image, differences, duals = state[0], state[1:4], state[4:]
-            image, differences, duals = primal_dual(
-                image,
-                differences,
-                duals,
-                fit,
-                primal=primal,
-                dual=1 / (12 * primal),  # 12 is the largest squared norm of the differences: 4 along each axis
-                weights=(self.temporal, self.spatial),
-                cyclic=self.cyclic,
-            )
-            return (image, *differences, *duals)
-
-        image = in_phase(initial, phase)
-        differences = difference(image, cyclic=self.cyclic)
-        state = (image, *differences, *(ops.zeros_like(one) for one in differences))
-        image = ops.fori_loop(0, self.iterations, iterate, state)[0]
-        return ops.view_as_real(columns(with_phase(image, phase)))
+        features, cyclic = inputs
+        n = features.shape[-1] // 3
+        before, here, after = ops.split(features, [n, features.shape[-1] - n], axis=-1)
+        return ops.concatenate([_moved(before, 1, cyclic), here, _moved(after, -1, cyclic)], axis=-1)
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         return input_shape[0]
 
-    def get_config(self) -> dict[str, Any]:
-        names = ("iterations", "temporal", "spatial", "step", "growth", "cyclic")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+def _moved(features: KerasTensor, by: int, cyclic: KerasTensor) -> KerasTensor:
+    """Features of the frame before (1) or after (-1)."""
+    n_frames = ops.shape(features)[1]
+    first, last = _frames(features, 0, 1), _frames(features, n_frames - 1, 1)
+    around = ops.cast(ops.reshape(cyclic, (-1,) + (1,) * (len(features.shape) - 1)), features.dtype)
+    # Where there is one frame, it is its own neighbour.
+    if by == 1:
+        return ops.concatenate([first + around * (last - first), _frames(features, 0, n_frames - 1)], axis=1)
+    return ops.concatenate([_frames(features, 1, n_frames - 1), last + around * (first - last)], axis=1)
+
+
+def _frames(features: KerasTensor, first: Any, number: Any) -> KerasTensor:
+    # Not features[:, first:last], whose gradient costs TensorFlow as much as a convolution.
+    batch, _, *others = ops.shape(features)
+    return ops.slice(features, (0, first, *[0] * len(others)), (batch, number, *others))
 
 
 @keras.saving.register_keras_serializable(package="csmri")
-class CineConvolution(keras.layers.Conv3D):
-    """3-D convolution over (frame, y, x), zero-padded in y and x and wrapped around in time.
+class PadTo(keras.layers.Layer):
+    """Append zeros to (batch, frame, x, y, channel), so that x and y are multiples of a number."""
 
-    A stride of 2 makes ceil(n / 2) of n rows or columns, odd ones too.
+    def __init__(self, multiple: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.multiple = multiple
+
+    def call(self, cine: KerasTensor) -> KerasTensor:
+        for axis in (2, 3):
+            sizes = list(ops.shape(cine))
+            sizes[axis] = -sizes[axis] % self.multiple
+            if not isinstance(sizes[axis], int) or sizes[axis]:
+                cine = ops.concatenate([cine, ops.zeros(sizes, cine.dtype)], axis=axis)
+        return cine
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, frame, *sizes, channels = input_shape
+        padded = (None if n is None else -(-n // self.multiple) * self.multiple for n in sizes)
+        return (batch, frame, *padded, channels)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "multiple": self.multiple}
+
+
+# --- the measurement
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class DataConsistency(_Fixed):
+    """Bring an image towards the measured data: [image, data, mask, maps, noise] -> image.
+
+    It minimises |E x - data|^2 + damping |x - image|^2 by conjugate gradients from the image, every frame and column
+    on its own. The damping is (noise / trust)^2, the trust in the image being trained: without noise of one coil the
+    acquired lines are put back, exactly, in the one step that one coil takes.
+
+    Called with `image` (batch, frame, x, y, 2), `data` (coil, batch, frame, x, ky) and `maps` (coil, batch, 1, x, y)
+    complex, `mask` (batch, frame, 1, ky), and `noise` (batch, 1), in the unit of the image.
 
     Parameters
     ----------
-    cyclic : bool
-        Whether the last frame neighbours the first; otherwise the first and the last are held beyond the ends.
+    steps : int >= 1
+        Of conjugate gradients for several coils.
+    trust : float > 0
+        In the image at first: the standard deviation of its error.
     """
 
-    def __init__(self, filters: int, kernel_size: Any, *, cyclic: bool = True, **options: Any) -> None:
-        super().__init__(filters, kernel_size, **{**options, "padding": "valid"})
-        self.cyclic = cyclic
+    def __init__(self, steps: int, *, trust: float = 0.03, **options: Any) -> None:
+        super().__init__(**options)
+        self.steps, self.trust = steps, trust
 
-    def call(self, inputs: KerasTensor) -> KerasTensor:
-        frames, y, x = (size // 2 for size in self.kernel_size)
-        if frames:
-            inputs = _continued(inputs, frames, cyclic=self.cyclic)
-        return super().call(_enclosed(_enclosed(inputs, y, axis=2), x, axis=3))
-
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        batch, *sizes, _ = input_shape
-        strided = (None if n is None else -(-n // step) for n, step in zip(sizes, self.strides, strict=True))
-        return (batch, *strided, self.filters)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "cyclic": self.cyclic}
-
-
-@keras.saving.register_keras_serializable(package="csmri")
-class Motion(keras.layers.Layer):
-    """What a cascade looks at: [image (batch, frame, y, x, 2), rest and phase (batch, 1, y, x, 2)] -> (..., 3).
-
-    Real and imaginary part of what moves, image - rest, in that phase and times `GAIN`; and the magnitude of what
-    rests. With the phase gone, images of any phase look alike.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "dtype": "float32"})
+    def build(self, input_shape: Any) -> None:
+        start = keras.initializers.Constant(math.log(self.trust))
+        self.log_trust = self.add_weight(name="log_trust", shape=(), initializer=start)
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        image, rest, phase = inputs
-        cosine, sine = phase[..., 0], phase[..., 1]
-        moving = (image - rest) * GAIN
-        real, imaginary = moving[..., 0], moving[..., 1]
-        turned = (real * cosine + imaginary * sine, imaginary * cosine - real * sine)
-        magnitude = ops.sqrt(ops.sum(ops.square(rest), axis=-1))
-        return ops.stack([*turned, ops.zeros_like(real) + magnitude], axis=-1)
+        image, data, mask, maps, noise = inputs
+        encoding = Encoding(ops.cast(mask, "complex64"), maps)
+        damping = ops.square(ops.reshape(noise, (-1, 1, 1, 1)) / (ops.exp(self.log_trust) + LEAST_DAMPING))
+        before = from_pair(image)
+        # What is not acquired is zero in the data and in what is encoded.
+        wanted = encoding.adjoint(data - encoding.encode(before))
 
-    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
-        return (*input_shape[0][:-1], 3)
+        def solve(steps: int) -> KerasTensor:
+            return damped_least_squares(encoding.normal, wanted, damping, steps=steps, axes=(-1,))
 
-
-@keras.saving.register_keras_serializable(package="csmri")
-class AddCorrection(keras.layers.Layer):
-    """Add a cascade's correction to what has the resting phase: [image, phase, correction] -> image.
-
-    What is out of phase is dropped: an image whose phase does not move has nothing there but errors (Haacke et al., J
-    Magn Reson 1991, doi 10.1016/0022-2364(91)90253-P), and a correction may give it back where that is wrong. The
-    correction is in the gain and phase of `Motion`; a row or a column too many is cut off.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "dtype": "float32"})
-
-    def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        image, phase, correction = inputs
-        cosine, sine = phase[..., 0], phase[..., 1]
-        correction = _cropped(correction, image) / GAIN
-        real = image[..., 0] * cosine + image[..., 1] * sine + correction[..., 0]
-        imaginary = correction[..., 1]
-        return ops.stack([real * cosine - imaginary * sine, imaginary * cosine + real * sine], axis=-1)
+        n_coils = ops.shape(data)[0]
+        if isinstance(n_coils, int):
+            change = solve(1 if n_coils == 1 else self.steps)
+        else:
+            change = ops.cond(n_coils == 1, lambda: solve(1), lambda: solve(self.steps))
+        return image + ops.view_as_real(change)
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         return input_shape[0]
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "steps": self.steps, "trust": self.trust}
+
 
 @keras.saving.register_keras_serializable(package="csmri")
-class CropLike(keras.layers.Layer):
-    """Cut (batch, frame, y, x, channel) to the rows and columns of another: [features, other] -> features."""
+class Measured(_Fixed):
+    """What all cascades know, divided by the maximum of the initial reconstruction, in its resting phase.
+
+    Called with the inputs of the network but `cyclic`, and the maximum (batch, 1, 1, 1, 1). It gives `image`, turned
+    back by `phase` (batch, 1, x, y, 2); `data`, `mask`, `maps`, which carry that phase, and `noise` as
+    `DataConsistency` takes them; and `told` (batch, 3): the share of lines that was acquired, the noise, and one over
+    the number of coils.
+    """
+
+    def call(self, inputs: list[KerasTensor]) -> dict[str, KerasTensor]:
+        initial, data, mask, maps, noise, peak = (ops.stop_gradient(one) for one in inputs)
+        mask = ops.cast(mask, "float32")
+        image = from_pair(initial / peak)
+        phase = resting_phase(ops.mean(image, axis=1))[:, None]
+        coils = from_pair(ops.swapaxes(maps, 0, 1))[:, :, None]
+        noise = noise / peak[:, 0, 0, 0]
+        n_coils = ops.cast(ops.shape(data)[1], "float32")
+        share = ops.mean(mask, axis=(1, 2))[:, None]
+        return {
+            "image": ops.view_as_real(image * ops.conj(phase)),
+            "phase": ops.view_as_real(phase),
+            "data": from_pair(ops.swapaxes(data / peak[:, None], 0, 1)),
+            "mask": mask[:, :, None],
+            "maps": coils * phase[None],
+            "noise": noise,
+            "told": ops.concatenate([share, NOISE_GAIN * noise, ops.ones_like(share) / n_coils], axis=1),
+        }
+
+
+# --- the phase
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class MovingPhase(_LikeFirst):
+    """Phase of a cine that moves, as cosine and sine: [image, cyclic] -> (batch, frame, x, y, 2); no gradient passes.
+
+    The image is smoothed a little in time and space first: its phase carries noise and aliasing.
+    """
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        return _cropped(*inputs)
+        image, cyclic = ops.stop_gradient(inputs[0]), inputs[1]
+        before, here, after = FRAME_TAPS
+        smooth = before * _moved(image, 1, cyclic) + here * image + after * _moved(image, -1, cyclic)
+        batch, n_frames, *matrix, _ = ops.shape(smooth)
+        frames = gaussian(from_pair(ops.reshape(smooth, (-1, *matrix, 2))), FRAME_WIDTH)
+        return ops.stop_gradient(ops.reshape(ops.view_as_real(unit(frames)), (batch, n_frames, *matrix, 2)))
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class InPhase(_LikeFirst):
+    """Turn an image back by a phase: [image, phase], pairs both."""
+
+    def call(self, inputs: list[KerasTensor]) -> KerasTensor:
+        real, imaginary, cosine, sine = _parts(*inputs)
+        return ops.stack([real * cosine + imaginary * sine, imaginary * cosine - real * sine], axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class WithPhase(_LikeFirst):
+    """Turn an image by a phase, the inverse of `InPhase`."""
+
+    def call(self, inputs: list[KerasTensor]) -> KerasTensor:
+        real, imaginary, cosine, sine = _parts(*inputs)
+        return ops.stack([real * cosine - imaginary * sine, imaginary * cosine + real * sine], axis=-1)
+
+
+def _parts(image: KerasTensor, phase: KerasTensor) -> tuple[KerasTensor, ...]:
+    return image[..., 0], image[..., 1], phase[..., 0], phase[..., 1]
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class Motion(_Fixed):
+    """What a cascade looks at: [image in phase (batch, frame, x, y, 2), phase] -> (..., 4).
+
+    Real and imaginary part of what moves, the image less its temporal mean, times `GAIN`; the temporal mean of the
+    real part, and how far the phase swings about its own mean.
+    """
+
+    def call(self, inputs: list[KerasTensor]) -> KerasTensor:
+        image, phase = inputs
+        rest = ops.mean(image[..., :1], axis=1, keepdims=True)
+        moving = ops.concatenate([image[..., :1] - rest, image[..., 1:]], axis=-1) * GAIN
+        return ops.concatenate([moving, ops.zeros_like(moving[..., :1]) + rest, phase[..., 1:]], axis=-1)
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
-        features, other = input_shape
-        return (*other[:-1], features[-1])
+        return (*input_shape[0][:-1], 4)
 
 
-def _encoding(mask: KerasTensor) -> Encoding:
-    """Encoding of one coil for images (batch, frame, x, y), of masks (batch, frame, ky) with DC in the centre."""
-    shifted = ops.roll(ops.stop_gradient(mask), -(ops.shape(mask)[-1] // 2), axis=-1)
-    return Encoding(ops.cast(shifted, "complex64")[:, :, None])
+@keras.saving.register_keras_serializable(package="csmri")
+class Corrected(_Fixed):
+    """Add a correction to an image in phase and keep some of what is out of phase: [image, correction (..., 3)].
 
-
-def _cropped(features: KerasTensor, other: KerasTensor) -> KerasTensor:
-    batch, frames, _, _, channels = ops.shape(features)
-    _, _, n_y, n_x, _ = ops.shape(other)
-    return ops.slice(features, (0, 0, 0, 0, 0), (batch, frames, n_y, n_x, channels))
-
-
-def _continued(inputs: KerasTensor, n: int, *, cyclic: bool) -> KerasTensor:
-    """Continue (batch, frame, y, x, channel) by n frames on either side."""
-    batch, n_frames, *others = ops.shape(inputs)
-
-    # Not inputs[:, first:last], whose gradient costs TensorFlow as much as a convolution.
-    def frames(first: int, number: int) -> KerasTensor:
-        return ops.slice(inputs, (0, first, 0, 0, 0), (batch, number, *others))
-
-    if cyclic:
-        before, after = frames(n_frames - n, n), frames(0, n)
-    else:
-        before, after = (ops.repeat(frames(first, 1), n, axis=1) for first in (0, n_frames - 1))
-    return ops.concatenate([before, inputs, after], axis=1)
-
-
-def _enclosed(inputs: KerasTensor, n: int, *, axis: int) -> KerasTensor:
-    """Put n rows or columns of zeros on either side.
-
-    Not `ops.pad`: TensorFlow cannot fuse that with the convolution in a training step, and says so for every network.
+    z becomes Re z + c_0 / g + i ((keep + c_2) Im z + c_1 / g), g being `GAIN` and `keep` trained: 1 keeps all, 0
+    projects onto images in phase, as for one coil a line then tells of its mirror image, too, and -1 puts that in.
+    Where the phase is not what it was taken for, the correction says so pixel by pixel.
     """
-    if not n:
-        return inputs
-    sizes = list(ops.shape(inputs))
-    sizes[axis] = n
-    zeros = ops.zeros(sizes, inputs.dtype)
-    return ops.concatenate([zeros, inputs, zeros], axis=axis)
+
+    def __init__(self, keep: float = 0.3, **options: Any) -> None:
+        super().__init__(**options)
+        self.keep_at_first = keep
+
+    def build(self, input_shape: Any) -> None:
+        self.keep = self.add_weight(
+            name="keep", shape=(), initializer=keras.initializers.Constant(self.keep_at_first)
+        )
+
+    def call(self, inputs: list[KerasTensor]) -> KerasTensor:
+        image, correction = inputs
+        batch, n_frames, n_x, n_y, _ = ops.shape(image)
+        correction = ops.slice(
+            ops.cast(correction, "float32"), (0, 0, 0, 0, 0), (batch, n_frames, n_x, n_y, correction.shape[-1])
+        )
+        real = image[..., 0] + correction[..., 0] / GAIN
+        imaginary = (self.keep + correction[..., 2]) * image[..., 1] + correction[..., 1] / GAIN
+        return ops.stack([real, imaginary], axis=-1)
+
+    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        return input_shape[0]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "keep": self.keep_at_first}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,6 +13,9 @@ from csmri.methods.scaling import NO_ERROR
 LEAST_ERROR = 1e-7
 """Mean square of the normalised error that a relative loss takes an initial reconstruction to have at least: of a blank
 or static image nothing is to be learnt, and nothing must be divided by."""
+
+SMALLEST = 1e-4
+"""Of the maximum: a magnitude below it counts as nothing."""
 
 
 class _Relative(keras.losses.Loss):
@@ -48,17 +52,40 @@ class CineError(_Relative):
 
     The target is the reference and the initial reconstruction, each as a pair. Unless relative, the error is in
     units of the square of the initial reconstruction's maximum.
+
+    Parameters
+    ----------
+    magnitude_share : float in [0, 1]
+        How much the error of the magnitude counts beside that of the complex image.
     """
+
+    def __init__(self, relative: bool = False, magnitude_share: float = 0.0, **options: Any) -> None:
+        super().__init__(relative, **options)
+        self.magnitude_share = magnitude_share
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "magnitude_share": self.magnitude_share}
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         reference, initial = y_true[..., :2], y_true[..., 2:]
         peak = ops.max(ops.square(initial), axis=(1, 2, 3, 4))
 
-        def error(images: Any) -> Any:
-            return ops.mean(ops.sum(ops.square(images - reference), axis=-1), axis=(1, 2, 3))
-
         peak = ops.where(peak > 0, peak, 1.0)
-        return error(y_pred) / (ops.maximum(error(initial), LEAST_ERROR * peak) if self.relative else peak)
+
+        def mean(squares: Any) -> Any:
+            return ops.mean(ops.sum(squares, axis=-1), axis=(1, 2, 3))
+
+        def magnitude(images: Any) -> Any:
+            # Not the root alone, whose gradient is infinite where nothing is.
+            squares = ops.sum(ops.square(images), axis=-1, keepdims=True)
+            return ops.sqrt(squares + SMALLEST**2 * peak[:, None, None, None, None])
+
+        def error(of: Callable[[Any], Any]) -> Any:
+            ours, start = (mean(ops.square(of(images) - of(reference))) for images in (y_pred, initial))
+            return ours / (ops.maximum(start, LEAST_ERROR * peak) if self.relative else peak)
+
+        share = self.magnitude_share
+        return (1 - share) * error(lambda images: images) + (share * error(magnitude) if share else 0.0)
 
 
 @keras.saving.register_keras_serializable("csmri")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any, ClassVar
 
 import keras
@@ -17,14 +18,12 @@ from csmri.methods import scaling
 from csmri.methods.losses import CineError, CineMean, ImageMean, TargetError
 from csmri.methods.unet import build_unet
 from csmri.methods.unrolled import build_unrolled
-from csmri.physics.encoding import encoding_of, share_of
-from csmri.physics.fourier import as_pair
+from csmri.physics.encoding import encoding_of, in_columns, share_of
+from csmri.physics.fourier import as_pair, columns_of
 from csmri.physics.initial import initial_images
 from csmri.physics.phase import unit
-from csmri.physics.simulate import acquire, measure
+from csmri.physics.simulate import Conditions, Crop, acquire, measure
 
-Crop = Callable[[tf.Tensor], tf.Tensor]
-"""Cuts the same columns out of everything whose last axis is x; columns are independent, since kx is fully read."""
 Serve = tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]
 """What a SavedModel's default signature computes, and the names and shapes of its inputs."""
 Example = tuple[Any, tf.Tensor]
@@ -38,8 +37,6 @@ class Task(ABC):
     """Whether a step of training takes whole cines, one at a time, instead of batches of single frames."""
     is_consistent: ClassVar[bool]
     """Whether data consistency is inside the network; otherwise `reconstructor` applies that of the config."""
-    expects_rest: ClassVar[bool]
-    """Whether the phase of the images is taken to rest in time."""
     clip_norm: ClassVar[float | None] = None
     """Largest norm of all gradients of a step."""
 
@@ -95,7 +92,7 @@ class Task(ABC):
 class UNet(Task):
     """The paper's U-net: it corrects the magnitude of the initial reconstruction, frame by frame."""
 
-    takes_cines, is_consistent, expects_rest = False, False, False
+    takes_cines, is_consistent = False, False
 
     def build(self) -> keras.Model:
         config = self.config
@@ -165,9 +162,9 @@ class UNet(Task):
 
 
 class Unrolled(Task):
-    """`csmri.methods.unrolled`: it reconstructs the complex images of a cine from its k-space, coil by coil."""
+    """`csmri.methods.unrolled`: it reconstructs the complex images of a cine from the k-space of all coils."""
 
-    takes_cines, is_consistent, expects_rest = True, True, True
+    takes_cines, is_consistent = True, True
     clip_norm = 1.0  # with one cine a step, an odd one must not throw the network off
 
     def build(self) -> keras.Model:
@@ -175,54 +172,79 @@ class Unrolled(Task):
         return build_unrolled(
             base_channels=config.base_channels,
             cascades=config.cascades,
-            weight=config.measurement_weight,
-            cyclic=config.cyclic,
+            cg_steps=config.cg_steps,
+            moving_frame=config.moving_frame,
             seed=config.seed,
             precision=config.precision,
         )
 
     def example(self, full: Acquisition, mask: tf.Tensor, reference: tf.Tensor, *, crop: Crop) -> Example:
-        if full.maps is not None:  # the first of several coils, which stands elsewhere each time
-            reference = full.maps[0] * tf.cast(reference, tf.complex64)
-            full = full.of_coil(0)
-        full = replace(full, data=crop(full.data))
-        initial = as_pair(initial_images(acquire(full, mask)))
-        truth = tf.concat([as_pair(tf.cast(crop(reference), tf.complex64)), initial], axis=-1)
-        return (initial, tf.cast(mask, tf.float32)), truth
+        maps = None if full.maps is None else crop(full.maps)
+        inputs = _inputs(acquire(replace(full, data=crop(full.data), maps=maps), mask))
+        truth = as_pair(columns_of(tf.cast(crop(reference), tf.complex64)))
+        return inputs, tf.concat([truth, inputs[0]], axis=-1)
 
     def loss(self) -> keras.losses.Loss:
-        return CineError(relative=self.config.loss == "relative")
+        return CineError(relative=self.config.loss == "relative", magnitude_share=self.config.magnitude_share)
 
     def metrics(self) -> list[keras.metrics.Metric]:
         return [CineMean(quantity) for quantity in ("nmse", "initial_nmse", "bias")]
 
     def serve(self, network: keras.Model) -> Serve:
-        cyclic = self.config.cyclic
+        return self._serve(network, n_coils=None)
 
-        def improve(hybrid: tf.Tensor, mask: tf.Tensor) -> dict[str, tf.Tensor]:
-            acquisition = Acquisition(hybrid[tf.newaxis], mask, cyclic=cyclic)
-            initial = as_pair(initial_images(acquisition))[tf.newaxis]
-            improved = network([initial, tf.cast(mask, tf.float32)[tf.newaxis]], training=False)
-            return {"improved": tf.complex(*tf.unstack(tf.convert_to_tensor(improved)[0], axis=-1))}
+    def _serve(self, network: keras.Model, *, n_coils: int | None) -> Serve:
+        def improve(
+            data: tf.Tensor, mask: tf.Tensor, maps: tf.Tensor, noise: tf.Tensor, cyclic: tf.Tensor
+        ) -> dict[str, tf.Tensor]:
+            inputs = _inputs(Acquisition(data, mask, maps, noise, cyclic))
+            improved = tf.convert_to_tensor(network([one[tf.newaxis] for one in inputs], training=False))[0]
+            return {"improved": columns_of(tf.complex(*tf.unstack(improved, axis=-1)))}
 
-        hybrid = tf.TensorSpec((None, None, None), tf.complex64, name="hybrid")
-        return improve, [hybrid, tf.TensorSpec((None, None), tf.bool, name="mask")]
+        return improve, [
+            tf.TensorSpec((n_coils, None, None, None), tf.complex64, name="data"),
+            tf.TensorSpec((None, None), tf.bool, name="mask"),
+            tf.TensorSpec((n_coils, None, None), tf.complex64, name="maps"),
+            tf.TensorSpec((), tf.float32, name="noise"),
+            tf.TensorSpec((), tf.bool, name="cyclic"),
+        ]
 
     def sample(self, seed: int) -> dict[str, tf.Tensor]:
         rng = np.random.default_rng(seed)
         images = rng.gamma(2.0, 100.0, (3, 23, 17)).astype(np.float32)
         mask = tf.constant(rng.random(images.shape[:2]) < 0.5)
-        full = measure(images, self.config, seed=tf.constant([seed, 0], tf.int64))
-        return {"hybrid": acquire(full, mask).data[0], "mask": mask}
+        conditions = Conditions(phase=None, coils=2, snr=30.0, cyclic=True)
+        one = acquire(measure(images, conditions, seed=tf.constant([seed, 0], tf.int64)), mask)
+        return {"data": one.data, "mask": mask, "maps": one.maps, "noise": one.noise, "cyclic": tf.constant(True)}
 
     def reconstructor(self, network: keras.Model) -> Callable[[Acquisition], tf.Tensor]:
-        improve = _compiled(self.serve(network))
+        # A graph of its own for one coil: it knows that one step of conjugate gradients is exact.
+        graphs = {n_coils: cache(lambda n=n_coils: _compiled(self._serve(network, n_coils=n))) for n_coils in (1, None)}
 
         def reconstruct(acquisition: Acquisition) -> tf.Tensor:
-            coils = [improve(hybrid=coil, mask=acquisition.mask)["improved"] for coil in acquisition.data]
-            return encoding_of(acquisition).combine(tf.stack(coils))
+            maps = acquisition.maps
+            if maps is None:
+                maps = tf.ones([1, *acquisition.data.shape[2:]], tf.complex64)
+            return graphs[1 if acquisition.n_coils == 1 else None]()(
+                data=tf.convert_to_tensor(acquisition.data),
+                mask=tf.convert_to_tensor(acquisition.mask),
+                maps=tf.convert_to_tensor(maps),
+                noise=tf.cast(acquisition.noise, tf.float32),
+                cyclic=tf.convert_to_tensor(acquisition.cyclic),
+            )["improved"]
 
         return reconstruct
+
+
+def _inputs(acquisition: Acquisition) -> tuple[tf.Tensor, ...]:
+    """Inputs of `build_unrolled` without their batch, in TensorFlow."""
+    data, mask = in_columns(acquisition)
+    maps = acquisition.maps
+    if maps is None:
+        maps = tf.ones(tf.concat([[1], tf.shape(acquisition.data)[2:]], axis=0), tf.complex64)
+    pairs = [as_pair(values) for values in (columns_of(initial_images(acquisition)), data)]
+    numbers = [tf.reshape(tf.cast(number, tf.float32), [1]) for number in (acquisition.noise, acquisition.cyclic)]
+    return *pairs, tf.cast(mask, tf.float32), as_pair(columns_of(maps)), *numbers
 
 
 def _compiled(serve: Serve) -> Callable[..., dict[str, tf.Tensor]]:

@@ -8,17 +8,19 @@ from typing import Any
 import tensorflow as tf
 
 
-def make_coils(n_coils: int, matrix: Any, *, seed: tf.Tensor) -> tf.Tensor:
+def make_coils(n_coils: Any, matrix: Any, *, seed: tf.Tensor) -> tf.Tensor:
     """Draw coil sensitivity maps (coil, y, x), complex64, smooth, root sum of squares 1.
 
     Coils stand in a ring around the field of view, 0.9 to 1.5 half fields of view from its centre, each a Gaussian of
     width 0.7 to 1.2 half fields of view, with a constant phase and ramps of up to 1 rad over half the field of view
     (after Jaubert et al., Sci Rep 2024, doi 10.1038/s41598-024-62294-2, and the ranges of arrays at 1.5 T).
     """
+    n_coils = tf.convert_to_tensor(n_coils)
     uniform = tf.random.stateless_uniform([7, n_coils, 1, 1], seed, alg="philox")
     # The whole ring is turned, too, so that no coil has a place of its own.
-    place = tf.reshape(tf.range(n_coils, dtype=tf.float32), [-1, 1, 1]) + n_coils * uniform[6, :1] + uniform[0]
-    turn = place * (2 * math.pi / n_coils)
+    number = tf.cast(n_coils, tf.float32)
+    place = tf.reshape(tf.range(number), [-1, 1, 1]) + number * uniform[6, :1] + uniform[0]
+    turn = place * (2 * math.pi / number)
     distance, width = 0.9 + 0.6 * uniform[1], 0.7 + 0.5 * uniform[2]
     y, x = positions(matrix)
     apart = tf.square(y - distance * tf.sin(turn)) + tf.square(x - distance * tf.cos(turn))

@@ -6,6 +6,7 @@ backends.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import tensorflow as tf
 from keras import ops
 
 from csmri.data.acquisition import Acquisition
-from csmri.physics.fourier import fft, fft_y, ifft, ifft_y
+from csmri.physics.fourier import columns_of, fft, fft_y, ifft, ifft_y
 from csmri.physics.linear import conjugate_gradient_step
 
 Transform = Callable[[Any], Any]
@@ -129,6 +130,24 @@ def encoding_of(acquisition: Acquisition) -> Encoding:
     """Encoding of images (frame, y, x) to data (coil, frame, ky, x), DC at index n_ky // 2."""
     maps = None if acquisition.maps is None else tf.convert_to_tensor(acquisition.maps)[:, tf.newaxis]
     return Encoding(as_weights(acquisition.mask)[..., tf.newaxis], maps, fft_y, ifft_y)
+
+
+def in_columns(acquisition: Acquisition) -> tuple[tf.Tensor, tf.Tensor]:
+    """Bring an acquisition to the layout of iterations, in TensorFlow.
+
+    Returns
+    -------
+    data : (coil, frame, x, ky), complex64
+        In the order and unit of the plain transform of an image (frame, x, y).
+    mask : (frame, ky), bool
+        In the same order, DC first.
+    """
+    data = columns_of(tf.convert_to_tensor(acquisition.data))
+    n = tf.shape(data)[-1]
+    # A shift of the image by n // 2 rows is a ramp of its transform; the orthonormal one is smaller by the root of n.
+    turn = tf.cast(tf.range(n) * (n // 2) % n, tf.float32) * (-2 * math.pi / tf.cast(n, tf.float32))
+    ramp = tf.complex(tf.cos(turn), tf.sin(turn)) * tf.cast(tf.sqrt(tf.cast(n, tf.float32)), tf.complex64)
+    return tf.signal.ifftshift(data, axes=-1) * ramp, tf.signal.ifftshift(acquisition.mask, axes=-1)
 
 
 def mirrored_share(mask: Any) -> Any:

@@ -56,6 +56,11 @@ def kspace_to_image(kspace: tf.Tensor) -> tf.Tensor:
     return ifft_y(ifft_x(kspace))
 
 
+def columns_of(images: tf.Tensor) -> tf.Tensor:
+    """(..., y, x) to (..., x, y), the layout of iterations, and back."""
+    return tf.linalg.matrix_transpose(images)
+
+
 def as_pair(values: tf.Tensor) -> tf.Tensor:
     """Complex values (...) as real and imaginary part (..., 2), as networks take them."""
     return tf.stack([tf.math.real(values), tf.math.imag(values)], axis=-1)
@@ -66,6 +71,11 @@ def from_pair(pair: Any) -> Any:
     if tf.is_tensor(pair):  # Keras casts both parts, of which TensorFlow warns in every gradient
         return tf.complex(pair[..., 0], pair[..., 1])
     return ops.view_as_complex(pair)
+
+
+def as_complex(real: Any) -> Any:
+    """Complex values of real ones; unlike a cast, it has a gradient that TensorFlow does not warn of."""
+    return from_pair(ops.stack([real, ops.zeros_like(real)], axis=-1))
 
 
 def _centred(transform: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:

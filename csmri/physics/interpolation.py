@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from csmri.physics.sampling import choose_lines
 
 
-def nearest_acquired(mask: tf.Tensor, *, cyclic: bool) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def nearest_acquired(mask: tf.Tensor, *, cyclic: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Find, for every (frame, ky), the nearest acquired frames of the same ky, and the weight of the later one.
 
     Returns
@@ -25,7 +27,8 @@ def nearest_acquired(mask: tf.Tensor, *, cyclic: bool) -> tuple[tf.Tensor, tf.Te
     unreachable = 2 * n_frames
 
     def nearest(distance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        distance = tf.math.floormod(distance, n_frames) if cyclic else tf.where(distance < 0, unreachable, distance)
+        held = tf.where(distance < 0, unreachable, distance)
+        distance = tf.where(cyclic, tf.math.floormod(distance, n_frames), held)
         candidates = tf.where(mask[tf.newaxis], distance[..., tf.newaxis], unreachable)
         return tf.argmin(candidates, axis=1, output_type=tf.int32), tf.reduce_min(candidates, axis=1)
 
@@ -40,7 +43,7 @@ def nearest_acquired(mask: tf.Tensor, *, cyclic: bool) -> tuple[tf.Tensor, tf.Te
     return before, after, weight
 
 
-def interpolate_frames(kspace: tf.Tensor, mask: tf.Tensor, *, cyclic: bool = True) -> tf.Tensor:
+def interpolate_frames(kspace: tf.Tensor, mask: tf.Tensor, *, cyclic: Any = True) -> tf.Tensor:
     """Fill every line not acquired by linear interpolation in time (paper section 2.3, figure 2).
 
     A ky acquired in one frame only is held in all; a ky acquired in none stays zero; acquired lines are kept as they
@@ -50,7 +53,7 @@ def interpolate_frames(kspace: tf.Tensor, mask: tf.Tensor, *, cyclic: bool = Tru
     ----------
     kspace : (..., frame, ky, x or kx), complex64
     mask : (frame, ky), bool
-    cyclic : bool
+    cyclic : bool, or a tensor of one
         Whether the last frame neighbours the first, as in a cardiac cycle; otherwise the first and last acquired
         lines are held.
     """

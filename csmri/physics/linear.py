@@ -7,6 +7,8 @@ from typing import Any
 
 from keras import ops
 
+from csmri.physics.fourier import as_complex
+
 
 def conjugate_gradient_step(
     apply: Callable[[Any], Any], solution: Any, remainder: Any, direction: Any
@@ -49,3 +51,35 @@ def squared(values: Any) -> Any:
     if "complex" not in str(values.dtype):
         return ops.square(values)
     return ops.square(ops.real(values)) + ops.square(ops.imag(values))
+
+
+def damped_least_squares(
+    normal: Callable[[Any], Any], right: Any, damping: Any, *, steps: int, axes: tuple[int, ...]
+) -> Any:
+    """Go some steps of conjugate gradients from 0 towards the solution of (normal + damping) x = right.
+
+    Parameters
+    ----------
+    normal : callable
+        Complex, of norm 1 at most; it couples values along `axes` alone, so that the others have steps of their own.
+    damping : real, >= 0
+        May have the axes of `right`.
+    """
+
+    def inner(a: Any, b: Any) -> Any:
+        values = ops.real(a) * ops.real(b) + ops.imag(a) * ops.imag(b)
+        return ops.sum(values, axis=axes, keepdims=True)
+
+    damping = as_complex(damping)
+    solution, remainder = None, right
+    direction, before = right, inner(right, right)
+    for step in range(steps):
+        applied = normal(direction) + damping * direction
+        length = as_complex(before / ops.maximum(inner(direction, applied), 1e-30))
+        solution = length * direction if solution is None else solution + length * direction
+        if step + 1 < steps:
+            remainder = remainder - length * applied
+            now = inner(remainder, remainder)
+            direction = remainder + as_complex(now / ops.maximum(before, 1e-30)) * direction
+            before = now
+    return solution

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 from keras import ops
 
-from csmri.config import Sampling
 from csmri.physics.coils import positions
 from csmri.physics.smoothing import gaussian
 
@@ -18,7 +18,28 @@ PHASE_WIDTH = 2.0
 """Standard deviation [pixels] of the Gaussian that the resting phase is smoothed with; real phases are smoother."""
 
 
-def make_phase(magnitude: tf.Tensor, law: Sampling, *, seed: tf.Tensor) -> tf.Tensor:
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """How strong the parts of a simulated phase are; numbers, or tensors where each acquisition has its own.
+
+    Parameters
+    ----------
+    static, drift, moving : float
+        Largest value of the smooth resting phase about a constant, of the slow change, and of a pulse of flow [rad].
+    shift : float
+        Largest shift of the echo off the centre of k-space [samples].
+    present : float
+        0 where not even a constant phase is added.
+    """
+
+    static: Any
+    shift: Any
+    present: Any = 1.0
+    drift: Any = 0.0
+    moving: Any = 0.0
+
+
+def make_phase(magnitude: tf.Tensor, strength: Phase, *, seed: tf.Tensor) -> tf.Tensor:
     """Draw the phase [rad] of a magnitude cine (frame, y, x), as that of measured cines behaves.
 
     Static: a smooth map (a 6 x 6 grid, bicubic), a constant, and the ramps of an echo off the centre of k-space. Drift:
@@ -35,15 +56,21 @@ def make_phase(magnitude: tf.Tensor, law: Sampling, *, seed: tf.Tensor) -> tf.Te
     uniform = tf.random.stateless_uniform([4], seeds[0], -1.0, 1.0, alg="philox")
     y, x = positions(matrix)
     # A shift by one sample in k-space turns the phase by 2 pi over the field of view, which is 2 wide here.
-    ramps = math.pi * law.phase_shift * (uniform[1] * y + uniform[2] * x)
-    phase = law.phase_static * smooth_map(6, matrix, seed=seeds[1]) + math.pi * uniform[0] + ramps
+    ramps = math.pi * strength.shift * (uniform[1] * y + uniform[2] * x)
+    phase = strength.static * smooth_map(6, matrix, seed=seeds[1]) + math.pi * strength.present * uniform[0] + ramps
     phase = tf.tile(phase[tf.newaxis], [n_frames, 1, 1])
-    if law.phase == "drift":
+    if tf.is_tensor(strength.drift) or strength.drift:
         cycle = tf.range(n_frames, dtype=tf.float32) / tf.cast(n_frames, tf.float32)
         slow = tf.cos(2 * math.pi * (cycle + uniform[3]))[:, tf.newaxis, tf.newaxis]
-        phase += law.phase_drift * slow * smooth_map(4, matrix, seed=seeds[2])
-    if law.phase == "moving":
-        phase += law.phase_moving * flow_pulses(magnitude, seeds=seeds[3:])
+        phase += strength.drift * slow * smooth_map(4, matrix, seed=seeds[2])
+    if tf.is_tensor(strength.moving):
+
+        def pulses() -> tf.Tensor:
+            return strength.moving * flow_pulses(magnitude, seeds=seeds[3:])
+
+        phase += tf.cond(strength.moving > 0, pulses, lambda: tf.zeros_like(magnitude))
+    elif strength.moving:
+        phase += strength.moving * flow_pulses(magnitude, seeds=seeds[3:])
     return phase
 
 

@@ -14,7 +14,7 @@ from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace, LazySlices
 from csmri.physics.fourier import fft_x
 from csmri.physics.sampling import check_acceleration, undersample
-from csmri.physics.simulate import mean_signal, measure, simulated_mask, with_law_phase
+from csmri.physics.simulate import conditions_of, mean_signal, measure, simulated_mask, with_phase_of
 
 DISTANCE_MM = 10.0
 """Of slices whose distance is not known: short-axis stacks have 8 to 10."""
@@ -43,12 +43,13 @@ def scan(cine: Cine, law: Sampling, *, acceleration: float, seed: int) -> KSpace
     check_acceleration(acceleration, cine.matrix[0], law)
     cine = _with_place(cine)
     masks = np.stack([_mask(cine, law, acceleration, seed, index) for index in range(cine.n_slices)])
+    conditions = conditions_of(law)
     deviation = float(mean_signal(tf.abs(cine.images))) / law.snr if law.snr else 0.0
 
     def scan_slice(index: int) -> NDArray[np.complex64]:
         derived = derive_seed(seed, subject_key(cine.subject), index)
-        images = with_law_phase(cine.images[index], law, seed=derived)
-        full = measure(images, law, seed=derived, deviation=deviation)
+        images = with_phase_of(cine.images[index], conditions, seed=derived)
+        full = measure(images, conditions, seed=derived, deviation=deviation)
         return np.asarray(undersample(fft_x(full.data), masks[index]))
 
     noise = 2 * deviation**2 * np.eye(law.coils, dtype=np.complex64)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -15,8 +16,11 @@ from csmri.core.seeds import derive_seed, subject_key
 from csmri.data.acquisition import Acquisition
 from csmri.physics.coils import make_coils
 from csmri.physics.encoding import encoding_of
-from csmri.physics.phase import make_phase
+from csmri.physics.phase import Phase, make_phase
 from csmri.physics.sampling import check_acceleration, make_mask, undersample
+
+Crop = Callable[[tf.Tensor], tf.Tensor]
+"""Cuts the same columns out of everything whose last axis is x."""
 
 
 class Part(IntEnum):
@@ -25,6 +29,40 @@ class Part(IntEnum):
     PHASE = 1
     COILS = 2
     NOISE = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """Under what an acquisition is made: what a `Sampling` says, or what is drawn for one example of a training.
+
+    Parameters
+    ----------
+    phase : Phase, or None
+        None leaves images the phase that they have.
+    coils : int
+    snr : float
+        0 for no noise.
+    cyclic : bool
+    is_noise_known : float
+        1 where the acquisition tells its noise, 0 where it does not.
+
+    Each may be a tensor.
+    """
+
+    phase: Phase | None
+    coils: Any
+    snr: Any
+    cyclic: Any
+    is_noise_known: Any = 1.0
+
+
+def conditions_of(law: Sampling) -> Conditions:
+    """What a sampling says, kinds of phase resolved to numbers."""
+    moving = law.phase_moving if law.phase == "moving" else 0.0
+    drift = law.phase_drift if law.phase == "drift" else 0.0
+    strength = Phase(static=law.phase_static, shift=law.phase_shift, drift=drift, moving=moving)
+    phase = None if law.phase == "none" else strength
+    return Conditions(phase=phase, coils=law.coils, snr=law.snr, cyclic=law.cyclic)
 
 
 def simulate(images: Any, law: Sampling, *, seed: tf.Tensor) -> Acquisition:
@@ -45,36 +83,48 @@ def simulate(images: Any, law: Sampling, *, seed: tf.Tensor) -> Acquisition:
     Acquisition
         Fully sampled; `acquire` undersamples it.
     """
-    return measure(with_law_phase(images, law, seed=seed), law, seed=seed)
+    conditions = conditions_of(law)
+    return measure(with_phase_of(images, conditions, seed=seed), conditions, seed=seed)
 
 
-def with_law_phase(images: Any, law: Sampling, *, seed: tf.Tensor) -> tf.Tensor:
-    """Give a cine the phase of a law: the images that `simulate` acquires, the truth of networks for complex images."""
+def with_phase_of(images: Any, conditions: Conditions, *, seed: tf.Tensor) -> tf.Tensor:
+    """Give a cine its simulated phase: the images that are acquired, the truth of networks for complex images."""
     images = tf.convert_to_tensor(images)
-    if law.phase == "none":
+    if conditions.phase is None:
         return images
     magnitude = tf.abs(images)
-    phase = make_phase(magnitude, law, seed=derive_part(seed, Part.PHASE))
+    phase = make_phase(magnitude, conditions.phase, seed=derive_part(seed, Part.PHASE))
     return tf.cast(magnitude, tf.complex64) * tf.exp(tf.complex(tf.zeros_like(phase), phase))
 
 
-def measure(images: Any, law: Sampling, *, seed: tf.Tensor, deviation: Any = None) -> Acquisition:
-    """Acquire every line of images that have their phase, by the coils and with the noise of a law.
+def measure(
+    images: Any, conditions: Conditions, *, seed: tf.Tensor, deviation: Any = None, crop: Crop = tf.identity
+) -> Acquisition:
+    """Acquire every line of images that have their phase, by coils and with noise.
 
-    `deviation` is that of the noise in real and imaginary part where these images' own signal does not decide it.
+    Parameters
+    ----------
+    deviation : float, optional
+        That of the noise in real and imaginary part where these images' own signal does not decide it.
+    crop : callable
+        Cuts columns out of images and maps: each column is measured by itself, since kx is fully read.
     """
     images = tf.convert_to_tensor(images)
-    maps = None if law.coils == 1 else make_coils(law.coils, tf.shape(images)[1:], seed=derive_part(seed, Part.COILS))
+    maps = None
+    if tf.is_tensor(conditions.coils) or conditions.coils > 1:
+        maps = crop(make_coils(conditions.coils, tf.shape(images)[1:], seed=derive_part(seed, Part.COILS)))
+    if deviation is None:
+        deviation = tf.math.divide_no_nan(mean_signal(tf.abs(images)), conditions.snr)
+    images = crop(images)
     every_line = tf.ones(tf.shape(images)[:2], tf.bool)
-    full = Acquisition(None, every_line, maps, tf.constant(0.0), law.cyclic)
+    full = Acquisition(None, every_line, maps, tf.constant(0.0), conditions.cyclic)
     data = encoding_of(full).encode(tf.cast(images, tf.complex64))
-    if law.snr:
-        deviation = mean_signal(tf.abs(images)) / law.snr if deviation is None else tf.constant(deviation)
+    if tf.is_tensor(conditions.snr) or conditions.snr:
         noise = tf.random.stateless_normal(
             tf.concat([[2], tf.shape(data)], axis=0), derive_part(seed, Part.NOISE), alg="philox"
         )
         data += tf.complex(deviation * noise[0], deviation * noise[1])
-        full = replace(full, noise=deviation)
+        full = replace(full, noise=deviation * conditions.is_noise_known)
     return replace(full, data=data)
 
 
