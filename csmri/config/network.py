@@ -16,7 +16,7 @@ class Network(Frozen):
     network: Literal["unet", "unrolled"] = "unet"
     """The paper's U-net on magnitude images, or `csmri.methods.unrolled`, cascades over (frame, y, x)."""
     base_channels: Annotated[int, Field(ge=1, le=512)] = 64
-    """Channels of the U-net at full resolution, of the unrolled network at half; the levels below have more."""
+    """Channels at full resolution, of either network; the levels below have more."""
     depth: Annotated[int, Field(ge=1, le=7)] = 4
     """Poolings of the U-net; the unrolled network has none of its own to choose."""
     frames: Annotated[int, Field(ge=1, le=63)] = 1
@@ -25,6 +25,8 @@ class Network(Frozen):
     """Of the unrolled network."""
     cg_steps: Annotated[int, Field(ge=1, le=20)] = 2
     """Of the unrolled network: steps of conjugate gradients a cascade, for several coils; one coil takes one."""
+    start_iterations: Annotated[int, Field(ge=0, le=1000)] = 12
+    """Of total variation before the first cascade of the unrolled network; 0 for none."""
     moving_frame: bool = True
     """Whether the unrolled network turns images back by the phase that moves, too, not by the resting one alone."""
     consistency: Literal["none", "hard", "soft"] = "none"

@@ -174,6 +174,7 @@ class Unrolled(Task):
             cascades=config.cascades,
             cg_steps=config.cg_steps,
             moving_frame=config.moving_frame,
+            start_iterations=config.start_iterations,
             seed=config.seed,
             precision=config.precision,
         )

@@ -1,10 +1,11 @@
-"""The unrolled network: cascades of convolutions over (frame, x, y) and data consistency by conjugate gradients.
+"""The unrolled network: total variation, then cascades of convolutions over (frame, x, y) with data consistency.
 
 It reconstructs complex cines of any number of coils, jointly. The maps carry the phase of what rests; in every cascade
 the image is turned back by the phase that moves, too, so that what the convolutions see is as good as real whatever
-the phase. A cascade looks at what moves beside what rests, adds its correction, keeps as much of what is out of phase
-as training taught it, and comes back to what was measured. Convolutions run at half and quarter resolution, in two
-dimensions over neighbouring frames: the form that is fastest on a CPU.
+the phase. First come some iterations of total variation, in which nothing is trained, with more weight on what is out
+of phase. Then every cascade looks at what moves beside what rests, adds its correction, keeps as much of what is out of
+phase as training taught it, and comes back to what was measured. Convolutions are two-dimensional, over neighbouring
+frames side by side: the form that is fastest on a CPU.
 Backend-neutral; complex images are pairs of real and imaginary part in the last axis.
 
 References
@@ -30,9 +31,14 @@ from csmri.methods.layers import (
     MovingPhase,
     Neighbours,
     PadTo,
+    SoftTotalVariation,
     TemporalShift,
     WithPhase,
 )
+
+
+REACH = 2
+"""Frames before and after that a convolution at full resolution sees."""
 
 
 def build_unrolled(
@@ -41,20 +47,23 @@ def build_unrolled(
     cascades: int,
     cg_steps: int = 2,
     moving_frame: bool = True,
+    start_iterations: int = 12,
     seed: int = 0,
     precision: str = "float32",
 ) -> keras.Model:
-    """Build the network: per cascade a small U of convolutions + ReLU at half and quarter resolution.
+    """Build the network: per cascade a small U of convolutions + ReLU, pooled twice by strides in y and x.
 
     Parameters
     ----------
     base_channels : int
-        At half resolution; twice as many at a quarter.
+        At full resolution; two and four times as many at half and quarter.
     cascades : int
     cg_steps : int
         Steps of conjugate gradients a cascade for several coils; one coil takes one, which is exact.
     moving_frame : bool
         Whether a cascade turns the image back by the phase that moves; otherwise by the resting phase alone.
+    start_iterations : int
+        Of total variation before the first cascade; 0 for none.
     seed : int
         Of the Glorot initialisation. The last layer of a cascade starts from zero: untrained, the network takes off
         some of what is out of phase, and puts the measurement back, `cascades` times.
@@ -78,53 +87,55 @@ def build_unrolled(
         n_layers += 1
         return keras.initializers.GlorotUniform(seed=int(np.random.SeedSequence([seed, n_layers]).generate_state(1)[0]))
 
-    def convolution(features: KerasTensor, channels: int, name: str, *, size: int = 3, stride: int = 1) -> KerasTensor:
+    def convolution(
+        features: KerasTensor, channels: int, name: str, *, stride: int = 1, activation: str | None = "relu"
+    ) -> KerasTensor:
         return FrameConvolution(
             channels,
-            size,
+            3,
             strides=stride,
             padding="same",
-            activation=None if size == 4 else "relu",
+            activation=activation,
             kernel_initializer=glorot(),
             dtype=precision,
             name=name,
         )(features)
 
-    def enlarged(features: KerasTensor, channels: int, name: str, *, size: int, initializer: str = "") -> KerasTensor:
-        return FrameTranspose(
-            channels,
-            size,
-            strides=2,
-            padding="same",
-            kernel_initializer=initializer or glorot(),
-            dtype=precision,
-            name=name,
-        )(features)
+    def enlarged(features: KerasTensor, channels: int, name: str) -> KerasTensor:
+        return FrameTranspose(channels, 2, strides=2, kernel_initializer=glorot(), dtype=precision, name=name)(features)
 
     def shifted(features: KerasTensor, name: str) -> KerasTensor:
         return TemporalShift(dtype=precision, name=name)([features, cyclic])
 
     def correction(motion: KerasTensor, before: KerasTensor | None, name: str) -> tuple[KerasTensor, KerasTensor]:
         """Correction of a cascade, and the features behind it, which the next one gets as `before`."""
-        half, quarter = base_channels, 2 * base_channels
+        full, half, quarter = (base_channels * 2**level for level in range(3))
         moving, rest = ops.split(motion, [2], axis=-1)
-        seen = layers.Concatenate(dtype=precision, name=f"{name}_seen")(
-            [Neighbours(dtype=precision, name=f"{name}_neighbours")([moving, cyclic]), rest]
-        )
+        neighbours = Neighbours(REACH, dtype=precision, name=f"{name}_neighbours")([moving, cyclic])
+        seen = layers.Concatenate(dtype=precision, name=f"{name}_seen")([neighbours, rest])
         seen = PadTo(4, dtype=precision, name=f"{name}_pad")(seen)
-        features = convolution(seen, half, f"{name}_encoder0_down", size=4, stride=2)
-        conditions = layers.Dense(half, kernel_initializer=glorot(), name=f"{name}_encoder0_conditions")(told)
+        features = convolution(seen, full, f"{name}_encoder0_conv", activation=None)
+        conditions = layers.Dense(full, kernel_initializer=glorot(), name=f"{name}_encoder0_conditions")(told)
         features = features + ops.cast(conditions[:, None, None, None], features.dtype)
         if before is not None:
             features = features + before
-        features = layers.ReLU(dtype=precision, name=f"{name}_encoder0_relu")(features)
-        skip = convolution(features, half, f"{name}_encoder0_conv")
-        features = convolution(skip, quarter, f"{name}_encoder1_down", stride=2)
+        skip0 = features = layers.ReLU(dtype=precision, name=f"{name}_encoder0_relu")(features)
+        features = convolution(features, half, f"{name}_encoder1_down", stride=2)
+        skip1 = features = convolution(shifted(features, f"{name}_encoder1_shift"), half, f"{name}_encoder1_conv")
+        features = convolution(features, quarter, f"{name}_bottom_down", stride=2)
         features = convolution(shifted(features, f"{name}_bottom_shift0"), quarter, f"{name}_bottom_conv0")
         features = convolution(shifted(features, f"{name}_bottom_shift1"), quarter, f"{name}_bottom_conv1")
-        features = skip + enlarged(features, half, f"{name}_decoder0_up", size=2)
-        features = convolution(features, half, f"{name}_decoder0_conv")
-        return enlarged(features, 3, f"{name}_output", size=4, initializer="zeros"), features
+        features = skip1 + enlarged(features, half, f"{name}_decoder1_up")
+        features = convolution(shifted(features, f"{name}_decoder1_shift"), half, f"{name}_decoder1_conv")
+        features = layers.ReLU(dtype=precision, name=f"{name}_decoder0_relu")(
+            skip0 + enlarged(features, full, f"{name}_decoder0_up")
+        )
+        # What is seen once more: what is linear in it, as smoothing in time is, needs no features.
+        last = layers.Concatenate(dtype=precision, name=f"{name}_last")([features, seen])
+        output = FrameConvolution(
+            2, 3, padding="same", kernel_initializer="zeros", dtype=precision, name=f"{name}_head_output"
+        )
+        return output(last), features
 
     # --- what was measured, of a cine whose maximum is one, in the frame of its resting phase
     initial = keras.Input((None, None, None, 2), name="initial")
@@ -143,7 +154,10 @@ def build_unrolled(
         known = [measured[key] for key in ("data", "mask", "maps", "noise")]
         return DataConsistency(cg_steps, name=f"{name}_consistency")([image, *known])
 
-    # --- cascades
+    # --- total variation, then cascades
+    if start_iterations:
+        known = [measured[key] for key in ("data", "mask", "maps")]
+        image = SoftTotalVariation(start_iterations, name="total_variation")([image, *known, cyclic])
     image, features = consistent(image, "initial"), None
     for i in range(cascades):
         name = f"cascade{i}"

@@ -18,12 +18,18 @@ Axes = tuple[Any, ...]
 """One array for every axis: time alone, or time, x and y."""
 
 
-def difference(image: Any, *, cyclic: bool, in_space: bool = True) -> Axes:
+def difference(image: Any, *, cyclic: Any, in_space: bool = True) -> Axes:
     """Forward differences in time and, if wanted, in x and y.
 
     The last one in space is zero, and so is that in time unless `cyclic`: then it leads back to the first frame.
+    `cyclic` may be a real tensor (batch, 1) of 1 and 0, for images (..., batch, frame, x, y).
     """
-    following = ops.concatenate([image[..., 1:, :, :], image[..., :1, :, :] if cyclic else image[..., -1:, :, :]], -3)
+    first, last = image[..., :1, :, :], image[..., -1:, :, :]
+    if isinstance(cyclic, bool):
+        beyond = first if cyclic else last
+    else:
+        beyond = last + ops.reshape(cyclic, (-1, 1, 1, 1)) * (first - last)
+    following = ops.concatenate([image[..., 1:, :, :], beyond], -3)
     temporal = (following - image,)
     if not in_space:
         return temporal
@@ -38,7 +44,7 @@ def adjoint_difference(duals: Axes) -> Any:
     return reduce(add, (ops.roll(dual, 1, axis=axis) - dual for dual, axis in zip(duals, (-3, -2, -1), strict=False)))
 
 
-def project(duals: Axes, temporal: float, spatial: float) -> Axes:
+def project(duals: Axes, temporal: Any, spatial: Any) -> Axes:
     """Shorten temporal duals to at most `temporal`, spatial vectors (x, y) to at most `spatial`.
 
     The proximal operator of the conjugate of the weighted norms: isotropic in space.
@@ -62,7 +68,7 @@ def primal_dual(
     primal: Any,
     dual: Any,
     weights: tuple[float, float],
-    cyclic: bool,
+    cyclic: Any,
 ) -> tuple[Any, Axes, Axes]:
     """Do one step towards the image of least misfit plus total variation.
 
@@ -93,7 +99,7 @@ def squared_length(vectors: Axes) -> Any:
     return reduce(add, map(squared, vectors))
 
 
-def _shortened(vectors: Axes, longest: float) -> Axes:
+def _shortened(vectors: Axes, longest: Any) -> Axes:
     if len(vectors) == 1 and "complex" not in str(vectors[0].dtype):
         return (ops.clip(vectors[0], -longest, longest),)
     factor = ops.minimum(longest * ops.rsqrt(ops.maximum(squared_length(vectors), 1e-30)), 1.0)
