@@ -415,8 +415,8 @@ class Motion(_Fixed):
 class Corrected(_Fixed):
     """Add a correction to an image in phase and keep some of what is out of phase: [image, correction (..., 2)].
 
-    z becomes Re z + c_0 / g + i (keep Im z + c_1 / g), g being `GAIN` and `keep` trained: 1 keeps all, 0 projects onto images in phase, as for one coil a line then tells of its mirror image, too,
-    and -1 puts that in.
+    z becomes Re z + c_0 / g + i (keep Im z + c_1 / g), g being `GAIN` and `keep` trained: 1 keeps all, 0 projects onto
+    images in phase, as for one coil a line then tells of its mirror image, too, and -1 puts that in.
     """
 
     def __init__(self, keep: float = 0.3, **options: Any) -> None:
@@ -424,9 +424,7 @@ class Corrected(_Fixed):
         self.keep_at_first = keep
 
     def build(self, input_shape: Any) -> None:
-        self.keep = self.add_weight(
-            name="keep", shape=(), initializer=keras.initializers.Constant(self.keep_at_first)
-        )
+        self.keep = self.add_weight(name="keep", shape=(), initializer=keras.initializers.Constant(self.keep_at_first))
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
         image, correction = inputs

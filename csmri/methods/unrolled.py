@@ -36,7 +36,6 @@ from csmri.methods.layers import (
     WithPhase,
 )
 
-
 REACH = 2
 """Frames before and after that a convolution at full resolution sees."""
 

@@ -27,6 +27,7 @@ from csmri.results.figures import (
     render_learning_curves,
     render_panels,
     render_sweep,
+    render_sweep_lines,
     render_transfer,
     render_transfer_curves,
     render_unet,
@@ -247,7 +248,8 @@ def _swept(results: Results, wish: Wish) -> Drawn:
     caption = read_sweep_config(results.path / SWEEP).caption or wish.caption
     ratios = sweep_ratios(results.records)
     pictures = _pictures(results.path, "sweep", wish, lambda path: render_sweep(ratios, path, caption=caption))
-    return Drawn([*tables.paths, *pictures.paths], tables.lines)
+    lines = _pictures(results.path, "sweep_lines", wish, lambda path: render_sweep_lines(ratios, path, caption=caption))
+    return Drawn([*tables.paths, *pictures.paths, *lines.paths], tables.lines)
 
 
 def _area(results: Results, wish: Wish) -> Drawn:
