@@ -111,7 +111,7 @@ def render_sweep_lines(found: Sequence[Ratios], path: str | Path, *, caption: st
         for axis in panels.flat[len(found) :]:
             axis.set_visible(False)
         handles, labels = panels.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=6.5, frameon=False)
+        figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=6.5, frameon=False)
         figure.supylabel("NMSE in the heart box\nover that of the initial reconstruction", fontsize=7)
         text = f"Against acceleration R; below 1 is better.  {caption}"
         figure.supxlabel(text, fontsize=caption_size(text, WIDTH), color=GREY, parse_math=False)
