@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +47,6 @@ from csmri.methods.reconstruction import (
     Reconstructor,
     baseline_reconstructor,
     load_reconstructor,
-    notes_on,
     simulated_acquisition,
 )
 from csmri.physics.extent import measure_extent
@@ -279,8 +277,6 @@ def reconstruct(
     if isinstance(acquisition, Acquisition):
         return reconstructor.reconstruct(checked_acquisition(acquisition, "reconstruct"))
     if isinstance(acquisition, KSpace):
-        for note in notes_on([reconstructor], has_phase=True):
-            warnings.warn(note, stacklevel=2)
         how = Preparation(cyclic=common_law([reconstructor]).cyclic, virtual_coils=virtual_coils)
         return reconstruct_measured(acquisition, how, reconstructor)
     elif isinstance(acquisition, Sequence) and acquisition and all(isinstance(a, Acquisition) for a in acquisition):

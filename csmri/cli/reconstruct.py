@@ -143,7 +143,6 @@ def reconstruct(
         **given(virtual_coils=virtual_coils),
     )
     request.check(record, str(source))
-    reading.tell(_notes(beside, record, phase))
     slices = reconstruct_slices(record, request, beside)
     with progress(slices, length=record.n_slices, label=watch.label) as watch.bar:
         done = collect(record, list(watch.bar), request)
@@ -223,15 +222,6 @@ def _methods(
         return network.name, [network]
     assert method
     return method, [baseline_reconstructor(name, callback=watch) for name in {method} - {ZERO_FILLED, INITIAL}]
-
-
-def _notes(beside: list[Reconstructor], record: Cine | KSpace, phase: str | None) -> list[str]:
-    """What the networks were not made for."""
-    from csmri.data.cine import Cine
-    from csmri.methods.reconstruction import notes_on
-
-    has_phase = not isinstance(record, Cine) or record.is_complex or phase not in (None, "none")
-    return notes_on(beside, has_phase=has_phase)
 
 
 def _tell_end(watch: Watch, chosen: str) -> None:

@@ -8,12 +8,11 @@ Inati et al., Magn Reson Med 77:411, 2017, doi 10.1002/mrm.26089; OCMR: Chen et 
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
-import ismrmrd
 import numpy as np
-from ismrmrd import xsd
 from numpy.typing import NDArray
 from xsdata.formats.dataclass.parsers import XmlParser
 from xsdata.formats.dataclass.parsers.config import ParserConfig
@@ -25,6 +24,10 @@ from csmri.formats.measured import check_size, quiet
 from csmri.formats.mrd_write import TICK_MS, write
 from csmri.formats.parsing import parsing
 from csmri.formats.readouts import HEAD, Heads, Readouts, assemble, covariance, left_out
+
+with warnings.catch_warnings():  # it has every warning of every library shown from then on
+    import ismrmrd
+    from ismrmrd import xsd
 
 __all__ = ["KIND", "is_mrd", "read", "write"]
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
-import ismrmrd
 import numpy as np
-from ismrmrd import xsd
 from numpy.typing import NDArray
 
 from csmri.core.files import replacing
 from csmri.data.kspace import KSpace
 from csmri.formats.geometry import slices_of
+
+with warnings.catch_warnings():  # it has every warning of every library shown from then on
+    import ismrmrd
+    from ismrmrd import xsd
 
 TICK_MS = 2.5
 """Unit of the time stamps, as Siemens counts them."""

@@ -277,7 +277,10 @@ def augment(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def resample(images: tf.Tensor, seed: tf.Tensor, shares: Sequence[float]) -> tf.Tensor:
-    """Keep the middle of k-space, a share of it in y and x drawn between two; magnitude of a cine (frame, y, x)."""
+    """Keep the middle of k-space of a cine (frame, y, x), a share of it in y and x drawn between two.
+
+    A magnitude stays one. The energy of the kept lines stays, so that the fewer pixels are the brighter.
+    """
     least, most = shares
     share = tf.random.stateless_uniform([], seed, least, most, alg="philox")
     matrix = tf.shape(images)[1:]
@@ -286,8 +289,8 @@ def resample(images: tf.Tensor, seed: tf.Tensor, shares: Sequence[float]) -> tf.
     first = matrix // 2 - (matrix - less) // 2
     kspace = image_to_kspace(tf.cast(images, tf.complex64))
     kept = kspace[:, first[0] : first[0] + matrix[0] - less[0], first[1] : first[1] + matrix[1] - less[1]]
-    magnitude = tf.abs(kspace_to_image(kept))
-    return magnitude if images.dtype.is_floating else tf.cast(magnitude, images.dtype)
+    smaller = kspace_to_image(kept)
+    return smaller if images.dtype.is_complex else tf.abs(smaller)
 
 
 def random_crop(images: tf.Tensor, item: Item, epoch: tf.Tensor, config: Config) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -152,15 +152,18 @@ def folded(network: keras.Model) -> keras.Model:
 
 
 def _scaled(network: keras.Model) -> keras.Model:
-    for layer in _weighted(network):
-        if type(layer) not in SCALED:
-            raise CsmriError(f"transfer = 'scale-shift' cannot scale layer {layer.name!r}, a {type(layer).__name__}")
+    if not any(type(layer) in SCALED for layer in network.layers):
+        raise CsmriError(
+            f"transfer = 'scale-shift': no layer of the network {network.name!r} is a convolution to scale"
+        )
     scaled = _rebuilt(network, SCALED)
     for layer, origin in zip(scaled.layers, network.layers, strict=True):
         if isinstance(layer, _ScaleShift):
             layer._kernel.assign(origin.kernel)
             if layer.use_bias:
                 layer.bias.assign(origin.bias)
+        else:  # what is no convolution stays as it is and is trained
+            layer.set_weights(origin.get_weights())
     return scaled
 
 

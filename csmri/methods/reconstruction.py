@@ -24,11 +24,6 @@ from csmri.methods.model import SavedNetwork, load_network
 from csmri.methods.task import task_of
 from csmri.physics.simulate import acquire, simulated_mask, simulated_slice
 
-MOVING_PHASE = (
-    "an unrolled network that learnt from magnitude images takes the phase to rest; where it moves, with flow for "
-    "example, the result can be worse than the initial reconstruction. Compare it with spatiotemporal-tv."
-)
-
 Images = NDArray[np.complex64]
 Reconstruct = Callable[[Acquisition], Images]
 
@@ -144,27 +139,13 @@ def _changed(config: Config, path: str | Path, **changes: Any) -> Config:
     return config
 
 
-def notes_on(methods: Iterable[Reconstructor], *, has_phase: bool, is_test: bool = False) -> list[str]:
-    """Say what networks were not made for, or do not tell.
-
-    Parameters
-    ----------
-    has_phase : bool
-        Whether what is reconstructed has a phase of its own: measured k-space, or complex images.
-    is_test : bool
-        Whether networks are judged on subjects that they should not know.
-    """
-    methods = [method for method in methods if method.saved]
-    notes = [
+def notes_on(methods: Iterable[Reconstructor]) -> list[str]:
+    """Say which networks do not tell on whom they were trained, for a test on subjects that they should not know."""
+    return [
         f"{method.name}: does not tell on whom it was trained; see to it that it was on none of these subjects."
         for method in methods
-        if is_test and method.saved and not method.saved.origin.is_complete
+        if method.saved and not method.saved.origin.is_complete
     ]
-    expect_rest = any(
-        method.saved and task_of(method.saved.config).expects_rest and method.saved.config.phase in ("none", "static")
-        for method in methods
-    )
-    return [*notes, MOVING_PHASE] if has_phase and expect_rest else notes
 
 
 def model_name(path: Path) -> str:

@@ -144,8 +144,9 @@ def build_unrolled(
     noise = keras.Input((1,), name="noise")
     cyclic = keras.Input((1,), name="cyclic")
     # Not ops.norm, whose symbolic form JAX refuses.
-    peak = ops.sqrt(ops.max(ops.sum(ops.square(initial), axis=-1), axis=(1, 2, 3)))
-    peak = ops.reshape(ops.where(peak > 0, peak, 1.0), (-1, 1, 1, 1, 1))
+    largest = ops.sqrt(ops.max(ops.sum(ops.square(initial), axis=-1), axis=(1, 2, 3)))
+    largest = ops.reshape(largest, (-1, 1, 1, 1, 1))
+    peak = ops.where(largest > 0, largest, 1.0)
     measured = Measured(name="measured")([initial, data, mask, maps, noise, peak])
     image, phase, told = measured.pop("image"), measured.pop("phase"), measured.pop("told")
 
@@ -170,5 +171,5 @@ def build_unrolled(
         if moving_frame:
             turned = WithPhase(name=f"{name}_with_phase")([turned, frame])
         image = consistent(turned, name)
-    improved = WithPhase(name="resting_phase")([image, phase]) * peak
+    improved = WithPhase(name="resting_phase")([image, phase]) * largest  # nothing stays nothing
     return keras.Model([initial, data, mask, maps, noise, cyclic], improved, name="unrolled")

@@ -9,6 +9,9 @@ from keras import ops
 
 from csmri.physics.fourier import as_complex
 
+ROUNDING = 1e-11
+"""Of the energy of the right-hand side: a smaller remainder is the rounding of float32, which must not be followed."""
+
 
 def conjugate_gradient_step(
     apply: Callable[[Any], Any], solution: Any, remainder: Any, direction: Any
@@ -58,6 +61,8 @@ def damped_least_squares(
 ) -> Any:
     """Go some steps of conjugate gradients from 0 towards the solution of (normal + damping) x = right.
 
+    What is solved stays as it is, however many steps are left.
+
     Parameters
     ----------
     normal : callable
@@ -73,9 +78,15 @@ def damped_least_squares(
     damping = as_complex(damping)
     solution, remainder = None, right
     direction, before = right, inner(right, right)
+    least = ROUNDING * before
     for step in range(steps):
         applied = normal(direction) + damping * direction
-        length = as_complex(before / ops.maximum(inner(direction, applied), 1e-30))
+        length = ops.maximum(inner(direction, applied), 1e-30)
+        if step:
+            going = before > least
+            length = as_complex(ops.where(going, before, 0.0) / ops.where(going, length, 1.0))
+        else:
+            length = as_complex(before / length)
         solution = length * direction if solution is None else solution + length * direction
         if step + 1 < steps:
             remainder = remainder - length * applied

@@ -112,7 +112,7 @@ def test_saved_models_tell_their_epoch_and_config(run, config):
 )
 def test_size_of_an_epoch_is_told_in_what_a_step_takes(network, size):
     """A step takes images, or one whole cine."""
-    unrolled = {"network": "unrolled", "batch_size": 1, "consistency": "soft"}
+    unrolled = {"network": "unrolled", "batch_size": 1}
     config = Config(**unrolled) if network == "unrolled" else Config()
     stream = Stream(tf.data.Dataset.range(1), 36 if network == "unrolled" else 135, 1080)
     assert training._size_of_an_epoch(stream, config) == size

@@ -9,20 +9,24 @@ import shutil
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
-from csmri.config import Config
+from csmri.config import Config, Sampling
 from csmri.core.errors import CsmriError
 from csmri.core.provenance import published_path
 from csmri.data.store import StoreWriter, open_store
 from csmri.learning import train as training
-from csmri.learning.export import export
+from csmri.learning.export import export, parity
 from csmri.learning.record import read_record
 from csmri.learning.train import compile_network, load_checkpoint, train
 from csmri.learning.transfer import folded, learning_rates, paced, part, prepare, trained_parameters
+from csmri.methods.layers import FrameConvolution, FrameTranspose
 from csmri.methods.model import load_weights, saved_variables, write_saved_model
+from csmri.methods.task import task_of
 from csmri.methods.unet import build_unet
 from csmri.methods.unrolled import build_unrolled
+from csmri.physics.simulate import simulate
 
 FIELDS = {"base_channels": 2, "depth": 1, "epochs": 2, "batch_size": 8, "passes": 1, "shuffle_frames": 16}
 WAYS = ["all", "frozen-encoder", "frozen-decoder", "scale-shift", "discriminative", "blended"]
@@ -73,9 +77,13 @@ def cascades() -> keras.Model:
 
 
 def cine():
-    """An initial reconstruction of 4 x 7 x 5, complex as a pair, and a mask."""
-    rng = np.random.default_rng(0)
-    return [rng.random((1, 4, 7, 5, 2), np.float32), np.float32(rng.random((1, 4, 7)) < 0.4)]
+    """Inputs of the unrolled network, of 4 frames of 7 x 5 and two coils, and a target."""
+    task = task_of(Config(network="unrolled", batch_size=1))
+    images = np.random.default_rng(0).random((4, 7, 5), np.float32)
+    seed = tf.constant([1, 2], tf.int64)
+    full = simulate(images, Sampling(coils=2, snr=20.0), seed=seed)
+    mask = tf.constant(np.random.default_rng(1).random((4, 7)) < 0.4)
+    return tf.nest.map_structure(lambda one: one[None], task.example(full, mask, images, crop=tf.identity))
 
 
 # --- what is trained
@@ -91,7 +99,11 @@ def cine():
         ("cascade1_encoder0_conv0", "encoder"),
         ("cascade1_bottom", "bottom"),
         ("cascade1_decoder0_conv1", "decoder"),
+        ("cascade1_encoder0_conditions", "encoder"),
         ("cascade1_output", "head"),
+        ("cascade1_consistency", "head"),
+        ("cascade0_head_corrected", "head"),
+        ("initial_consistency", "head"),
     ],
 )
 def test_parts_are_known_by_name(name, expected):
@@ -114,9 +126,11 @@ def test_frozen_half_of_every_cascade(way):
     network = prepare(cascades(), way)
     names = [layer.name for layer in network.layers if layer.weights]
     frozen = [layer.name for layer in network.layers if layer.weights and not layer.trainable]
-    begins = ("encoder",) if way == "frozen-encoder" else ("decoder", "output")
+    begins = ("encoder",) if way == "frozen-encoder" else ("decoder", "output", "consistency", "head_corrected")
     assert frozen == [name for name in names if name.partition("_")[2].startswith(begins)]
-    assert {name.partition("_")[0] for name in frozen} == {"cascade0", "cascade1"}
+    assert {name.partition("_")[0] for name in frozen} == {"cascade0", "cascade1"} | (
+        {"initial"} if way == "frozen-decoder" else set()
+    )
 
 
 @pytest.mark.parametrize("way", HALVES)
@@ -135,7 +149,7 @@ def test_network_without_that_half_is_refused():
     network = keras.Model(inputs, layers.Conv2D(1, 1, name="one")(inputs))
     with pytest.raises(CsmriError, match="frozen-encoder.*is named after that half"):
         prepare(network, "frozen-encoder")
-    with pytest.raises(CsmriError, match="cannot scale layer 'one', a Dense"):
+    with pytest.raises(CsmriError, match="scale-shift.*no layer .*convolution"):
         prepare(keras.Model(inputs, layers.Dense(1, name="one")(inputs)), "scale-shift")
 
 
@@ -180,16 +194,44 @@ def test_scaled_network_starts_as_the_pretrained_and_folds_to_the_same_bits(prec
 def test_convolutions_over_frames_scale_too():
     network = cascades()
     scaled = prepare(network, "scale-shift")
-    np.testing.assert_array_equal(scaled(cine()), network(cine()))
-    channels = sum(layer.filters for layer in network.layers if layer.weights)
-    assert trained_parameters(scaled) == 2 * channels
+    inputs, _ = cine()
+    np.testing.assert_array_equal(scaled(inputs), network(inputs))
+    weighted = [layer for layer in network.layers if layer.weights]
+    convolutions = [layer for layer in weighted if isinstance(layer, (FrameConvolution, FrameTranspose))]
+    others = {type(layer).__name__ for layer in weighted if layer not in convolutions}
+    assert others == {"Dense", "DataConsistency", "Corrected"}  # which are trained as they are
+    kept = sum(layer.count_params() for layer in weighted if layer not in convolutions)
+    assert trained_parameters(scaled) == 2 * sum(layer.filters for layer in convolutions) + kept
     for variable in scaled.trainable_variables:
         variable.assign(variable + 0.1)
     plain = folded(scaled)
     assert [variable.path for variable in plain.weights] == [variable.path for variable in network.weights]
     assert [type(layer) for layer in plain.layers] == [type(layer) for layer in network.layers]
-    np.testing.assert_array_equal(plain(cine()), scaled(cine()))
-    assert not np.array_equal(plain(cine()), network(cine()))
+    np.testing.assert_array_equal(plain(inputs), scaled(inputs))
+    assert not np.array_equal(plain(inputs), network(inputs))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_trains_the_unrolled_network(way, tmp_path):
+    """One step moves what the way trains, all of it, and nothing else; what is saved is a plain network."""
+    config = of_way(way, network="unrolled", batch_size=1, cascades=2, depth=4)
+    origin = cascades()
+    network = compile_network(prepare(cascades(), way), config, 1)
+    inputs, target = cine()
+    before = [variable.numpy() for variable in network.weights]
+    network.compile(network.optimizer, loss=network.loss, run_eagerly=True)  # tracing takes seconds
+    assert np.isfinite(network.train_on_batch(list(inputs), target)).all()
+    trained = {variable.path for variable in network.trainable_variables}
+    for variable, old in zip(network.weights, before, strict=True):
+        moved = not np.array_equal(variable.numpy(), old)
+        # Nothing passes what is measured, so that the first image is trusted as the data say.
+        assert moved == (variable.path in trained) or variable.path == "initial_consistency/log_trust", variable.path
+    frozen = {"frozen-encoder": "encoder", "frozen-decoder": "decoder"}.get(way)
+    assert not [path for path in trained if frozen and frozen in path]
+    plain = folded(network)
+    assert [variable.path for variable in plain.weights] == [variable.path for variable in origin.weights]
+    write_saved_model(plain, tmp_path / "model", config=config, epoch=1)
+    assert parity(plain, tmp_path / "model", config=config) < 1e-5
 
 
 def test_export_of_a_scaled_run_is_a_plain_network(trained, init, tmp_path):
@@ -211,10 +253,14 @@ def test_learning_rate_falls_stage_by_stage_from_the_output():
     for name, rate in rates.items():
         (distance,) = [i for i, stage in enumerate(stages) if name.startswith(stage)]
         assert rate == 0.5**distance, name
-    stages = [f"cascade{i}_{s}" for i in (1, 0) for s in "output decoder0 decoder1 bottom encoder1 encoder0".split()]
-    for name, rate in learning_rates(cascades(), 0.5).items():
-        (distance,) = [i for i, stage in enumerate(stages) if name.startswith(stage)]
-        assert rate == 0.5**distance, name
+    rates = learning_rates(cascades(), 0.5)
+    halves = [[rate for name, rate in rates.items() if name.startswith(f"cascade{i}")] for i in (0, 1)]
+    assert max(halves[0]) < min(halves[1]) and max(rates.values()) == 1
+    for i in (0, 1):
+        stages = [
+            rates[f"cascade{i}_{name}"] for name in ("encoder0_down", "bottom_conv0", "decoder0_conv", "consistency")
+        ]
+        assert stages == sorted(set(stages))
 
 
 def one_step(network, optimizer):

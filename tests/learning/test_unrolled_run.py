@@ -26,7 +26,6 @@ pytestmark = pytest.mark.slow  # trains, and what it trains: a minute of one cor
 
 CONFIG = Config(
     network="unrolled",
-    consistency="hard",
     base_channels=2,
     cascades=1,
     batch_size=1,
@@ -100,14 +99,6 @@ def test_reconstructs_any_size_and_unit(reconstruct, shape):
     np.testing.assert_allclose(larger, 1000 * once, rtol=1e-3, atol=1e-2 * once.max())
 
 
-def test_coils_are_reconstructed_one_by_one(reconstruct):
-    images, mask = draw((3, 4, 16, 12))
-    acquisition = acquire(images, mask)
-    coils = [reconstruct(acquisition.of_coil(coil)) for coil in range(3)]
-    expected = (np.conj(acquisition.maps) * np.transpose(coils, (1, 0, 2, 3))).sum(axis=1)
-    np.testing.assert_allclose(reconstruct(acquisition), expected, atol=1e-4 * np.abs(expected).max())
-
-
 def test_transfer_starts_from_its_weights_and_may_only_scale_them(store, trained, tmp_path):
     init = trained / "models" / "epoch_001"
     before = saved_variables(init)
@@ -115,10 +106,10 @@ def test_transfer_starts_from_its_weights_and_may_only_scale_them(store, trained
     config = CONFIG.model_copy(update=changes)
     train(config, store, tmp_path / "run", init=init, report=quiet)
     after = saved_variables(tmp_path / "run" / "models" / "final")
-    kernels = [name for name in before if name.endswith("/kernel")]
-    assert len(kernels) == 11
+    kernels = [name for name in before if name.endswith("/kernel") and "_conditions" not in name]
+    assert len(kernels) == 8
     for name in kernels:
-        axis = 3 if "_up" in name else 4  # of a transpose convolution (frame, y, x, out, in)
+        axis = 2 if "_up" in name or "_output" in name else 3  # of a transpose convolution (y, x, out, in)
         old, new = (np.moveaxis(some[name].numpy(), axis, -1) for some in (before, after))
         old, new = (some.reshape(-1, some.shape[-1]) for some in (old, new))
         strongest = np.abs(old).argmax(axis=0), np.arange(old.shape[1])
@@ -139,16 +130,7 @@ def test_evaluate_and_reconstruct_take_it_like_any_model(store, trained, tmp_pat
     output = tmp_path / "improved.npz"
     result = CliRunner().invoke(main, ["reconstruct", str(tmp_path / "measured.npz"), str(output), "--model", model])
     assert result.exit_code == 0, result.output
-    assert "takes the phase to rest" in result.stderr
     assert read(output).magnitude.shape == (1, 4, 16, 12)
-
-    # Of complex images, too, the phase may move; of magnitudes there is none.
-    for one, told in ((images[:, 0], True), (np.abs(images[:, 0]), False)):
-        write(tmp_path / "cine.npz", Cine(one, "someone"))
-        line = ["reconstruct", str(tmp_path / "cine.npz"), str(output), "--model", model, "--acceleration", "2"]
-        result = CliRunner().invoke(main, line)
-        assert result.exit_code == 0, result.output
-        assert ("takes the phase to rest" in result.stderr) is told
 
 
 @pytest.mark.parametrize("option", [["--consistency", "none"], ["--consistency", "soft"]])

@@ -1,4 +1,4 @@
-"""The data consistency that a network trains through is that of the encoding, with the gradient of what it computes."""
+"""Layers of csmri: convolutions see the frames beside, data consistency solves least squares, phases come back."""
 
 from __future__ import annotations
 
@@ -10,117 +10,252 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.ndimage import gaussian_filter
 
-from csmri.core.errors import CsmriError
-from csmri.data.acquisition import Acquisition
 from csmri.methods import layers
-from csmri.methods.layers import DataConsistency, RestingPhase, TotalVariation
-from csmri.physics.encoding import encoding_of, share_of
-from csmri.physics.fourier import as_pair, fft_y, ifft_y
-from csmri.physics.interpolation import interpolate_frames
+from csmri.methods.layers import (
+    FRAME_TAPS,
+    FRAME_WIDTH,
+    GAIN,
+    LEAST_DAMPING,
+    NOISE_GAIN,
+    Corrected,
+    DataConsistency,
+    FrameConvolution,
+    FrameTranspose,
+    InPhase,
+    Measured,
+    Motion,
+    MovingPhase,
+    Neighbours,
+    PadTo,
+    TemporalShift,
+    WithPhase,
+)
+from csmri.physics.fourier import as_pair
+from csmri.physics.phase import resting_phase
 
-SHAPES = [(3, 8, 8), (2, 7, 7), (4, 9, 6), (1, 6, 5), (2, 1, 3)]
-WEIGHTS = [0.0, 0.5, 10.0, math.inf]
-
-
-def draw_complex(shape, seed):
-    real, imaginary = np.random.default_rng(seed).standard_normal((2, *shape))
-    return (real + 1j * imaginary).astype(np.complex64)
-
-
-def pairs(images):
-    return np.stack([np.real(images), np.imag(images)], axis=-1).astype(np.float32)
-
-
-def complex_images(values):
-    values = keras.ops.convert_to_numpy(values)
-    return values[..., 0] + 1j * values[..., 1]
+CYCLIC = pytest.mark.parametrize("cyclic", [True, False])
 
 
 def draw(shape, seed=0):
-    """Two cines of noise, their masks (batch, frame, ky), measured data and initial reconstructions."""
-    images, truth = draw_complex((2, *shape), seed), draw_complex((2, *shape), seed + 1)
-    mask = np.random.default_rng(seed).random((2, *shape[:2])) < 0.4
-    mask[:, :, shape[1] // 2] = True
-    measured = np.where(mask[..., np.newaxis], fft_y(truth), 0)
-    initial = np.stack([ifft_y(interpolate_frames(m, k)).numpy() for m, k in zip(measured, mask, strict=True)])
-    return images, truth, measured, mask, initial
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("weight", WEIGHTS)
-def test_equals_the_consistency_of_the_encoding(shape, weight):
-    images, _, measured, mask, initial = draw(shape)
-    expected = [
-        encoding_of(Acquisition(data[np.newaxis], one)).consistent(image, data[np.newaxis], share_of(weight))
-        for image, data, one in zip(images, measured, mask, strict=True)
-    ]
-    for kind in (bool, np.float32):
-        done = DataConsistency(weight)([pairs(images), pairs(initial), mask.astype(kind)])
-        np.testing.assert_allclose(complex_images(done), expected, atol=3e-6)
+def draw_complex(shape, seed=0):
+    return draw((*shape, 2), seed) @ np.array([1, 1j], np.complex64)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_hard_consistency_twice_is_once(shape):
-    images, _, _, mask, initial = draw(shape)
-    layer = DataConsistency()
-    once = layer([pairs(images), pairs(initial), mask])
-    np.testing.assert_allclose(layer([once, pairs(initial), mask]), once, atol=3e-6)
-    assert np.abs(once - pairs(images)).max() > 0.1
+def complex_images(pair):
+    return keras.ops.convert_to_numpy(pair) @ np.array([1, 1j], np.complex64)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("weight", WEIGHTS)
-def test_never_raises_the_error_on_noise_free_data(shape, weight):
-    images, truth, _, mask, initial = draw(shape)
-    done = complex_images(DataConsistency(weight)([pairs(images), pairs(initial), mask]))
-
-    def errors(reconstructed):
-        return np.linalg.norm(reconstructed - truth, axis=(-2, -1))
-
-    assert (errors(done) <= errors(images) * (1 + 1e-6)).all()
+def flag(cyclic, batch=2):
+    return np.full((batch, 1), cyclic, np.float32)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("weight", WEIGHTS)
-def test_gradients_are_the_adjoint(shape, weight):
-    """What is computed is initial + P (image - initial), P its own adjoint; so are the gradients P g and g - P g."""
-    images, _, _, mask, initial = draw(shape)
-    layer = DataConsistency(weight)
-    gradient = pairs(draw_complex(images.shape, 7))
-    image, start = tf.Variable(pairs(images)), tf.Variable(pairs(initial))
-    with tf.GradientTape() as tape:
-        total = tf.reduce_sum(gradient * layer([image, start, mask]))
-    of_image, of_initial = tape.gradient(total, [image, start])
-    expected = layer([gradient, np.zeros_like(gradient), mask])
-    np.testing.assert_allclose(of_image, expected, atol=3e-6)
-    np.testing.assert_allclose(of_initial, gradient - expected, atol=3e-6)
+def beside(cine, cyclic):
+    """Frames before and after, in NumPy."""
+    padded = np.pad(cine, [(0, 0), (1, 1)] + [(0, 0)] * (cine.ndim - 2), mode="wrap" if cyclic else "edge")
+    return padded[:, :-2], padded[:, 2:]
 
 
-@pytest.mark.parametrize("weight", [10.0, math.inf])
-def test_a_model_with_it_is_saved_and_keeps_float32_under_mixed_precision(weight, tmp_path):
+# --- convolutions
+
+
+@CYCLIC
+@pytest.mark.parametrize("n_frames", [1, 2, 5])
+def test_a_convolution_of_neighbours_is_one_over_time_too(cyclic, n_frames):
+    """Time is padded by its neighbours and space by zeros."""
+    cine = draw((2, n_frames, 5, 6, 2))
+    layer = FrameConvolution(3, 3, padding="same", use_bias=False)
+    result = layer(Neighbours()([cine, flag(cyclic)])).numpy()
+    before, after = beside(cine, cyclic)
+    padded = np.concatenate([before[:, :1], cine, after[:, -1:]], axis=1)
+    kernel = tf.transpose(tf.reshape(layer.kernel, (3, 3, 3, 2, 3)), (2, 0, 1, 3, 4))
+    expected = tf.nn.conv3d(padded, kernel, (1,) * 5, "SAME")[:, 1:-1].numpy()
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+@CYCLIC
+@pytest.mark.parametrize("channels", [2, 3, 8])
+def test_a_third_of_the_channels_is_of_either_neighbour(cyclic, channels):
+    cine, n = draw((2, 4, 3, 2, channels)), channels // 3
+    before, after = beside(cine, cyclic)
+    expected = np.concatenate([before[..., :n], cine[..., n : channels - n], after[..., channels - n :]], axis=-1)
+    np.testing.assert_allclose(TemporalShift()([cine, flag(cyclic)]), expected, atol=1e-6)
+
+
+def test_every_cine_of_a_batch_ends_in_its_own_way():
+    cine, mixed = draw((2, 4, 3, 2, 3)), np.float32([[1], [0]])
+    both = [TemporalShift()([cine, flag(cyclic)])[i] for i, cyclic in enumerate((True, False))]
+    np.testing.assert_array_equal(TemporalShift()([cine, mixed]), np.stack(both))
+
+
+@pytest.mark.parametrize(("kind", "plain"), [(FrameConvolution, "Conv2D"), (FrameTranspose, "Conv2DTranspose")])
+def test_a_convolution_of_frames_takes_each_alone(kind, plain):
+    cine = draw((2, 3, 5, 7, 2))
+    options = {"filters": 4, "kernel_size": 3, "strides": 2, "padding": "same"}
+    layer, reference = kind(**options), getattr(keras.layers, plain)(**options)
+    result = layer(cine)
+    reference.build((None, 5, 7, 2))
+    reference.set_weights(layer.get_weights())
+    for frame in range(3):
+        np.testing.assert_allclose(result[:, frame], reference(cine[:, frame]), atol=1e-6)
+    sizes = (3, 4) if kind is FrameConvolution else (10, 14)
+    assert result.shape == (2, 3, *sizes, 4) == layer.compute_output_shape((2, 3, 5, 7, 2))
+    assert layer(cine[:1, :1, :4]).shape[:2] == (1, 1)
+
+
+@pytest.mark.parametrize("shape", [(4, 8), (5, 7), (1, 3)])
+def test_zeros_are_appended_to_a_multiple(shape):
+    cine = draw((1, 2, *shape, 3))
+    padded, (x, y) = PadTo(4)(cine).numpy(), shape
+    assert padded.shape == (1, 2, -(-x // 4) * 4, -(-y // 4) * 4, 3) == PadTo(4).compute_output_shape(cine.shape)
+    np.testing.assert_array_equal(padded[:, :, :x, :y], cine)
+    assert not padded[:, :, x:].any() and not padded[:, :, :, y:].any()
+    assert PadTo(4).compute_output_shape((None, None, None, 7, 3)) == (None, None, None, 8, 3)
+
+
+# --- data consistency
+
+
+def measurement(n_coils, *, seed=0):
+    """Image, data, mask, maps of two cines of 2 frames, 3 columns and 5 rows."""
+    image, truth = draw_complex((2, 2, 3, 5), seed), draw_complex((2, 2, 3, 5), seed + 1)
+    maps = draw_complex((n_coils, 2, 1, 3, 5), seed + 2)
+    maps /= np.linalg.norm(maps, axis=0)
+    mask = (np.random.default_rng(seed).random((2, 2, 1, 5)) < 0.6).astype(np.float32)
+    mask[..., 0] = 1
+    return image, mask * np.fft.fft(maps * truth).astype(np.complex64), mask, maps
+
+
+@pytest.mark.parametrize(("n_coils", "noise", "steps"), [(1, 0.0, 1), (1, 0.02, 1), (3, 0.02, 12), (3, 0.1, 12)])
+def test_consistency_solves_damped_least_squares(n_coils, noise, steps):
+    """Against NumPy, of the stacked system [E / root n; root damping] x = [data / root n; root damping image]."""
+    image, data, mask, maps = measurement(n_coils)
+    deviations = np.float32([[noise], [2 * noise]])
+    layer = DataConsistency(steps, trust=0.05)
+    found = complex_images(layer([as_pair(image), data, mask, maps, deviations]))
+    for index in np.ndindex(2, 2, 3):
+        batch, frame, column = index
+        weight = deviations[batch, 0] / (0.05 + LEAST_DAMPING)
+        transform = np.fft.fft(np.eye(5), axis=0) * mask[batch, frame, 0][:, np.newaxis]
+        rows = [transform * one[batch, 0, column] / np.sqrt(5) for one in maps]
+        matrix = np.concatenate([*rows, weight * np.eye(5)])
+        wanted = np.concatenate([*(data[:, *index] / np.sqrt(5)), weight * image[index]])
+        # Where nothing is damped the least change is what is looked for.
+        change = np.linalg.lstsq(matrix, wanted - matrix @ image[index], rcond=1e-6)[0]
+        np.testing.assert_allclose(found[index], image[index] + change, atol=2e-4)
+
+
+def test_consistency_of_one_coil_twice_is_once_and_of_all_data_nothing_changes():
+    image, data, mask, maps = measurement(1)
+    layer, nothing = DataConsistency(4), np.zeros((2, 1), np.float32)
+    once = layer([as_pair(image), data, mask, maps, nothing])
+    assert np.abs(complex_images(once) - image).max() > 0.1
+    np.testing.assert_allclose(layer([once, data, mask, maps, nothing]), once, atol=3e-6)
+
+
+def test_consistency_does_not_know_the_number_of_coils_before_it_is_called():
+    layer, nothing = DataConsistency(3), np.zeros((2, 1), np.float32)
+    traced = tf.function(
+        lambda *inputs: layer(list(inputs)),
+        input_signature=[
+            tf.TensorSpec((2, 2, 3, 5, 2), tf.float32),
+            tf.TensorSpec((None, 2, 2, 3, 5), tf.complex64),
+            tf.TensorSpec((2, 2, 1, 5), tf.float32),
+            tf.TensorSpec((None, 2, 1, 3, 5), tf.complex64),
+            tf.TensorSpec((2, 1), tf.float32),
+        ],
+    )
+    for n_coils in (1, 3):
+        image, data, mask, maps = measurement(n_coils)
+        inputs = [as_pair(image), data, mask, maps, nothing]
+        np.testing.assert_allclose(traced(*inputs), layer(inputs), atol=1e-5)
+
+
+def test_layers_stay_in_float32_under_mixed_precision_and_come_back():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        inputs = [keras.Input((None, None, None, 2)), keras.Input((None, None, None, 2)), keras.Input((None, None))]
-        model = keras.Model(inputs, DataConsistency(weight)(inputs))
-        model.save(tmp_path / "model.keras")
-        loaded = keras.models.load_model(tmp_path / "model.keras")
+        made = [DataConsistency(3, trust=0.1), Corrected(0.5), Motion(), InPhase(), WithPhase(), MovingPhase()]
+        again = [type(layer).from_config(layer.get_config()) for layer in made]
     finally:
         keras.config.set_dtype_policy(before)
-    assert model.output.shape == (None, None, None, None, 2)
-    images, _, _, mask, initial = draw((3, 6, 5))
-    values = [pairs(images), pairs(initial), mask.astype(np.float32)]
-    expected = DataConsistency(weight)(values)
-    for one in (model, loaded):
-        np.testing.assert_array_equal(one(values), expected)
-        np.testing.assert_allclose(one.predict(values, verbose=0), expected, atol=1e-6)
+    assert {layer.compute_dtype for layer in (*made, *again, Measured())} == {"float32"}
+    assert (again[0].steps, again[0].trust, again[1].keep_at_first) == (3, 0.1, 0.5)
+    again[0].build(None)
+    again[1].build(None)
+    assert float(again[0].log_trust) == pytest.approx(math.log(0.1)) and float(again[1].keep) == 0.5
 
 
-@pytest.mark.parametrize("weight", [-1.0, math.nan])
-def test_refuses_a_weight_that_is_none(weight):
-    with pytest.raises(CsmriError, match="0 or more"):
-        DataConsistency(weight)
+def test_what_was_measured_is_told_in_one_unit_and_phase():
+    images, data = draw_complex((2, 3, 4, 5)), draw_complex((2, 2, 3, 4, 5), 1)
+    maps, mask = draw_complex((2, 2, 4, 5), 2), np.random.default_rng(3).random((2, 3, 5)) < 0.5
+    noise, peak = np.float32([[0.1], [0.0]]), np.float32([4, 2]).reshape(2, 1, 1, 1, 1)
+    pairs = [as_pair(one) for one in (images, data, maps)]
+    told = Measured()([pairs[0], pairs[1], mask, pairs[2], noise, peak])
+    phase = resting_phase(tf.reduce_mean(images, axis=1))[:, np.newaxis].numpy()
+    np.testing.assert_allclose(complex_images(told["phase"]), phase, atol=1e-6)
+    scaled = images / peak[..., 0]
+    np.testing.assert_allclose(complex_images(told["image"]), scaled * phase.conj(), atol=1e-6)
+    np.testing.assert_allclose(told["data"], data.swapaxes(0, 1) / peak[..., 0], atol=1e-6)
+    # The maps carry the phase, so that what is encoded stays what it was.
+    shown = told["maps"].numpy() * complex_images(told["image"])
+    np.testing.assert_allclose(shown, maps.swapaxes(0, 1)[:, :, np.newaxis] * scaled, atol=1e-5)
+    np.testing.assert_allclose(told["noise"], [[0.1 / 4], [0.0]], rtol=1e-6)
+    expected = np.stack([mask.mean(axis=(1, 2)), NOISE_GAIN * noise[:, 0] / peak.flat, [0.5, 0.5]], axis=1)
+    np.testing.assert_allclose(told["told"], expected, rtol=1e-5)
+
+
+# --- the phase
+
+
+@CYCLIC
+def test_moving_phase_is_that_of_the_smoothed_cine(cyclic):
+    images = draw_complex((2, 4, 12, 11)) + 3
+    before, after = beside(images, cyclic)
+    smooth = FRAME_TAPS[0] * before + FRAME_TAPS[1] * images + FRAME_TAPS[2] * after
+    reach = {"sigma": (0, 0, FRAME_WIDTH, FRAME_WIDTH), "mode": "constant", "truncate": 3.0}
+    smooth = gaussian_filter(smooth.real, **reach) + 1j * gaussian_filter(smooth.imag, **reach)
+    found = complex_images(MovingPhase()([as_pair(images), flag(cyclic)]))
+    np.testing.assert_allclose(np.abs(found), 1, atol=1e-5)
+    inner = np.s_[:, :, 4:-4, 4:-4]
+    np.testing.assert_allclose(found[inner], (smooth / np.abs(smooth))[inner], atol=3e-3)
+
+
+def test_no_gradient_passes_the_phase_and_nothing_has_phase_one():
+    image = tf.Variable(as_pair(draw_complex((1, 2, 4, 3))))
+    with tf.GradientTape() as tape:
+        phase = MovingPhase()([image, flag(True, 1)])
+    assert tape.gradient(phase, image) is None
+    blank = MovingPhase()([np.zeros((1, 2, 4, 3, 2), np.float32), flag(True, 1)]).numpy()
+    assert (blank == [1, 0]).all()
+
+
+def test_turned_back_and_forth_it_is_the_same():
+    image, phase = draw_complex((2, 3, 4, 5)), np.exp(1j * draw((2, 1, 4, 5))).astype(np.complex64)
+    turned = InPhase()([as_pair(image), as_pair(phase)])
+    np.testing.assert_allclose(complex_images(turned), image * phase.conj(), atol=1e-6)
+    np.testing.assert_allclose(WithPhase()([turned, as_pair(phase)]), as_pair(image), atol=1e-6)
+
+
+def test_what_moves_is_shown_beside_what_rests():
+    image, phase = draw((2, 3, 4, 5, 2)), draw((2, 3, 4, 5, 2), 1)
+    rest = image[..., 0].mean(axis=1, keepdims=True)
+    expected = [(image[..., 0] - rest) * GAIN, image[..., 1] * GAIN, rest + 0 * image[..., 0], phase[..., 1]]
+    found = Motion()([image, phase])
+    np.testing.assert_allclose(found, np.stack(expected, axis=-1), atol=1e-5)
+    assert found.shape == Motion().compute_output_shape([image.shape, phase.shape])
+
+
+def test_correction_is_added_and_keeps_a_share_of_what_is_out_of_phase():
+    image, correction = draw((2, 3, 5, 7, 2)), draw((2, 3, 8, 8, 3), 1)  # which was padded
+    c = correction[:, :, :5, :7]
+    imaginary = (0.3 + c[..., 2]) * image[..., 1] + c[..., 1] / GAIN
+    expected = np.stack([image[..., 0] + c[..., 0] / GAIN, imaginary], axis=-1)
+    np.testing.assert_allclose(Corrected()([image, correction]), expected, atol=1e-5)
 
 
 def test_knows_no_backend():
@@ -129,88 +264,3 @@ def test_knows_no_backend():
     names |= {str(node.module) for node in imported if isinstance(node, ast.ImportFrom)}
     others = {name for name in names if not name.startswith(("csmri.core", "csmri.physics", "csmri.methods"))}
     assert others == {"__future__", "math", "typing", "keras"}
-
-
-# --- total variation
-
-
-def differences(image, cyclic):
-    """Forward differences (3, frame, y, x) in time, y and x; zero where nothing follows."""
-    following = np.roll(image, -1, axis=0)
-    if not cyclic:
-        following[-1] = image[-1]
-    y, x = (np.diff(image, axis=axis, append=np.take(image, [-1], axis=axis)) for axis in (1, 2))
-    return np.stack([following - image, y, x])
-
-
-def adjoint(duals, cyclic):
-    """Adjoint of `differences`, column by column of its matrix."""
-    result = np.zeros(duals.shape[1:])
-    for index in np.ndindex(result.shape):
-        unit = np.zeros(result.shape)
-        unit[index] = 1
-        result[index] = (differences(unit, cyclic) * duals).sum()
-    return result
-
-
-def chambolle_pock(initial, phase, mask, *, iterations, cyclic, temporal=4e-3, spatial=8e-4):
-    """The layer's iteration once more in NumPy, with k-space in full and the weights of mirrored lines written out."""
-    n_ky = mask.shape[1]
-    mirror = mask[:, (2 * (n_ky // 2) - np.arange(n_ky)) % n_ky]
-    primal = 0.14 * (mask.size / mask.sum()) ** 1.7
-    dual = 1 / (12 * primal)
-    share = np.where(mask, np.where(mirror, 1.0, 2.0), 0.0) * primal / (1 + primal)
-    image = (initial * phase.conj()).real
-    old, duals = differences(image, cyclic), np.zeros((3, *image.shape))
-    for _ in range(iterations):
-        image = image - primal * adjoint(duals, cyclic)
-        missed = ifft_y(share[..., np.newaxis] * fft_y(initial - image * phase)).numpy()
-        image = image + (missed * phase.conj()).real
-        new = differences(image, cyclic)
-        duals = duals + dual * (2 * new - old)
-        duals[0] = np.clip(duals[0], -temporal, temporal)
-        duals[1:] /= np.maximum(1, np.hypot(*duals[1:]) / spatial)
-        old = new
-    return image * phase
-
-
-@pytest.mark.parametrize("cyclic", [True, False])
-@pytest.mark.parametrize("iterations", [0, 1, 6])
-def test_total_variation_iterates_as_chambolle_and_pock_do(cyclic, iterations):
-    rng = np.random.default_rng(0)
-    mask = rng.random((4, 7)) < 0.5
-    mask[0] = True
-    images = rng.random((4, 7, 6)) * np.exp(0.1j * rng.random((4, 7, 6)))
-    initial = ifft_y(interpolate_frames(fft_y(images), mask, cyclic=cyclic)).numpy()
-    phase = np.exp(1j * rng.random((7, 6))).astype(np.complex64)
-    inputs = [as_pair(initial), as_pair(phase[np.newaxis]), tf.constant(mask, tf.float32)]
-    layer = TotalVariation(iterations, cyclic=cyclic)
-    pair = layer([one[tf.newaxis] for one in inputs])[0].numpy()
-    expected = chambolle_pock(initial, phase, mask, iterations=iterations, cyclic=cyclic)
-    np.testing.assert_allclose(pair[..., 0] + 1j * pair[..., 1], expected, atol=2e-5)
-    assert TotalVariation.from_config(layer.get_config()).get_config() == layer.get_config()
-
-
-def test_total_variation_lessens_the_error_of_a_moving_edge():
-    """An edge that moves through a still image: what total variation is for."""
-    images = np.ones((12, 32, 24), np.float32)
-    for frame in range(12):
-        images[frame, 8 : 16 + int(4 * np.sin(2 * np.pi * frame / 12)), 6:18] = 0.3
-    mask = np.random.default_rng(1).random((12, 32)) < 0.4
-    mask[:, 16] = True
-    initial = ifft_y(interpolate_frames(fft_y(images), mask)).numpy()
-    phase = np.ones((1, 32, 24), np.complex64)
-    inputs = [as_pair(initial), as_pair(phase), tf.constant(mask, tf.float32)]
-    pair = TotalVariation(40)([one[tf.newaxis] for one in inputs])[0].numpy()
-    assert np.square(pair[..., 0] - images).sum() < 0.5 * np.square(np.abs(initial) - images).sum()
-
-
-def test_resting_phase_is_smooth_and_zero_where_nothing_is():
-    rest = np.zeros((1, 1, 40, 40, 2), np.float32)
-    assert (RestingPhase()(rest).numpy() == [1, 0]).all()
-    angle = np.linspace(0, 1, 40)[:, np.newaxis] + np.zeros(40)
-    rest[0, 0, ..., 0], rest[0, 0, ..., 1] = np.cos(angle), np.sin(angle)
-    noisy = rest + np.random.default_rng(0).normal(0, 0.2, rest.shape).astype(np.float32)
-    inner = np.s_[0, 0, 8:-8, 8:-8]
-    found = np.arctan2(*np.moveaxis(RestingPhase()(noisy).numpy()[inner], -1, 0)[::-1])
-    assert np.abs(found - angle[8:-8, 8:-8]).max() < 0.15 < np.abs(noisy - rest)[inner].max()

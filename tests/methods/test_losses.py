@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from csmri.evaluation import metrics
 from csmri.methods.losses import CineError, CineMean, ImageMean, TargetError
@@ -104,3 +105,25 @@ def test_means_of_cines_are_those_of_their_magnitudes():
         metric = CineMean(quantity)
         metric.update_state(y_true, y_pred)
         assert float(metric.result()) == pytest.approx(np.mean(values), rel=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_error_of_the_magnitude_counts_by_its_share(share):
+    y_true, y_pred, reference, initial, predicted = draw_cines()
+    loss = CineError(relative=True, magnitude_share=share)
+    parts = []
+    for of in (lambda images: images, np.abs):
+        error, before = (np.mean(np.abs(of(images) - of(reference)) ** 2) for images in (predicted, initial))
+        parts.append(error / before)
+    expected = (1 - share) * parts[0] + share * parts[1]
+    assert float(loss(y_true, y_pred)) == pytest.approx(expected, rel=1e-4)
+    assert CineError.from_config(loss.get_config()).get_config() == loss.get_config()
+
+
+def test_a_magnitude_of_nothing_has_a_gradient():
+    y_true, y_pred, *_ = draw_cines()
+    prediction = tf.Variable(np.zeros_like(y_pred))
+    with tf.GradientTape() as tape:
+        loss = CineError(relative=True, magnitude_share=0.5)(y_true, prediction)
+    assert np.isfinite(tape.gradient(loss, prediction)).all()
+    assert np.isfinite(float(CineError(magnitude_share=0.5)(0 * y_true, 0 * y_pred)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csmri.data.acquisition import Acquisition
-from csmri.physics.encoding import Encoding, as_weights, columns, encoding_of, in_phase, share_of, with_phase
+from csmri.physics.encoding import (
+    Encoding,
+    as_weights,
+    columns,
+    encoding_of,
+    in_columns,
+    in_phase,
+    share_of,
+    with_phase,
+)
 from csmri.physics.fourier import fft, fft_y, ifft
+from csmri.physics.linear import damped_least_squares
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 5))
 COILS = st.sampled_from([None, 1, 2, 3])
@@ -67,6 +78,62 @@ def test_the_layout_of_iterations_has_the_same_normal_operator(shape, n_coils, s
     mask = as_weights(np.fft.ifftshift(acquisition.mask, axes=-1))[:, np.newaxis]
     fast = Encoding(mask, maps).normal(columns(tf.constant(image)))
     np.testing.assert_allclose(columns(fast), encoding_of(acquisition).normal(image), atol=1e-5)
+
+
+def plain_encoding(acquisition):
+    """Encoding in the layout of iterations, and its data."""
+    data, mask = in_columns(acquisition)
+    maps = None if acquisition.maps is None else columns(tf.constant(acquisition.maps))[:, np.newaxis]
+    return Encoding(as_weights(mask)[:, np.newaxis], maps), data
+
+
+@given(shape=SHAPES, n_coils=COILS, seed=st.integers(0, 2**16))
+def test_data_in_columns_are_those_of_the_plain_transform(shape, n_coils, seed):
+    """What is measured of an image in the centred layout is what is encoded of it in the other."""
+    acquisition, image = draw_acquisition(shape, n_coils, seed), draw_complex(shape, seed)
+    measured = encoding_of(acquisition).encode(image)
+    encoding, data = plain_encoding(replace(acquisition, data=measured))
+    np.testing.assert_allclose(encoding.encode(columns(tf.constant(image))), data, atol=3e-5)
+
+
+@given(shape=SHAPES, n_coils=COILS, seed=st.integers(0, 2**16))
+def test_adjoint_in_the_layout_of_iterations(shape, n_coils, seed):
+    """Up to n_ky, by which the plain transform is not unitary."""
+    acquisition = draw_acquisition(shape, n_coils, seed)
+    encoding, data = plain_encoding(acquisition)
+    image = columns(tf.constant(draw_complex(shape, seed)))
+    size = np.linalg.norm(image) * np.linalg.norm(data) + 1e-6
+    there, back = inner(data, encoding.encode(image)), shape[1] * inner(encoding.adjoint(data), image)
+    assert abs(there - back) < 1e-5 * size
+    np.testing.assert_allclose(
+        columns(encoding.adjoint(data)), encoding_of(acquisition).adjoint(acquisition.data), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("damping", [0.0, 0.3])
+@pytest.mark.parametrize("n_coils", [1, 3])
+def test_least_squares_are_those_of_the_matrix(n_coils, damping):
+    """Every frame and column is a system of its own; in as many steps as it has unknowns it is solved."""
+    shape = (2, 5, 3)
+    acquisition = draw_acquisition(shape, n_coils, 1)
+    encoding, data = plain_encoding(acquisition)
+    right = encoding.adjoint(data)
+    weights = np.full((2, 1, 1), damping, np.float32) * np.array([1, 2], np.float32).reshape(2, 1, 1)
+    found = damped_least_squares(encoding.normal, right, weights, steps=8, axes=(-1,)).numpy()
+    basis = np.stack([encoding.normal(np.broadcast_to(row, (2, 3, 5))) for row in np.eye(5, dtype=np.complex64)], -1)
+    for frame, column in np.ndindex(2, 3):
+        matrix = basis[frame, column].astype(np.complex128)
+        matrix += np.eye(5) * weights[frame]
+        expected = np.linalg.lstsq(matrix, right[frame, column], rcond=1e-5)[0]
+        if damping:
+            expected = np.linalg.solve(matrix, right[frame, column])
+        np.testing.assert_allclose(found[frame, column], expected, atol=2e-4)
+
+
+def test_least_squares_of_nothing_are_nothing():
+    nothing = np.zeros((2, 3, 4), np.complex64)
+    found = damped_least_squares(lambda image: image, tf.constant(nothing), np.float32(0), steps=3, axes=(-1,))
+    np.testing.assert_array_equal(found, nothing)
 
 
 def test_lines_that_were_not_acquired_are_zero():

@@ -8,7 +8,18 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from csmri.physics.fourier import fft_x, fft_y, ifft_x, ifft_y, image_to_kspace, kspace_to_image
+from csmri.physics.fourier import (
+    as_complex,
+    as_pair,
+    columns_of,
+    fft_x,
+    fft_y,
+    from_pair,
+    ifft_x,
+    ifft_y,
+    image_to_kspace,
+    kspace_to_image,
+)
 
 PAIRS = {
     "y": (fft_y, ifft_y, (-2,)),
@@ -83,3 +94,18 @@ def test_same_values_in_tf_data(pair):
 def test_result_is_complex64(pair, dtype):
     for transform in pair[:2]:
         assert transform(np.ones((4, 4), dtype)).dtype == tf.complex64
+
+
+def test_layouts_and_pairs_come_back():
+    values = draw_complex((2, 3, 4), 0)
+    np.testing.assert_array_equal(columns_of(columns_of(values)), values)
+    np.testing.assert_array_equal(columns_of(values), values.swapaxes(1, 2))
+    np.testing.assert_array_equal(from_pair(as_pair(values)), values)
+
+
+def test_real_values_become_complex_with_a_gradient(recwarn):
+    real = tf.Variable([1.0, -2.0])
+    with tf.GradientTape() as tape:
+        total = tf.math.real(tf.reduce_sum(as_complex(real) * tf.constant([2 + 1j, 3 + 0j], tf.complex64)))
+    np.testing.assert_array_equal(tape.gradient(total, real), [2, 3])
+    np.testing.assert_array_equal(as_complex(real), np.complex64([1, -2]))

@@ -134,6 +134,14 @@ def test_leading_axes_slice_and_coil(cyclic):
     np.testing.assert_array_equal(filled, np.array(each))
 
 
+@CYCLIC
+@given(mask=masks(), seed=st.integers(0, 2**16))
+def test_cyclic_may_be_a_tensor(cyclic, mask, seed):
+    kspace = draw_complex((*mask.shape, 2), seed)
+    expected = interpolate_frames(kspace, mask, cyclic=cyclic)
+    np.testing.assert_array_equal(interpolate_frames(kspace, mask, cyclic=tf.constant(cyclic)), expected)
+
+
 def test_same_in_tf_data_with_unknown_sizes():
     kspace = draw_complex((2, 5, 7, 4), 5)
     mask = np.random.default_rng(6).random((2, 5, 7)) < 0.4
