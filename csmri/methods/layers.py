@@ -206,14 +206,17 @@ class DataConsistency(_Fixed):
         # What is not acquired is zero in the data and in what is encoded.
         wanted = encoding.adjoint(data - encoding.encode(before))
 
-        def solve(steps: int) -> KerasTensor:
-            return damped_least_squares(encoding.normal, wanted, damping, steps=steps, axes=(-1,))
+        def one_coil() -> KerasTensor:
+            return wanted / as_complex(1 + damping)  # what is acquired is a projection
+
+        def several() -> KerasTensor:
+            return damped_least_squares(encoding.normal, wanted, damping, steps=self.steps, axes=(-1,))
 
         n_coils = ops.shape(data)[0]
         if isinstance(n_coils, int):
-            change = solve(1 if n_coils == 1 else self.steps)
+            change = one_coil() if n_coils == 1 else several()
         else:
-            change = ops.cond(n_coils == 1, lambda: solve(1), lambda: solve(self.steps))
+            change = ops.cond(n_coils == 1, one_coil, several)
         return image + ops.view_as_real(change)
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:

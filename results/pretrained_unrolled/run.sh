@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# The network that csmri takes by default: trained on two Sunnybrook patients and two phantoms with simulated phase, coils and noise;
+# tested on the third patient. Needs CSMRI_DATA (folder sunnybrook/). A training that was stopped goes on where it was.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+here=results/pretrained_unrolled
+work=${CSMRI_WORK:-work}/pretrained_unrolled
+
+if [ ! -d "$work/store" ]; then
+    for domain in york k; do
+        csmri phantom "$work/phantoms" --domain $domain --subjects 1 --size 256 --slices 4 --frames 20
+    done
+    csmri prepare "$work/phantoms" "$CSMRI_DATA"/sunnybrook/SCD* "$work/store" --split configs/pretrained_unrolled_split.toml \
+        --outlines "SCD0000301=$CSMRI_DATA/sunnybrook/SC-HF-I-4"
+fi
+csmri train configs/pretrained_unrolled.toml --store "$work/store" --out "$work/run"
+rm -rf csmri/pretrained/unrolled
+csmri export "$work/run" csmri/pretrained/unrolled --precision float32
+(cd csmri/pretrained/unrolled && find . -type f | LC_ALL=C sort | xargs sha256sum) > csmri/pretrained/unrolled.sha256
+csmri sweep configs/sweeps/pretrained_unrolled.toml --out $here --work "$work/sweep"
+csmri figures $here --run "$work/run" --only fig3 \
+    --caption "Data: Sunnybrook Cardiac Data, Radau et al., The MIDAS Journal 2009, hdl 10380/3070 (CC0)"
