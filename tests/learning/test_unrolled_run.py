@@ -11,7 +11,6 @@ from click.testing import CliRunner
 
 from csmri.cli import main
 from csmri.config import Config, write_config
-from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
 from csmri.data.records import read_records
 from csmri.formats import read, write
