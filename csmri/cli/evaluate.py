@@ -134,8 +134,7 @@ def evaluate(
     def is_example(item: Item) -> bool:
         return item.subject == entries[0].subject and item.slice in slices and item.acceleration in kept_at
 
-    has_phase = law.phase != "none" or any(entry.complex for entry in entries)
-    for note in notes_on(networks, has_phase=has_phase, is_test=split in HELD_OUT):
+    for note in notes_on(networks) if split in HELD_OUT else ():
         click.echo(f"note: {note}", err=True)
     check_evaluation(
         opened,
@@ -171,6 +170,8 @@ def evaluate(
     # From the rounded records of the file, so that whoever makes the table again gets the same.
     records = read_records(out / RECORDS)
     click.echo(table2(records))
+    for note in run.notes():
+        click.echo(f"note: {note}", err=True)
     click.echo(f"{out}: {len(records):,} records of {len(entries)} subjects; `csmri figures {out}` draws them")
 
 

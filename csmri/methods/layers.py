@@ -313,9 +313,7 @@ class Corrected(_Fixed):
         self.keep_at_first = keep
 
     def build(self, input_shape: Any) -> None:
-        self.keep = self.add_weight(
-            name="keep", shape=(), initializer=keras.initializers.Constant(self.keep_at_first)
-        )
+        self.keep = self.add_weight(name="keep", shape=(), initializer=keras.initializers.Constant(self.keep_at_first))
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
         image, correction = inputs
