@@ -173,5 +173,5 @@ class EvaluationRun:
             yield item
 
     def notes(self) -> list[str]:
-        """What methods were not trained or tuned for, of the items that were done here; those kept before do not tell."""
+        """What methods were not trained or tuned for, of the items done here; those kept before do not tell."""
         return self._tally.notes()
