@@ -128,7 +128,7 @@ def network_limits(config: Config, *, frames: Sequence[int] = (), sides: Sequenc
         sides=_span(sides),
         coils=_span(coils),
         snr=snr,
-        phase=REST + _motion(config),
+        phase=math.hypot(REST, _motion(config)),
         cyclic=(True, False) if config.real_time_share else (config.cyclic,),
         mask_laws=("gaussian", "schlemper") if config.both_laws else (config.mask_law,),
     )

@@ -115,7 +115,7 @@ def test_phase_of_a_cine_is_its_standard_deviation():
 def test_stronger_flow_than_trained_is_told(cine):
     one = acquisition(cine, phase="moving", phase_moving=6.0)
     (found,) = told(network_limits(UNROLLED), one)
-    assert found.startswith("trained on phases that move by up to 0.63 rad, these move by ")
+    assert found.startswith("trained on phases that move by up to 0.5 rad, these move by ")
     assert not [found for found in told(network_limits(UNROLLED), acquisition(cine, phase="drift"))]
 
 
