@@ -10,16 +10,14 @@ import pytest
 from csmri.config import Config, Sampling
 from csmri.methods.classical import METHODS
 from csmri.methods.limits import NOISE_FREE, REST, Limits, Outside, Tally, Traits, network_limits, outside
-from csmri.methods.model import Origin, describe_saved_model, write_saved_model
 from csmri.methods.reconstruction import (
     Reconstructor,
     baseline_reconstructor,
-    load_reconstructor,
     simulate_slices,
     simulated_acquisition,
 )
-from csmri.methods.task import task_of
 from csmri.phantom import make_subject
+from csmri.physics.initial import initial_images
 
 UNROLLED = Config(
     **{"network": "unrolled", "base_channels": 2, "cascades": 1, "batch_size": 1, "accelerations": (2.0, 4.0, 8.0)},
@@ -160,11 +158,9 @@ def test_a_limit_is_told_once_with_its_worst_case_and_the_slices():
     assert Tally().notes() == []
 
 
-def test_sizes_are_kept_in_a_saved_model_and_judged_by(cine, tmp_path):
-    origin = Origin(("0123",), ("store",), True, frames=(20, 30), sides=(128, 256))
-    write_saved_model(task_of(UNROLLED).build(), tmp_path / "mine", config=UNROLLED, epoch=1, origin=origin)
-    assert describe_saved_model(tmp_path / "mine").origin == origin
-    network = load_reconstructor(tmp_path / "mine")
+def test_every_slice_tells_what_lies_outside_of_every_method(cine):
+    limits = network_limits(UNROLLED, frames=(20, 30), sides=(128, 256))
+    network = Reconstructor("mine", lambda one: np.asarray(initial_images(one)), limits=limits)
     methods = [baseline_reconstructor("temporal-tv", settings={"max_iterations": 1}), network]
     first, second = simulate_slices(cine, 12.8, seed=0, law=Sampling(), reconstructors=methods)
     assert [(one.method, one.limit) for one in first.outside] == [

@@ -54,8 +54,8 @@ def worst_ratios(records: Sequence[Record]) -> dict[str, dict[float, float]]:
     for record in with_quality(records, "nmse_heart")[0]:
         of_slice[record.method, record.acceleration, record.subject, record.slice].append(record.nmse_heart)
     worst: defaultdict[str, dict[float, float]] = defaultdict(dict)
-    for (method, acceleration, *place), values in of_slice.items():
-        initial = of_slice.get((INITIAL, acceleration, *place))
+    for (method, acceleration, subject, index), values in of_slice.items():
+        initial = of_slice.get((INITIAL, acceleration, subject, index))
         if method not in (INITIAL, ZERO_FILLED) and initial and sum(initial):
             ratio = fmean(values) / fmean(initial)
             worst[method][acceleration] = max(ratio, worst[method].get(acceleration, ratio))
