@@ -19,10 +19,12 @@ from click.testing import CliRunner
 import csmri
 from csmri.api import Simulated
 from csmri.cli import main
-from csmri.core.names import INITIAL
+from csmri.core.names import DEFAULT_MODEL, INITIAL
 from csmri.data.records import QUALITIES, mean_over_subjects, read_records
 from csmri.evaluation.metrics import frame_quality
+from csmri.methods.model import SHIPPED, Origin, write_saved_model
 from csmri.methods.reconstruction import baseline_reconstructor, simulated_acquisition
+from csmri.methods.task import task_of
 from csmri.physics.fourier import fft_x, image_to_kspace
 from csmri.results.folder import RECORDS
 
@@ -35,8 +37,15 @@ def cine(cines):
 
 
 @pytest.fixture(scope="module")
-def network():
-    return csmri.load_model("pretrained-unrolled")
+def network(tmp_path_factory):
+    """A tiny unrolled network, untrained, in place of the one that csmri ships."""
+    config = csmri.Config(network="unrolled", base_channels=2, cascades=1, batch_size=1, phase="moving", coils=4)
+    folder = tmp_path_factory.mktemp("shipped") / "unrolled"
+    origin = Origin(is_complete=True, frames=(6, 6), sides=(32, 32))
+    write_saved_model(task_of(config).build(), folder, config=config, epoch=0, origin=origin)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SHIPPED, DEFAULT_MODEL, folder)
+        yield csmri.load_model(DEFAULT_MODEL)
 
 
 def python(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -157,10 +166,11 @@ def test_reconstruct_takes_one_several_and_arrays(cine):
     assert not np.allclose(fewer, expected, rtol=1e-3)
 
 
-def test_reconstruct_by_a_network_by_its_name_and_loaded(cine, network):
-    acquisition = csmri.simulate(cine, 4, slice_index=0)
+def test_reconstruct_by_a_network_by_default_by_its_name_and_loaded(cine, network):
+    acquisition = csmri.simulate(cine, 4, slice_index=0, coils=4, phase="moving")
     images = csmri.reconstruct(acquisition, model=network)
     np.testing.assert_array_equal(csmri.reconstruct(acquisition, model="pretrained-unrolled"), images)
+    np.testing.assert_array_equal(csmri.reconstruct(acquisition), images)
     initial = csmri.reconstruct(acquisition, INITIAL)
     nmse = [csmri.evaluate(cine, one, slice_index=0).nmse for one in (images, initial)]
     assert nmse[0] < nmse[1]
@@ -174,7 +184,25 @@ def test_reconstruct_measured_kspace(cine, network, tmp_path):
     images = csmri.reconstruct(measured, TV)
     assert images.shape == cine.images.shape
     assert csmri.evaluate(cine, images).nmse < 0.1
-    assert csmri.reconstruct(measured, model=network).shape == cine.images.shape
+    with pytest.warns(
+        UserWarning, match=r"^pretrained-unrolled: trained at accelerations 4 to 8, this is 2 \(in all 2"
+    ):
+        by_default = csmri.reconstruct(measured)
+    assert csmri.evaluate(cine, by_default).nmse < 0.1
+
+
+def test_reconstruct_warns_of_what_a_method_was_not_made_for(cine, network):
+    both = csmri.simulate(cine, 2, coils=4)
+    for one, slices in ((both, " (in all 2 slices)"), (both[0], "")):
+        with pytest.warns(UserWarning) as told:
+            csmri.reconstruct(one, model=network)
+        expected = (
+            f"pretrained-unrolled: trained at accelerations 4 to 8, this is 2{slices}; judge the result with care."
+        )
+        assert [str(warning.message) for warning in told] == [expected]
+        assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match="temporal-tv: tuned at accelerations 2 to 8, this is 16; judge"):
+        csmri.reconstruct(csmri.simulate(cine, 16, slice_index=0), TV, settings={"max_iterations": 1})
 
 
 @pytest.mark.parametrize("suffix", ["png", "gif"])
@@ -298,8 +326,10 @@ REFUSED = {
         lambda c: csmri.simulate(c, 4, sampling={"coils": 3}),
         "expected csmri.Sampling or a network",
     ),
-    "reconstruct-nothing": (lambda s: csmri.reconstruct(s), "give one of method .*temporal-tv.* and model"),
-    "reconstruct-both": (lambda s: csmri.reconstruct(s, "initial", model="pretrained"), "give one of method"),
+    "reconstruct-both": (
+        lambda s: csmri.reconstruct(s, "initial", model="pretrained"),
+        "give one of method .*temporal-tv.* and model .*, not both",
+    ),
     "reconstruct-method": (lambda s: csmri.reconstruct(s, "tv"), "unknown method 'tv'; choose from zero-filled"),
     "reconstruct-network": (
         lambda s, n: csmri.reconstruct(s, n),

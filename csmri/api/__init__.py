@@ -30,7 +30,7 @@ from csmri.api.arguments import (
 from csmri.config import EVALUATION_ACCELERATIONS, Config, Sampling, read_config
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
-from csmri.core.names import BASELINES
+from csmri.core.names import BASELINES, DEFAULT_MODEL
 from csmri.data.acquisition import Acquisition
 from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
@@ -41,6 +41,7 @@ from csmri.evaluation.evaluate import common_law, with_direct
 from csmri.evaluation.evaluate import evaluate as evaluate_store
 from csmri.evaluation.metrics import frame_quality
 from csmri.learning import train as training
+from csmri.methods.limits import Tally, Traits
 from csmri.methods.measured import Preparation, prepared_slices, reconstruct_measured
 from csmri.methods.model import SHIPPED
 from csmri.methods.reconstruction import (
@@ -234,17 +235,20 @@ def reconstruct(
     settings: Mapping[str, Any] | None = None,
     virtual_coils: int = VIRTUAL_COILS,
 ) -> NDArray[np.complex64]:
-    """Reconstruct undersampled data by a classical method or a network.
+    """Reconstruct undersampled data by a network or a classical method; by default the network that csmri ships.
+
+    Warns of what the method was not trained or tuned for.
 
     Parameters
     ----------
     acquisition : Acquisition, sequence of them, or KSpace
         What `csmri.simulate` makes, or measured k-space of `csmri.read`: of several coils the sensitivity maps are
-        estimated from the data, and classical methods reconstruct all coils jointly.
+        estimated from the data. The default and classical methods reconstruct all coils jointly.
     method : str, optional
         Classical method: "initial", "spatiotemporal-tv", ...; a wrong name is answered with all of them.
     model : path, name or network, optional
-        Instead of a method: what `csmri.load_model` takes or returns.
+        Instead of a method: what `csmri.load_model` takes or returns; where neither is given, "pretrained-unrolled".
+        To reconstruct many acquisitions one by one, load it once.
     settings : mapping, optional
         What differs from the classical method's default settings, as {"max_iterations": 20}.
     virtual_coils : int >= 1
@@ -260,35 +264,46 @@ def reconstruct(
     CsmriError
         If data, method or model do not fit.
     """
-    if (method is None) == (model is None):
+    if method is not None and model is not None:
         raise CsmriError(
             f"reconstruct: give one of method ({', '.join(BASELINES)}) and model (a folder that csmri.train wrote, "
-            f"{SHIPPED_NAMES})"
+            f"{SHIPPED_NAMES}), not both"
         )
     if method is None:
         if settings:
             raise CsmriError("reconstruct: settings are of classical methods; a network has its own")
-        assert model is not None
-        reconstructor = _network(model)
+        reconstructor = _network(DEFAULT_MODEL if model is None else model)
     elif not isinstance(method, str):
         raise CsmriError(f"reconstruct: method = {kind_of(method)}: expected a name; a network is given as model=")
     else:
         reconstructor = baseline_reconstructor(method, settings=settings)
-    if isinstance(acquisition, Acquisition):
-        return reconstructor.reconstruct(checked_acquisition(acquisition, "reconstruct"))
+    tally = Tally()
     if isinstance(acquisition, KSpace):
         how = Preparation(cyclic=common_law([reconstructor]).cyclic, virtual_coils=virtual_coils)
-        return reconstruct_measured(acquisition, how, reconstructor)
-    elif isinstance(acquisition, Sequence) and acquisition and all(isinstance(a, Acquisition) for a in acquisition):
-        acquisitions = [checked_acquisition(one, f"reconstruct: acquisition {i}") for i, one in enumerate(acquisition)]
-        if len(sizes := {(*np.shape(one.mask), np.shape(one.data)[-1]) for one in acquisitions}) > 1:
-            raise CsmriError(f"reconstruct: acquisitions of different sizes (frame, y, x): {listed(sizes)}")
+        images = reconstruct_measured(acquisition, how, reconstructor, tally=tally)
     else:
+        acquisitions = _acquisitions(acquisition)
+        images = np.stack([reconstructor.reconstruct(one) for one in acquisitions])
+        for index, one in enumerate(acquisitions):
+            tally.add(index, reconstructor.outside(Traits(one)))
+    for note in tally.notes():
+        warnings.warn(note, stacklevel=2)
+    return images[0] if isinstance(acquisition, Acquisition) else images
+
+
+def _acquisitions(given: Acquisition | Sequence[Acquisition]) -> list[Acquisition]:
+    """Acquisitions of one size, checked."""
+    if isinstance(given, Acquisition):
+        return [checked_acquisition(given, "reconstruct")]
+    if not (isinstance(given, Sequence) and given and all(isinstance(one, Acquisition) for one in given)):
         raise CsmriError(
-            f"reconstruct: expected an Acquisition, a list of them or a KSpace, got {kind_of(acquisition)}; "
+            f"reconstruct: expected an Acquisition, a list of them or a KSpace, got {kind_of(given)}; "
             "csmri.simulate makes an Acquisition of fully sampled images"
         )
-    return np.stack([reconstructor.reconstruct(one) for one in acquisitions])
+    acquisitions = [checked_acquisition(one, f"reconstruct: acquisition {i}") for i, one in enumerate(given)]
+    if len(sizes := {(*np.shape(one.mask), np.shape(one.data)[-1]) for one in acquisitions}) > 1:
+        raise CsmriError(f"reconstruct: acquisitions of different sizes (frame, y, x): {listed(sizes)}")
+    return acquisitions
 
 
 def load_model(

@@ -170,6 +170,8 @@ def evaluate(
     # From the rounded records of the file, so that whoever makes the table again gets the same.
     records = read_records(out / RECORDS)
     click.echo(table2(records))
+    for note in run.notes():
+        click.echo(f"note: {note}", err=True)
     click.echo(f"{out}: {len(records):,} records of {len(entries)} subjects; `csmri figures {out}` draws them")
 
 

@@ -15,7 +15,7 @@ from csmri.cli.progress import progress
 from csmri.cli.reading import Reading, axes_option
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
-from csmri.core.names import BASELINES
+from csmri.core.names import BASELINES, DEFAULT_MODEL
 from csmri.core.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ TIME = {"cyclic": True, "real-time": False}
 @click.option(
     "--model",
     metavar="MODEL",
-    help="SavedModel folder, or `pretrained-unrolled` or `pretrained` (a U-net), which csmri ships.",
+    help="SavedModel folder, or `pretrained-unrolled`, the default, or `pretrained` (a U-net), which csmri ships.",
 )
-@click.option("--method", type=click.Choice(BASELINES), help="Classical method, instead of a model.")
+@click.option("--method", type=click.Choice(BASELINES), help="Classical method, instead of a network.")
 @consistency_options
 @click.option("--acceleration", type=float, help="Simulate undersampling of a fully sampled INPUT by this factor.")
 @simulation_options
@@ -100,11 +100,12 @@ def reconstruct(
 
     INPUT is a cine, of which undersampling is simulated (--acceleration) and quality printed, or measured k-space:
     ISMRMRD, CMRxRecon, BART, NPZ, HDF5, twix. Coils are whitened, compressed and their sensitivity maps estimated from
-    the data; classical methods take all coils jointly. From a DICOM INPUT patient, study and geometry are kept.
-    Give one of --model and --method. A MODEL may say its data consistency itself: MODEL@hard.
+    the data; the default and the classical methods take all coils jointly. From a DICOM INPUT patient, study and
+    geometry are kept. Without --model and --method the unrolled network that csmri ships is taken. A MODEL may say its
+    data consistency itself: MODEL@hard. A note tells what the method was not trained or tuned for.
     """
-    if (model is None) == (method is None):
-        raise CsmriError("give one of --model (a SavedModel) and --method (a classical method), for OUTPUT")
+    if model is not None and method is not None:
+        raise CsmriError("give one of --model (a SavedModel) and --method (a classical method), for OUTPUT, not both")
     if method and (consistency or consistency_weight):
         raise CsmriError(f"--consistency is for networks; {method} settles by itself how far it keeps to the data")
     from csmri.formats.output import check_place, notes_of, output_of
@@ -216,11 +217,12 @@ def _methods(
     from csmri.evaluation.evaluate import check_names
     from csmri.methods.reconstruction import baseline_reconstructor
 
-    if model is not None:
-        network = load_model(model, **consistency)
+    if method is None:
+        network = load_model(model or DEFAULT_MODEL, **consistency)
         check_names([network])
+        if model is None:
+            click.echo(f"method: {network.name}, the default; --method and --model choose others")
         return network.name, [network]
-    assert method
     return method, [baseline_reconstructor(name, callback=watch) for name in {method} - {ZERO_FILLED, INITIAL}]
 
 

@@ -23,6 +23,8 @@ BASELINES = (
     "phase-constrained-tv",
 )
 """Names of the methods in `csmri.methods.classical`, for a command line that starts without TensorFlow."""
+DEFAULT_MODEL = "pretrained-unrolled"
+"""The network that reconstructs where neither a method nor a network is named: one of `methods.model.SHIPPED`."""
 GROUND_TRUTH = "ground truth"
 """What the reference is called beside the methods."""
 

@@ -17,6 +17,7 @@ from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.records import UNTRAINED, Item, Outcome
 from csmri.data.store import Entry, Store
 from csmri.evaluation.metrics import frame_quality
+from csmri.methods.limits import Outside, Traits
 from csmri.methods.model import trained_on
 from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor
 from csmri.physics.sampling import check_acceleration
@@ -36,6 +37,8 @@ class Evaluated:
     entry: Entry
     reference: NDArray[np.float32]
     images: NDArray[np.float32]
+    outside: tuple[Outside, ...] = ()
+    """What the method was not trained or tuned for."""
 
 
 def evaluate(
@@ -190,7 +193,7 @@ def _evaluated(
             for acceleration in accelerations:
                 mask = simulated_mask(law, shape=images.shape[:2], acceleration=acceleration, **place)
                 sampled = acquire(full, mask)
-                achieved = float(mask.size / mask.sum())
+                achieved, traits = float(mask.size / mask.sum()), Traits(sampled, law.mask_law)
                 for method in methods:
                     item = Item(entry.subject, index, acceleration, method.name, seeds[method.name], acquisition)
                     if item not in left:
@@ -203,4 +206,4 @@ def _evaluated(
                     seconds = time.perf_counter() - begun
                     quality = frame_quality(reference, reconstructed, entry.heart_box)
                     outcome = Outcome(item, achieved, seconds, images.shape[1:], quality)
-                    yield Evaluated(outcome, entry, reference, reconstructed)
+                    yield Evaluated(outcome, entry, reference, reconstructed, tuple(method.outside(traits)))

@@ -18,7 +18,7 @@ from csmri.core.provenance import git_revision, processor, published_path, versi
 from csmri.core.texts import write_json
 from csmri.data.runs import CONFIG, RECORD
 from csmri.data.store import Store
-from csmri.learning.stream import Stream, training_subjects
+from csmri.learning.stream import Stream, sizes_of, training_subjects
 from csmri.learning.transfer import folded, trained_parameters
 from csmri.methods.model import (
     Origin,
@@ -121,4 +121,15 @@ def _origin(config: Config, store: Store, init: str | Path | None, blend: Store 
     entries, sources = training_subjects(store, config, blend)
     subjects = {*before.subjects, *(hash_subject(entry.subject) for entry in (*entries, *sources))}
     stores = [f"{one.path.absolute().name} {one.sha256[:16]}" for one in (store, blend) if one]
-    return Origin(tuple(sorted(subjects)), tuple(dict.fromkeys([*before.stores, *stores])), before.is_complete)
+    frames, sides = sizes_of((*entries, *sources), config)
+    return Origin(
+        tuple(sorted(subjects)),
+        tuple(dict.fromkeys([*before.stores, *stores])),
+        before.is_complete,
+        _span(*before.frames, *frames),
+        _span(*before.sides, *sides),
+    )
+
+
+def _span(*values: int) -> tuple[int, int]:
+    return min(values), max(values)

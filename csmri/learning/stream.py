@@ -361,6 +361,14 @@ def mean_frames(entries: Sequence[Entry]) -> float:
     return sum(entry.n_slices * entry.n_frames for entry in entries) / sum(entry.n_slices for entry in entries)
 
 
+def sizes_of(entries: Sequence[Entry], config: Config) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Least and largest number of frames, and of pixels along a side, of what is trained on; crops do not count."""
+    frames = [entry.n_frames for entry in entries]
+    sides = [side for entry in entries for side in entry.matrix]
+    least, most = config.resolution_range
+    return (min(frames), max(frames)), (int(least * min(sides)), int(most * max(sides)))
+
+
 def check_sizes(task: Task, entries: Sequence[Entry], sources: Sequence[Entry] = ()) -> None:
     """Refuse what the smallest subject is too small for, and sources of another size than the target's."""
     config, everyone = task.config, (*entries, *sources)

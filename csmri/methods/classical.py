@@ -21,8 +21,12 @@ from csmri.methods import iterative
 from csmri.methods.conjugate_gradient import ConjugateGradient
 from csmri.methods.direct import temporal_interpolation, view_sharing, zero_filled
 from csmri.methods.iterative import Callback, Result, Settings
+from csmri.methods.limits import REST, Limits
 from csmri.methods.thresholding import Thresholding
 from csmri.methods.total_variation import PHASE_CONSTRAINED, TotalVariation
+
+TUNED_AT = (2.0, 8.0)
+"""Least and largest acceleration that settings were tuned at."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,14 @@ class Method:
     def settings(self) -> Settings | None:
         """Default settings; None where nothing iterates."""
         return self.how if isinstance(self.how, Settings) else None
+
+    @property
+    def limits(self) -> Limits:
+        """Within what the default settings were tuned; what does not iterate has none."""
+        if not self.settings:
+            return Limits()
+        rests = isinstance(self.settings, TotalVariation) and self.settings.phase_constrained
+        return Limits(how="tuned", accelerations=TUNED_AT, phase=REST if rests else None)
 
     def reconstruct(
         self, acquisition: Acquisition, settings: Settings | None = None, *, callback: Callback | None = None

@@ -51,8 +51,8 @@ class Settings(ABC):
     tolerance : float >= 0
         Stop when an iteration changes the image by less than this part of its norm.
     consistent : bool
-        Whether the acquired lines are put back at the end (of several coils in a step towards them), which is right
-        while noise is smaller than undersampling.
+        Whether the acquired lines of data without noise are put back at the end (of several coils in a step towards
+        them). Where an acquisition tells its noise they are not: it would come back with them.
     """
 
     strength: float
@@ -166,7 +166,7 @@ def reconstruct(acquisition: Acquisition, settings: Settings, *, callback: Callb
             callback(Progress(len(changes), settings.max_iterations, change, objective))
         if change <= settings.tolerance or len(changes) == settings.max_iterations:
             break
-    if settings.consistent:
+    if settings.consistent and not float(acquisition.noise):
         image = problem.encoding.consistent(image, problem.data)
     converged = bool(changes) and changes[-1] <= settings.tolerance
     images = ops.convert_to_numpy(columns(image)) * np.float32(problem.scale)

@@ -14,6 +14,7 @@ from csmri.core.names import INITIAL
 from csmri.data.acquisition import Acquisition
 from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
+from csmri.methods.limits import Tally, Traits
 from csmri.methods.reconstruction import Reconstructor, SliceReconstruction, reconstruct_slice
 from csmri.physics.encoding import encoding_of
 from csmri.physics.prepare import VIRTUAL_COILS, calibrate, middle, prepare
@@ -101,13 +102,17 @@ def prepared_slices(measured: KSpace, how: Preparation) -> Iterator[PreparedSlic
         yield PreparedSlice(one, calibration.kept, reference)
 
 
-def reconstruct_measured(measured: KSpace, how: Preparation, reconstructor: Reconstructor) -> NDArray[np.complex64]:
-    """Complex images (slice, frame, y, x) of measured k-space by one method."""
+def reconstruct_measured(
+    measured: KSpace, how: Preparation, reconstructor: Reconstructor, *, tally: Tally | None = None
+) -> NDArray[np.complex64]:
+    """Complex images (slice, frame, y, x) of measured k-space by one method; `tally` learns what it is not made for."""
     rows = _rows(measured)
     images = []
     for index, one in enumerate(prepared_slices(measured, how)):
         images.append(reconstructor.reconstruct(one.acquisition)[:, rows])
         _check_finite(measured, index, reconstructor.name, images[-1])
+        if tally is not None:
+            tally.add(index, reconstructor.outside(Traits(one.acquisition)))
     return np.stack(images)
 
 
@@ -117,7 +122,8 @@ def measured_slices(
     """Reconstruct every slice of measured k-space by all methods; rows beyond the image's are cut off."""
     rows = _rows(measured)
     for index, one in enumerate(prepared_slices(measured, how)):
-        done = reconstruct_slice(one.acquisition, reconstructors=reconstructors)
+        law = how.law.mask_law if how.acceleration is not None else ""
+        done = reconstruct_slice(one.acquisition, reconstructors=reconstructors, mask_law=law)
         methods = {name: images[:, rows] for name, images in done.methods.items()}
         for name, images in methods.items():
             _check_finite(measured, index, name, images)

@@ -26,12 +26,13 @@ from csmri import __version__
 from csmri.config import Config, make_config
 from csmri.core.errors import CsmriError
 from csmri.core.files import replacing_folder
+from csmri.core.names import DEFAULT_MODEL
 from csmri.core.texts import write_json
 from csmri.methods.task import task_of
 
 DESCRIPTION = "csmri.json"
 _FOLDER = Path(__file__).parents[1] / "pretrained"
-SHIPPED = {"pretrained": _FOLDER / "unet", "pretrained-unrolled": _FOLDER / "unrolled"}
+SHIPPED = {"pretrained": _FOLDER / "unet", DEFAULT_MODEL: _FOLDER / "unrolled"}
 """Networks that csmri ships, by the names that stand for them wherever the path of a SavedModel is asked for."""
 
 
@@ -45,6 +46,10 @@ class Origin:
     """Prepared data sets, each its name and the start of its SHA-256."""
     is_complete: bool = False
     """False where a csmri that did not keep this wrote the network, or the one that it started from."""
+    frames: tuple[int, ...] = ()
+    """Least and largest number of frames of a cine; empty where this is not known."""
+    sides: tuple[int, ...] = ()
+    """Least and largest number of pixels along a side of an image, likewise."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,8 @@ def write_saved_model(
     """Write a SavedModel with window, scaling, padding and cropping inside; replaces what is at `path` in one step.
 
     Signature `serving_default` of a U-net: `initial` (frame, y, x) float32 >= 0 -> {`improved`: (frame, y, x)}; of an
-    unrolled network: `hybrid` (frame, ky, x) complex64, of which only acquired lines are read, and `mask` (frame, ky)
-    bool -> {`improved`: (frame, y, x) complex64}.
+    unrolled network: `data` (coil, frame, ky, x) complex64, `mask` (frame, ky) bool, `maps` (coil, y, x) complex64,
+    `noise` float32 and `cyclic` bool, as the fields of an `Acquisition` -> {`improved`: (frame, y, x) complex64}.
     """
     path = Path(path)
     if keras.backend.backend() != "tensorflow":
@@ -160,9 +165,10 @@ def describe_saved_model(path: str | Path) -> SavedNetwork:
 
 
 def make_origin(fields: Mapping[str, Any]) -> Origin:
-    """Make an origin of what JSON gives; of an older csmri, which kept none, it is not complete."""
+    """Make an origin of what JSON gives; of an older csmri, which kept none or no sizes, it is not complete."""
     subjects, stores = (tuple(map(str, fields.get(name, ()))) for name in ("subjects", "stores"))
-    return Origin(subjects, stores, fields.get("is_complete") is True)
+    frames, sides = (tuple(map(int, fields.get(name, ()))) for name in ("frames", "sides"))
+    return Origin(subjects, stores, fields.get("is_complete") is True, frames, sides)
 
 
 def load_network(path: str | Path) -> tuple[SavedNetwork, keras.Model]:

@@ -20,6 +20,7 @@ from csmri.data.acquisition import Acquisition
 from csmri.data.cine import Cine
 from csmri.methods.classical import find_method
 from csmri.methods.iterative import Callback
+from csmri.methods.limits import Limits, Outside, Traits, network_limits, outside
 from csmri.methods.model import SavedNetwork, load_network
 from csmri.methods.task import task_of
 from csmri.physics.simulate import acquire, simulated_mask, simulated_slice
@@ -40,6 +41,12 @@ class Reconstructor:
     here."""
     n_parameters: int = 0
     """Trained numbers; 0 for a classical method."""
+    limits: Limits = Limits()
+    """Within what it was trained or tuned."""
+
+    def outside(self, traits: Traits) -> list[Outside]:
+        """In what an acquisition lies outside of the limits."""
+        return outside(self.limits, traits, method=self.name)
 
     def magnitude(self, acquisition: Acquisition) -> NDArray[np.float32]:
         """Magnitude (frame, y, x) of what is reconstructed."""
@@ -58,6 +65,8 @@ class SliceReconstruction:
     """Magnitude of the truth, where there is one."""
     kept: float = 1.0
     """Share of the energy that the compression of measured coils keeps."""
+    outside: tuple[Outside, ...] = ()
+    """What methods were not trained or tuned for."""
 
     @property
     def achieved(self) -> float:
@@ -90,7 +99,11 @@ def baseline_reconstructor(
     """
     method = find_method(name)
     own = method.changed(settings or {})
-    return Reconstructor(label or name, lambda one: method.reconstruct(one, own, callback=callback).images)
+
+    def reconstruct(acquisition: Acquisition) -> Images:
+        return method.reconstruct(acquisition, own, callback=callback).images
+
+    return Reconstructor(label or name, reconstruct, limits=method.limits)
 
 
 def load_reconstructor(
@@ -125,7 +138,11 @@ def load_reconstructor(
     saved = replace(saved, config=_changed(saved.config, path, **changes))
     apply = task_of(saved.config).reconstructor(network)
     return Reconstructor(
-        name or model_name(Path(path)), lambda one: np.asarray(apply(one)), saved, network.count_params()
+        name or model_name(Path(path)),
+        lambda one: np.asarray(apply(one)),
+        saved,
+        network.count_params(),
+        network_limits(saved.config, frames=saved.origin.frames, sides=saved.origin.sides),
     )
 
 
@@ -140,7 +157,7 @@ def _changed(config: Config, path: str | Path, **changes: Any) -> Config:
 
 
 def notes_on(methods: Iterable[Reconstructor]) -> list[str]:
-    """Say which networks do not tell on whom they were trained, for a test on subjects that they should not know."""
+    """Say which networks do not tell on whom they were trained, before they are judged on held-out subjects."""
     return [
         f"{method.name}: does not tell on whom it was trained; see to it that it was on none of these subjects."
         for method in methods
@@ -157,15 +174,22 @@ def model_name(path: Path) -> str:
     return run if folder.name == "final" else f"{run}@{folder.name.removeprefix('epoch_').lstrip('0')}"
 
 
-def reconstruct_slice(acquisition: Acquisition, *, reconstructors: Sequence[Reconstructor]) -> SliceReconstruction:
-    """Reconstruct one slice by zero-filling, temporal interpolation, which every comparison has, and other methods."""
+def reconstruct_slice(
+    acquisition: Acquisition, *, reconstructors: Sequence[Reconstructor], mask_law: str = ""
+) -> SliceReconstruction:
+    """Reconstruct one slice by zero-filling, temporal interpolation, which every comparison has, and other methods.
+
+    `mask_law` is that of a simulated mask, to tell who was not trained for it.
+    """
     methods, seconds = {}, {}
     always = (baseline_reconstructor(name) for name in (ZERO_FILLED, INITIAL))
     for method in (*always, *reconstructors):
         begun = time.perf_counter()
         methods[method.name] = method.magnitude(acquisition)
         seconds[method.name] = time.perf_counter() - begun
-    return SliceReconstruction(np.asarray(acquisition.mask), methods, seconds)
+    traits = Traits(acquisition, mask_law)
+    found = tuple(one for method in reconstructors for one in method.outside(traits))
+    return SliceReconstruction(np.asarray(acquisition.mask), methods, seconds, outside=found)
 
 
 def simulated_acquisition(
@@ -185,5 +209,5 @@ def simulate_slices(
         acquisition = simulated_acquisition(
             images, acceleration, law, seed=seed, subject=cine.subject, slice_index=index
         )
-        done = reconstruct_slice(acquisition, reconstructors=reconstructors)
+        done = reconstruct_slice(acquisition, reconstructors=reconstructors, mask_law=law.mask_law)
         yield replace(done, reference=np.abs(images))

@@ -18,6 +18,7 @@ from csmri.data.records import Item
 from csmri.data.store import Store, extents_of
 from csmri.evaluation.evaluate import evaluate, plan_items, seeds_of
 from csmri.methods.classical import find_method
+from csmri.methods.limits import Tally
 from csmri.methods.model import saved_model_name, saved_model_sha256
 from csmri.methods.reconstruction import Reconstructor
 from csmri.results.folder import EVALUATION, refuse_other_experiment
@@ -143,7 +144,7 @@ class EvaluationRun:
         is_example: Callable[[Item], bool] = lambda item: False,
         allow_trained_subjects: bool = False,
     ) -> None:
-        self.journal = journal
+        self.journal, self._tally = journal, Tally()
         self._is_example = is_example
         self.items = plan_items(
             store.of_split(split), seeds_of(methods), accelerations, slices=slices, acquisition=acquisition
@@ -168,4 +169,9 @@ class EvaluationRun:
         for evaluated in self._evaluated:
             item = evaluated.outcome.item
             self.journal.keep(evaluated, as_example=self._is_example(item))
+            self._tally.add((item.subject, item.slice), evaluated.outside)
             yield item
+
+    def notes(self) -> list[str]:
+        """What methods were not trained or tuned for, of the items done here; those kept before do not tell."""
+        return self._tally.notes()

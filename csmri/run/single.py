@@ -22,6 +22,7 @@ from csmri.formats import dicom, write
 from csmri.formats.dicom.anonymise import Anonymiser
 from csmri.formats.dicom.derivation import Derivation
 from csmri.formats.source import Source
+from csmri.methods.limits import Tally
 from csmri.methods.measured import Preparation, check_truth, measured_slices, with_truth
 from csmri.methods.reconstruction import Reconstructor, SliceReconstruction, simulate_slices
 from csmri.physics.prepare import VIRTUAL_COILS
@@ -82,7 +83,7 @@ class Reconstructed:
     compression : str
         What the virtual coils keep of measured ones.
     notes : tuple of str
-        What had to be guessed.
+        What had to be guessed, and in what the methods were not trained or tuned for this.
     """
 
     record: Cine | KSpace
@@ -157,7 +158,10 @@ def collect(record: Cine | KSpace, done: Sequence[SliceReconstruction], request:
         judged, factor = with_truth(done, request.truth)
         if factor != 1:
             notes.append(f"The truth has another unit: to judge them, images were multiplied by {factor:.4g}.")
-    return Reconstructed(record, tuple(done), tuple(judged), compression, tuple(notes))
+    tally = Tally()
+    for index, one in enumerate(done):
+        tally.add(index, one.outside)
+    return Reconstructed(record, tuple(done), tuple(judged), compression, (*notes, *tally.notes()))
 
 
 def judge(reconstructed: Reconstructed) -> tuple[str, Box, list[str]]:

@@ -127,6 +127,8 @@ class SweepRun(PlanRun):
                 acquisition=name,
             )
             self.follow(run)
+            for note in run.notes():
+                self.report(f"note: {name}: {note}")
         journal.finish(self.items)
 
     def _plan(self) -> Iterator[Stage]:

@@ -10,8 +10,7 @@ if [ ! -d "$work/store" ]; then
     for domain in york k; do
         csmri phantom "$work/phantoms" --domain $domain --subjects 1 --size 256 --slices 4 --frames 20
     done
-    csmri prepare "$work/phantoms" "$CSMRI_DATA"/sunnybrook/SCD* "$work/store" --split configs/pretrained_unrolled_split.toml \
-        --outlines "SCD0000301=$CSMRI_DATA/sunnybrook/SC-HF-I-4"
+    csmri prepare "$work/phantoms" "$CSMRI_DATA"/sunnybrook/SCD* "$work/store" --split configs/pretrained_unrolled_split.toml
 fi
 csmri train configs/pretrained_unrolled.toml --store "$work/store" --out "$work/run"
 rm -rf csmri/pretrained/unrolled

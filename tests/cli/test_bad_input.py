@@ -254,13 +254,9 @@ CASES = {
         "reconstruct {w}/cine.npz {o}/out.npz --model {w}/foreign_model --acceleration 4",
         "foreign_model: a SavedModel, but not of csmri",
     ),
-    "reconstruct-neither-model-nor-method": (
-        "reconstruct {w}/cine.npz {o}/out.npz --acceleration 4",
-        "give one of --model (a SavedModel) and --method",
-    ),
     "reconstruct-model-and-method": (
         "reconstruct {w}/cine.npz {o}/out.npz --model {w}/model --method view-sharing --acceleration 4",
-        "give one of --model (a SavedModel) and --method",
+        "give one of --model (a SavedModel) and --method (a classical method), for OUTPUT, not both",
     ),
     "reconstruct-method-with-consistency": (
         "reconstruct {w}/cine.npz {o}/out.npz --method kt-focuss --consistency hard --acceleration 4",

@@ -16,8 +16,13 @@ from pydicom.uid import generate_uid
 
 from csmri.cli import main
 from csmri.cli.reading import Reading
+from csmri.config import Config
+from csmri.core.names import DEFAULT_MODEL
+from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
 from csmri.formats import read, read_cine, write
+from csmri.methods.model import SHIPPED, write_saved_model
+from csmri.methods.task import task_of
 from csmri.phantom import make_subject
 
 FORMATS = {"ismrmrd": "k.h5", "cmrxrecon": "k.mat", "bart": "k.cfl", "npz": "k.npz", "hdf5": "k.hdf5"}
@@ -199,6 +204,50 @@ def test_without_truth_nothing_is_judged(world, tmp_path):
     result = run("reconstruct", tmp_path / "alone.npz", tmp_path / "out.npz", "--method", "initial")
     assert "|" not in result.stdout and "compared" not in result.stdout
     assert result.stdout.endswith(f"{tmp_path / 'out.npz'}: written\n")
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory):
+    """A tiny unrolled network, untrained, as the one that csmri ships."""
+    config = Config(network="unrolled", base_channels=2, cascades=1, batch_size=1, phase="static", coils=3)
+    folder = tmp_path_factory.mktemp("shipped") / "unrolled"
+    write_saved_model(task_of(config).build(), folder, config=config, epoch=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SHIPPED, DEFAULT_MODEL, folder)
+        yield folder
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "limits"),
+    [
+        ("ismrmrd/k.h5", (), ["trained at accelerations 4 to 8, this is 2", "trained without noise"]),
+        ("cine.npz", ("--acceleration", 4, "--coils", 3), []),
+        ("complex.npz", ("--acceleration", 4, "--coils", 1), ["trained with 3 coils, these are 1"]),
+    ],
+)
+def test_the_shipped_network_is_taken_by_default(world, default, tmp_path, source, options, limits):
+    """Of raw, magnitude and complex input; what it was not trained on is told once, not slice by slice."""
+    images = read_cine(world / "cine.npz").images
+    write(world / "complex.npz", Cine((images * np.exp(0.5j)).astype(np.complex64), "complex"))
+    result = run("reconstruct", world / source, tmp_path / "out.npz", *options)
+    assert "method: pretrained-unrolled, the default; --method and --model choose others\n" in result.stdout
+    assert list(nmse := errors(result.stdout)) == ["zero-filled", "initial", DEFAULT_MODEL]
+    assert nmse[DEFAULT_MODEL] < nmse["initial"]
+    assert f"reconstruction by {DEFAULT_MODEL}" in read_cine(tmp_path / "out.npz").provenance
+    told = [line for line in result.stderr.splitlines() if line.startswith(f"note: {DEFAULT_MODEL}: ")]
+    assert len(told) == len(limits)
+    for line, limit in zip(told, limits, strict=True):
+        assert limit in line and line.endswith(" (in all 2 slices); judge the result with care.")
+    named = run("reconstruct", world / source, tmp_path / "named.npz", *options, "--model", DEFAULT_MODEL)
+    assert "the default" not in named.stdout
+    np.testing.assert_array_equal(read_cine(tmp_path / "named.npz").images, read_cine(tmp_path / "out.npz").images)
+
+
+def test_a_classical_method_beyond_its_tuning_is_told(world, tmp_path):
+    line = ("reconstruct", world / "cine.npz", tmp_path / "out.npz", "--method", "temporal-tv", "--acceleration")
+    note = "note: temporal-tv: tuned at accelerations 2 to 8, this is 16 (in all 2 slices); judge the result with care."
+    assert note in run(*line, 16).stderr.splitlines()
+    assert "judge" not in run(*line, 8).stderr
 
 
 def test_full_kspace_that_is_undersampled_is_its_own_reference(world, tmp_path):

@@ -397,10 +397,12 @@ def test_variables_that_are_not_those_of_the_network_are_refused(spoilt, change,
 
 
 def test_subjects_are_kept_hashed(network, tmp_path):
-    origin = Origin((hash_subject("patient001"), hash_subject("Jane Doe")), ("store 0123",), is_complete=True)
+    origin = Origin(
+        (hash_subject("patient001"), hash_subject("Jane Doe")), ("store 0123",), is_complete=True, frames=(8, 20)
+    )
     write_saved_model(network, tmp_path / "model", config=CONFIG, epoch=7, origin=origin)
     described = describe_saved_model(tmp_path / "model")
-    assert described.origin == origin
+    assert described.origin == origin and described.origin.frames == (8, 20)
     assert trained_on(described, ["patient002", "patient001", "Jane Doe"]) == ["patient001", "Jane Doe"]
     assert "Jane" not in (tmp_path / "model" / "csmri.json").read_text()
     assert hash_subject("patient001") == hashlib.sha256(b"csmri subject patient001").hexdigest()[:16]
@@ -415,7 +417,7 @@ def test_network_of_an_older_csmri_does_not_know_its_subjects(spoilt):
     assert trained_on(described, ["patient001"]) == []
 
 
-@pytest.mark.parametrize("what", ["3", "[]", '{"subjects": 3}', '{"stores": null}'])
+@pytest.mark.parametrize("what", ["3", "[]", '{"subjects": 3}', '{"stores": null}', '{"frames": ["many"]}'])
 def test_damaged_list_of_subjects_is_refused(spoilt, what):
     description = json.loads((spoilt / "csmri.json").read_text())
     (spoilt / "csmri.json").write_text(json.dumps({**description, "trained_on": json.loads(what)}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from csmri.core.errors import CsmriError
 from csmri.data.records import read_records
 from csmri.results.folder import RECORDS
 from csmri.results.tables import sweep_ratios
+from csmri.results.tables.sweep import worst_ratios
 from csmri.run import SweepRun
 
 
@@ -81,6 +83,36 @@ def test_ratios_are_to_the_initial_reconstruction_of_the_same_acquisition(result
 
     assert moving.of_method["tv step=0.5"][4.0] == pytest.approx(mean("tv step=0.5") / mean("initial"))
     assert "initial" not in moving.of_method
+
+
+def test_the_worst_slice_stands_beside_the_means(results):
+    own = [r for r in read_records(results / RECORDS) if r.acquisition == "moving"]
+
+    def mean(method, subject):
+        values = [r.nmse_heart for r in own if r.method == method and r.subject == subject]
+        return sum(values) / len(values)
+
+    ratios = [mean("view-sharing", s) / mean("initial", s) for s in {r.subject for r in own}]
+    worst = worst_ratios(own)
+    assert worst["view-sharing"] == {4.0: pytest.approx(max(ratios))} and max(ratios) > min(ratios)
+    assert "initial" not in worst and len(worst) == len(METHODS) - 2
+    text = (results / "sweep.md").read_text(encoding="utf-8")
+    _, _, table = text.partition("**moving: the slice with most of the initial reconstruction's error left**")
+    assert re.search(rf"\| view-sharing +\| +\**{max(ratios):.3f}", table)
+    assert "the worst of 2 slices; beyond 1 it is worse." in table
+
+
+def test_what_methods_were_not_trained_for_is_told(fields, tmp_path):
+    """At the end of every acquisition; of what was done before nothing is told."""
+    told = []
+    methods = {"unet": {"model": fields["methods"]["unet"]["model"]}}
+    sweep = SweepRun(Sweep(**{**fields, "methods": methods}), tmp_path / "results", report=told.append)
+    sweep.run()
+    notes = [line for line in told if line.startswith("note: ")]
+    assert [note.split(": ")[1] for note in notes] == ["moving"] * len(notes)
+    assert (
+        "note: moving: unet: trained with 1 coil, these are 3 (in all 2 slices); judge the result with care." in notes
+    )
 
 
 def test_second_run_does_nothing(fields, results):
