@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from dataclasses import replace
 
@@ -304,18 +303,18 @@ def trained(store, train_through, tmp_path_factory):
 
 
 def of_training():
-    changes = {"epochs": 3, "learning_rate": 0.02, "crop_columns": 16, "passes": 4, "validation_split": "validation"}
+    changes = {"epochs": 3, "learning_rate": 0.02, "passes": 4, "validation_split": "validation"}
     return CONFIG.model_copy(update=changes)
 
 
 @pytest.mark.slow
 def test_training_lowers_its_loss(trained):
-    with (trained / "log.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert float(rows[-1]["loss"]) < 0.97 * float(rows[0]["loss"])
-    assert float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
+    rows = read_log(trained / "log.csv")
+    # Of validation, whose lines are the same in every epoch; others are more or less easily predicted.
+    losses = [float(row["val_loss"]) for row in rows]
+    assert losses[2] < losses[1] < losses[0]
     assert not any("nmse" in name for name in rows[0])
-    left = relative_nmse(read_log(trained / "log.csv"))
+    left = relative_nmse(rows)
     assert left[3] < left[1]
 
 
