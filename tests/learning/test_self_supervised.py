@@ -256,6 +256,18 @@ def test_gradients_are_finite(images, blank):
     assert blank or any(np.abs(gradient).max() > 0 for gradient in gradients)
 
 
+def test_gradient_is_the_slope(images):
+    (initial, *_), target = example_of(images)
+    images, loss = initial, HeldOutError()
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        value = loss(target, images)
+    gradient = tape.gradient(value, images)
+    step = 0.01 * tf.norm(images) / tf.norm(gradient)  # long, as float32 knows the loss to seven digits
+    slope = (loss(target, images + step * gradient) - loss(target, images - step * gradient)) / (2 * step)
+    assert float(slope) == pytest.approx(float(tf.norm(gradient) ** 2), rel=0.05)
+
+
 # --- config and study
 
 
