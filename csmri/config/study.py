@@ -21,10 +21,10 @@ from csmri.config.base import (
 from csmri.config.stages import Pretraining, SourceTraining, TargetTraining
 from csmri.config.training import Config, Training, Ways
 from csmri.core.errors import CsmriError
-from csmri.core.names import PRETRAIN, STANDALONE, TRANSFER, transfer_name, way_name
+from csmri.core.names import PRETRAIN, SELF_SUPERVISED, STANDALONE, TRANSFER, transfer_name, way_name
 from csmri.core.texts import read_toml
 
-Method = Literal["standalone", Way]
+Method = Literal["standalone", Way, "self-supervised"]
 
 AnyStudy = TypeVar("AnyStudy", bound="Comparison")
 
@@ -130,7 +130,8 @@ class TransferStudy(Comparison, Ways):
     """SavedModel that the transfers start from; if empty, one is pretrained with the first seed."""
     epochs: Count = 100
     """Of every training on the target."""
-    ways: Annotated[tuple[Method, ...], Field(min_length=1, strict=False)] = get_args(Method)
+    ways: Annotated[tuple[Method, ...], Field(min_length=1, strict=False)] = ("standalone", *get_args(Way))
+    """`self-supervised` trains all weights on one undersampled scan of every slice; the others know the true images."""
     sweep_ways: Annotated[tuple[Method, ...], Field(strict=False)] = ("standalone", "all")
     """Ways that are tried with every number of target subjects; the others with one number of them."""
     n_subjects: Annotated[tuple[Count, ...], Field(min_length=1, strict=False)] = (1, 2, 3, 4)
@@ -158,6 +159,8 @@ class TransferStudy(Comparison, Ways):
             for n in sorted(self.n_subjects):
                 if way in self.sweep_ways or n == self.n_subjects_of_ways:
                     own: dict[str, Any] = {"train_subjects": n, "transfer": "all" if way == STANDALONE else way}
+                    if way == SELF_SUPERVISED:
+                        own |= {"transfer": "all", "loss": way, "augment": False, "resolution_range": (1.0, 1.0)}
                     stages[way_name(way, n)] = self._config(None, **shared, **own)
         return stages
 

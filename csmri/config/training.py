@@ -11,7 +11,7 @@ from csmri.config.base import BLENDED, Accelerations, Count, Epochs, Frozen, See
 from csmri.config.conditions import TrainingConditions
 from csmri.config.network import Network
 from csmri.config.sampling import Sampling
-from csmri.core.names import PRETRAIN
+from csmri.core.names import PRETRAIN, SELF_SUPERVISED
 from csmri.core.texts import read_toml
 
 LearningRate = Annotated[float, Field(gt=0, le=100)]
@@ -37,8 +37,12 @@ class Training(Sampling, TrainingConditions, Network):
     """Frames that are mixed: as many cines as have about so many take turns, each with its frames in random order."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
     """Images a step; 1 for the unrolled network, a whole cine."""
-    loss: Literal["absolute", "relative"] = "absolute"
-    """Mean squared error of the network's target, as it is or divided by that of the initial reconstruction."""
+    loss: Literal["absolute", "relative", "self-supervised"] = "absolute"
+    """Mean squared error of the network's target, as it is or divided by that of the initial reconstruction; or, of
+    the unrolled network, the error of acquired lines that it was not given (`methods.losses.HeldOutError`)."""
+    held_out_share: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    """Of the lines of one scan: held out for the self-supervised loss, drawn anew in every epoch and pass. 0.4 after
+    Yaman et al., Magn Reson Med 2020, doi 10.1002/mrm.28378."""
     magnitude_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Of an unrolled network's loss: how much the error of the magnitude counts beside that of the complex image."""
     optimizer: Literal["adam", "rmsprop", "sgd"] = "adam"
@@ -53,6 +57,24 @@ class Training(Sampling, TrainingConditions, Network):
     def _unrolled_takes_one_cine(self) -> Self:
         if self.network == "unrolled" and self.batch_size != 1:
             raise ValueError(f'network = "unrolled" takes one cine a step: batch_size must be 1, got {self.batch_size}')
+        return self
+
+    @model_validator(mode="after")
+    def _self_supervised_takes_what_was_measured(self) -> Self:
+        if self.loss != SELF_SUPERVISED:
+            return self
+        if self.network != "unrolled":
+            raise ValueError(
+                f'loss = "{SELF_SUPERVISED}" needs network = "unrolled", got {self.network!r}: it is the error of '
+                "k-space lines, and the U-net makes magnitude images"
+            )
+        if self.augment or self.resolution_range[0] < 1:
+            found = "augment = true" if self.augment else f"resolution_range = {list(self.resolution_range)}"
+            allowed = "augment = false" if self.augment else "resolution_range = [1.0, 1.0]"
+            raise ValueError(
+                f'loss = "{SELF_SUPERVISED}" knows one undersampled scan of every slice, which nobody can turn or '
+                f"sample anew: {found} must be {allowed}"
+            )
         return self
 
 

@@ -8,6 +8,8 @@ from csmri.core.errors import CsmriError
 
 PRETRAIN, STANDALONE, TRANSFER = "pretrain", "standalone", "transfer"
 """Names of a study's trainings; the last followed by the epochs of pretraining, as `transfer_name` does."""
+SELF_SUPERVISED = "self-supervised"
+"""A loss that needs no true images, and the way to transfer that trains all weights with it."""
 ZERO_FILLED, INITIAL = "zero-filled", "initial"
 """Names of the methods that need no network; every comparison has them."""
 BASELINES = (
@@ -52,6 +54,7 @@ WAY_LABELS = {
     "scale-shift": "scale and shift",
     "discriminative": "discriminative rates",
     "blended": "blended",
+    SELF_SUPERVISED: "self-supervised",
 }
 """What figures and tables of a study of ways to transfer call the ways."""
 

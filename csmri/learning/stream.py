@@ -18,14 +18,14 @@ import tensorflow as tf
 
 from csmri.config import BLENDED, Config
 from csmri.core.errors import CsmriError
-from csmri.core.names import PRETRAIN
+from csmri.core.names import PRETRAIN, SELF_SUPERVISED
 from csmri.core.seeds import derive_seed, subject_key
 from csmri.data.store import Entry, Store, parse_slice, record_at
 from csmri.learning.conditions import draw_conditions
 from csmri.methods.task import Example, Task, task_of
 from csmri.physics.fourier import image_to_kspace, kspace_to_image
-from csmri.physics.sampling import check_acceleration, make_mask
-from csmri.physics.simulate import measure, with_phase_of
+from csmri.physics.sampling import NEVER_HELD_OUT, check_acceleration, hold_out, lines_per_frame, make_mask
+from csmri.physics.simulate import Conditions, acquire, measure, with_phase_of
 
 VALIDATION_EPOCH = -1
 
@@ -49,6 +49,7 @@ class Draw(IntEnum):
     ACQUISITION = 7
     CONDITIONS = 8
     RESOLUTION = 9
+    HELD_OUT = 10
 
 
 @dataclass(frozen=True)
@@ -245,21 +246,48 @@ def batched(examples: tf.data.Dataset, task: Task, entries: Sequence[Entry]) -> 
 def make_example(images: tf.Tensor, item: Item, epoch: tf.Tensor, task: Task) -> Example:
     """Augment a cine (frame, y, x), acquire and undersample it, and make of it what the network is trained on."""
     config = task.config
+    if config.loss == SELF_SUPERVISED:
+        return split_example(images, item, epoch, task)
     if config.augment:
         images = augment(images, item_seed(Draw.AUGMENTATION, item, epoch, config))
     if config.resolution_range[0] < 1:
         images = resample(images, item_seed(Draw.RESOLUTION, item, epoch, config), config.resolution_range)
     mask, crop = draw_mask(images, item, epoch, config), random_crop(images, item, epoch, config)
+    truth, conditions, seed = draw_truth(images, item, epoch, config)
+    if not task.takes_cines:  # the U-net is told the maximum of the whole image
+        return task.example(measure(truth, conditions, seed=seed), mask, truth, crop=crop)
+    full = measure(truth, conditions, seed=seed, crop=crop)
+    return task.example(full, mask, crop(truth), crop=tf.identity)
+
+
+def split_example(images: tf.Tensor, item: Item, epoch: tf.Tensor, task: Task) -> Example:
+    """Acquire the lines of one scan, the same in every epoch and pass, and hold out others of them each time.
+
+    Nothing else reaches the network or its loss: neither a line that the scan has not, nor the images. Scans are
+    simulated of fully sampled cines, as a store has no others: undersampled ones of a scanner cannot be trained on
+    yet. The maps of the coils are the true ones; noise is known or not as the conditions say.
+    """
+    config = task.config
+    scan, always = {**item, "pass": tf.zeros_like(item["pass"])}, tf.zeros_like(epoch)
+    mask = draw_mask(images, scan, always, config)
+    truth, conditions, seed = draw_truth(images, scan, always, config)
+    # Whole, and cropped later, so that a column has the same noise wherever it lies in the crop.
+    measured = acquire(measure(truth, conditions, seed=seed), mask)
+    held_out = hold_out(mask, config.held_out_share, item_seed(Draw.HELD_OUT, item, epoch, config))
+    crop = random_crop(images, item, epoch, config)
+    return task.example(measured, mask & ~held_out, None, crop=crop)
+
+
+def draw_truth(
+    images: tf.Tensor, item: Item, epoch: tf.Tensor, config: Config
+) -> tuple[tf.Tensor, Conditions, tf.Tensor]:
+    """Give a cine (frame, y, x) phase and first frame; with the conditions and the seed of its acquisition."""
     seed = item_seed(Draw.ACQUISITION, item, epoch, config)
     conditions = draw_conditions(config, seed=item_seed(Draw.CONDITIONS, item, epoch, config))
     if config.real_time_share:
         first = tf.random.stateless_uniform([], seed, 0, tf.shape(images)[0], tf.int32, alg="philox")
         images = tf.roll(images, tf.where(conditions.cyclic, 0, first), axis=0)
-    truth = with_phase_of(images, conditions, seed=seed)
-    if not task.takes_cines:  # the U-net is told the maximum of the whole image
-        return task.example(measure(truth, conditions, seed=seed), mask, truth, crop=crop)
-    full = measure(truth, conditions, seed=seed, crop=crop)
-    return task.example(full, mask, crop(truth), crop=tf.identity)
+    return with_phase_of(images, conditions, seed=seed), conditions, seed
 
 
 def item_seed(purpose: Draw, item: Item, epoch: tf.Tensor, config: Config) -> tf.Tensor:
@@ -377,6 +405,12 @@ def check_sizes(task: Task, entries: Sequence[Entry], sources: Sequence[Entry] =
     for law in laws_of(config):
         for acceleration in config.accelerations:
             check_acceleration(acceleration, n_ky, law)
+            n_lines = int(lines_per_frame(n_ky, acceleration, law))
+            if config.loss == SELF_SUPERVISED and n_lines <= NEVER_HELD_OUT:
+                raise CsmriError(
+                    f"acceleration {acceleration:g} leaves {n_lines} of {n_ky} lines per frame, and the "
+                    f"{NEVER_HELD_OUT} central ones are never held out for the self-supervised loss; lower it"
+                )
     n_x = int(kept * min(min(entry.matrix) if config.augment else entry.matrix[1] for entry in everyone))
     if config.crop_columns > n_x:
         raise CsmriError(

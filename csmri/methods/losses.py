@@ -9,6 +9,9 @@ import keras
 from keras import ops
 
 from csmri.methods.scaling import NO_ERROR
+from csmri.physics.encoding import Encoding
+from csmri.physics.fourier import as_complex, from_pair
+from csmri.physics.linear import squared
 
 LEAST_ERROR = 1e-7
 """Mean square of the normalised error that a relative loss takes an initial reconstruction to have at least: of a blank
@@ -16,6 +19,11 @@ or static image nothing is to be learnt, and nothing must be divided by."""
 
 SMALLEST = 1e-4
 """Of the maximum: a magnitude below it counts as nothing."""
+
+LEAST_ENERGY = 1e-12
+"""Of the held-out lines: an error below it counts as none."""
+COILS_AND_LINES = (0, 2, 3, 4)
+"""All axes but the batch of data (coil, batch, frame, x, ky)."""
 
 
 class _Relative(keras.losses.Loss):
@@ -134,3 +142,66 @@ class CineMean(ImageMean):
         pairs = (y_true[..., 2:], y_true[..., :2], y_pred)
         initial, reference, reconstructed = (ops.norm(pair / ops.where(peak > 0, peak, 1.0), axis=-1) for pair in pairs)
         return initial, reference, reconstructed, ops.ones_like(reference)
+
+
+# --- self-supervised: of k-space lines that were acquired, and held out from the network
+
+
+@keras.saving.register_keras_serializable("csmri")
+class HeldOutError(keras.losses.Loss):
+    """Error of held-out lines of all coils, as complex images (batch, frame, x, y, 2) predict them.
+
+    Half of the norm of the error over that of the data, and half of the same in the 1-norm of real and imaginary parts
+    (Yaman et al., Magn Reson Med 2020, doi 10.1002/mrm.28378, equation 8): 1 for an empty image, 0 for the true one
+    without noise. It needs no true image.
+
+    The target (batch, 2 + coil, frame + 1, x, y, 2) has pairs of real and imaginary part: the initial reconstruction,
+    which only metrics look at; the mask, 1 on held-out lines; then coil by coil the data, zero on all other lines. Data
+    and mask are of the plain transform, DC first, see `physics.encoding`. The last frame is that of the coil's
+    sensitivity map.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        data, _, missed = _held_out(y_true, y_pred)
+        energy = ops.sum(squared(missed), axis=COILS_AND_LINES) / _energy(data)
+        size = _size(missed) / ops.where(_size(data) > 0, _size(data), 1.0)
+        # Not the root alone, whose gradient is infinite where nothing is missed.
+        return (ops.sqrt(energy + LEAST_ENERGY) + size) / 2
+
+
+@keras.saving.register_keras_serializable("csmri")
+class HeldOutMean(keras.metrics.Mean):
+    """Mean over cines of the squared error of held-out lines over their energy; targets are those of `HeldOutError`.
+
+    `quantity` is "held_out" (of the network's images) or "initial_held_out" (of the initial reconstruction).
+    """
+
+    def __init__(self, quantity: str, name: str | None = None, **kwargs: Any) -> None:
+        super().__init__(name=name or quantity, **kwargs)
+        self.quantity = quantity
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        data, missed_initial, missed = _held_out(y_true, y_pred)
+        chosen = missed_initial if self.quantity == "initial_held_out" else missed
+        return super().update_state(ops.sum(squared(chosen), axis=COILS_AND_LINES) / _energy(data))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "quantity": self.quantity}
+
+
+def _held_out(target: Any, predicted: Any) -> tuple[Any, Any, Any]:
+    """Held-out data (coil, batch, frame, x, ky), and what the initial and the predicted images miss of them."""
+    initial, mask = target[:, 0, :-1], as_complex(target[:, 1, :-1, ..., 0])
+    coils = from_pair(ops.swapaxes(target[:, 2:], 0, 1))
+    data, maps = coils[:, :, :-1], coils[:, :, -1:]
+    encoding = Encoding(mask, maps)
+    return data, *(encoding.encode(from_pair(images)) - data for images in (initial, predicted))
+
+
+def _energy(data: Any) -> Any:
+    energy = ops.sum(squared(data), axis=COILS_AND_LINES)
+    return ops.where(energy > 0, energy, 1.0)  # where nothing is held out, nothing is missed
+
+
+def _size(data: Any) -> Any:
+    return ops.sum(ops.abs(ops.real(data)) + ops.abs(ops.imag(data)), axis=COILS_AND_LINES)

@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from csmri.config import Config
+from csmri.core.names import SELF_SUPERVISED
 from csmri.data.acquisition import Acquisition
 from csmri.methods import scaling
-from csmri.methods.losses import CineError, CineMean, ImageMean, TargetError
+from csmri.methods.losses import CineError, CineMean, HeldOutError, HeldOutMean, ImageMean, TargetError
 from csmri.methods.unet import build_unet
 from csmri.methods.unrolled import build_unrolled
 from csmri.physics.encoding import encoding_of, in_columns, share_of
@@ -58,9 +59,10 @@ class Task(ABC):
         Parameters
         ----------
         full : Acquisition
-            With every line, of which `mask` (frame, ky) keeps some.
-        reference : (frame, y, x), float32 or complex64
-            Images that are to be reconstructed, with the phase that they were acquired with.
+            With every line that was measured, of which `mask` (frame, ky) keeps some.
+        reference : (frame, y, x), float32 or complex64, or None
+            Images that are to be reconstructed, with the phase that they were acquired with; None where nobody knows
+            them, with the self-supervised loss.
 
         Returns
         -------
@@ -180,8 +182,7 @@ class Unrolled(Task):
         )
 
     def example(self, full: Acquisition, mask: tf.Tensor, reference: tf.Tensor, *, crop: Crop) -> Example:
-        maps = None if full.maps is None else crop(full.maps)
-        inputs = _inputs(acquire(replace(full, data=crop(full.data), maps=maps), mask))
+        inputs = _inputs(acquire(_cropped(full, crop), mask))
         truth = as_pair(columns_of(tf.cast(crop(reference), tf.complex64)))
         return inputs, tf.concat([truth, inputs[0]], axis=-1)
 
@@ -237,6 +238,38 @@ class Unrolled(Task):
         return reconstruct
 
 
+class SelfSupervised(Unrolled):
+    """The same, trained on undersampled acquisitions alone, by lines that are held out from it.
+
+    An acquisition here has but the lines of one scan. What `mask` keeps of them, is the network's input; the others
+    are what its images are compared with.
+
+    References
+    ----------
+    Yaman et al., Magn Reson Med 2020, doi 10.1002/mrm.28378 [self-supervision via data undersampling].
+    """
+
+    def example(self, full: Acquisition, mask: tf.Tensor, reference: tf.Tensor, *, crop: Crop) -> Example:
+        scan = _cropped(full, crop)
+        inputs = _inputs(acquire(scan, mask))
+        initial, _, _, maps, *_ = inputs
+        data, held_out = in_columns(acquire(scan, full.mask & ~mask))
+        in_every_column = tf.cast(held_out, tf.float32)[:, tf.newaxis, :, tf.newaxis] * tf.ones_like(initial)
+        coils = tf.concat([as_pair(data), maps[:, tf.newaxis]], axis=1)
+        common = tf.pad(tf.stack([initial, in_every_column]), [(0, 0), (0, 1), (0, 0), (0, 0), (0, 0)])
+        return inputs, tf.concat([common, coils], axis=0)
+
+    def loss(self) -> keras.losses.Loss:
+        return HeldOutError()
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [HeldOutMean(quantity) for quantity in ("held_out", "initial_held_out")]
+
+
+def _cropped(full: Acquisition, crop: Crop) -> Acquisition:
+    return replace(full, data=crop(full.data), maps=None if full.maps is None else crop(full.maps))
+
+
 def _inputs(acquisition: Acquisition) -> tuple[tf.Tensor, ...]:
     """Inputs of `build_unrolled` without their batch, in TensorFlow."""
     data, mask = in_columns(acquisition)
@@ -262,4 +295,5 @@ TASKS: dict[str, type[Task]] = {"unet": UNet, "unrolled": Unrolled}
 
 def task_of(config: Config) -> Task:
     """Find what the network of a config does."""
-    return TASKS[config.network](config)
+    kind = SelfSupervised if config.loss == SELF_SUPERVISED else TASKS[config.network]
+    return kind(config)

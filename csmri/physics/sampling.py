@@ -11,6 +11,9 @@ from csmri.core.errors import CsmriError
 
 SCHLEMPER_WIDTH = 1 / 10
 SCHLEMPER_CENTRE_LINES = 8
+NEVER_HELD_OUT = 3
+"""Central lines that a network is always given, where they were acquired: they have most of the energy, and the phase
+and the scale that a network works in are taken from them."""
 
 
 def check_acceleration(acceleration: float, n_ky: int, law: Sampling | None = None) -> None:
@@ -101,6 +104,43 @@ def make_mask(
     keys = tf.where(is_centre, tf.float32.max, log_density - tf.math.log(-tf.math.log(uniform)))
     rank = tf.argsort(tf.argsort(keys, direction="DESCENDING", stable=True), stable=True)
     return rank < n_lines
+
+
+def hold_out(mask: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
+    """Draw which of the acquired lines of every frame are held out from a network, to be predicted by it.
+
+    All with one probability, as the acquired ones are dense in the centre already. The central ones are always left, as
+    Yaman et al. leave a small centre, too.
+
+    Parameters
+    ----------
+    mask : (frame, ky), bool
+        True = acquired.
+    share : float in (0, 1)
+        Of the acquired lines of a frame, rounded, at least one; but neither the last one nor the `NEVER_HELD_OUT`.
+    seed : (2,) integers
+        From `seeds.derive_seed`.
+
+    Returns
+    -------
+    tf.Tensor (frame, ky), bool
+        True = held out, among the lines of the mask.
+
+    References
+    ----------
+    Yaman et al., Magn Reson Med 2020, doi 10.1002/mrm.28378.
+    """
+    n_ky = tf.shape(mask)[1]
+    may = mask & (tf.abs(tf.range(n_ky) - n_ky // 2) > NEVER_HELD_OUT // 2)
+
+    def count(lines: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(tf.cast(lines, tf.int32), axis=1, keepdims=True)
+
+    wanted = tf.maximum(tf.cast(tf.round(share * tf.cast(count(mask), tf.float32)), tf.int32), 1)
+    number = tf.minimum(tf.minimum(wanted, count(may)), count(mask) - 1)
+    keys = tf.where(may, tf.random.stateless_uniform(tf.shape(mask), seed, alg="philox"), -1.0)
+    rank = tf.argsort(tf.argsort(keys, direction="DESCENDING", stable=True), stable=True)
+    return rank < number
 
 
 def acceleration_factor(mask: tf.Tensor) -> tf.Tensor:

@@ -19,7 +19,7 @@ from csmri.config.stages import Stage
 from csmri.config.study import OLD_KEYS, Method
 from csmri.config.training import Training, Ways
 from csmri.core.errors import CsmriError
-from csmri.core.names import PRETRAIN, STANDALONE, TRANSFER, WAY_LABELS
+from csmri.core.names import PRETRAIN, SELF_SUPERVISED, STANDALONE, TRANSFER, WAY_LABELS
 
 ROOT = Path(__file__).parents[2]
 STAGES = json.loads((Path(__file__).parent / "stages.json").read_text("utf-8"))
@@ -247,7 +247,7 @@ def test_fields_are_listed_by_their_names_in_the_file(tmp_path):
 
 def test_ways_methods_and_splits_are_those_that_have_names():
     assert list(get_args(Method)) == list(WAY_LABELS)
-    assert (STANDALONE, *get_args(Way)) == get_args(Method)
+    assert (STANDALONE, *get_args(Way), SELF_SUPERVISED) == get_args(Method)
     assert BLENDED in get_args(Way)
     assert PRETRAIN in get_args(Split)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from csmri.config import Config, Study
 from csmri.core.errors import CsmriError
-from csmri.core.names import PRETRAIN, STANDALONE, transfer_name
+from csmri.core.names import PRETRAIN, SELF_SUPERVISED, STANDALONE, transfer_name
 from csmri.results.tables.text import MISSING, Table
 
 TUNING = "tuning.csv"
@@ -18,7 +18,11 @@ COLUMNS = ("stage", *TUNED, "images", "initial_nmse", "nmse_half_way", "nmse", "
 STAGES = {"target": STANDALONE, "pretraining": PRETRAIN, PRETRAIN: PRETRAIN}
 """What tuning.csv calls a training of the study."""
 
-LOSSES = {"absolute": "mean squared error of T", "relative": "mean squared error of T over that of I"}
+LOSSES = {
+    "absolute": "mean squared error of T",
+    "relative": "mean squared error of T over that of I",
+    SELF_SUPERVISED: "error of held-out lines",
+}
 OPTIMIZERS = {"adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD, Nesterov momentum 0.9"}
 
 

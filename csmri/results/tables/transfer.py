@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from csmri.core.names import INITIAL, STANDALONE, method_label, split_way, way_name
+from csmri.core.names import INITIAL, SELF_SUPERVISED, STANDALONE, method_label, split_way, way_name
 from csmri.data.records import UNTRAINED, Record, mean_over_subjects, read_records
 from csmri.results.folder import SOURCE_RECORDS, Results, read_results, table_path
 from csmri.results.tables.quality import quality_tables
@@ -34,10 +34,14 @@ class Sweep:
         return sorted({way[1] for name, _ in self.results.logs if (way := split_way(name))})
 
     def trainings(self, n_subjects: int) -> list[str]:
-        """Transfers to so many target subjects, in the order of the records."""
+        """Transfers to so many target subjects that logged the NMSE of true images, in the order of the records."""
         names = dict.fromkeys(record.method for record in self.results.records)
         ways = {name: split_way(name) for name in names}
-        return [name for name, way in ways.items() if way and way[0] != STANDALONE and way[1] == n_subjects]
+        return [
+            name
+            for name, way in ways.items()
+            if way and way[0] not in (STANDALONE, SELF_SUPERVISED) and way[1] == n_subjects
+        ]
 
     def savings(self, n_subjects: int) -> list[Saving]:
         """Epochs that the transfers to so many subjects save against standalone learning on as many."""
