@@ -496,7 +496,8 @@ def compare(
 ) -> list[Record]:
     """Evaluate methods on the subjects of a store, all on the same data; `csmri evaluate` can be stopped and goes on.
 
-    Zero-filling and the initial reconstruction take part in any case.
+    Zero-filling and the initial reconstruction take part in any case. Warns of what methods were not trained or tuned
+    for.
 
     Parameters
     ----------
@@ -521,8 +522,13 @@ def compare(
     for one in wanted:
         check_number(one, "compare: acceleration")
     check_seed(seed, "compare")
-    evaluated = evaluate_store(open_given(store), compared, split=split, law=law, accelerations=wanted, seed=int(seed))
-    return [record for one in evaluated for record in one.outcome.records()]
+    tally, records = Tally(), []
+    for one in evaluate_store(open_given(store), compared, split=split, law=law, accelerations=wanted, seed=int(seed)):
+        tally.add((one.outcome.item.subject, one.outcome.item.slice), one.outside)
+        records += one.outcome.records()
+    for note in tally.notes():
+        warnings.warn(note, stacklevel=2)
+    return records
 
 
 def _network(model: str | Path | Reconstructor) -> Reconstructor:
