@@ -67,7 +67,7 @@ def primal_dual(
     *,
     primal: Any,
     dual: Any,
-    weights: tuple[float, float],
+    weights: tuple[Any, Any],
     cyclic: Any,
 ) -> tuple[Any, Axes, Axes]:
     """Do one step towards the image of least misfit plus total variation.

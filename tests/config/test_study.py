@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from csmri.config import Study, TransferStudy, by_key, read_study, read_transfer_study, write_config
 from csmri.config.base import BLENDED, Split, Way, table_of
+from csmri.config.conditions import TrainingConditions
 from csmri.config.network import Network
 from csmri.config.sampling import Sampling
 from csmri.config.stages import Stage
@@ -25,7 +26,9 @@ ROOT = Path(__file__).parents[2]
 STAGES = json.loads((Path(__file__).parent / "stages.json").read_text("utf-8"))
 """Written by revision 65d2598, whose studies were flat: file -> what all its trainings have in common, and the rest.
 The demo has had one pass an epoch since."""
-TRAINING = set(Training.model_fields) - set(Network.model_fields) - set(Sampling.model_fields)
+TRAINING = set(Training.model_fields) - {
+    name for part in (Network, Sampling, TrainingConditions) for name in part.model_fields
+}
 HARD = [
     "Herz \N{HEAVY BLACK HEART} \N{FACE WITH TEARS OF JOY} Müller, Åström, 心臓",
     "\"quoted\" 'too', \"\"\"thrice\"\"\" and '''so'''",
@@ -74,6 +77,7 @@ def test_committed_studies_have_tables_but_for_the_golden_one():
 def test_stages_take_what_they_lack_from_the_study():
     shared = {"accelerations": (2.0,), "batch_size": 3, "loss": "relative", "schedule": "cosine", "optimizer": "sgd"}
     others = {"both_laws": True, "crop_columns": 9, "shuffle_frames": 7, "precision": "mixed_bfloat16"}
+    others |= {"magnitude_share": 0.25, "held_out_share": 0.3}
     apart = {"learning_rate": 0.5, "augment": True, "passes": 5, "images_per_epoch": 11}
     assert set(shared) | set(others) | set(apart) == TRAINING
     stages = Study(**shared, **others, **apart).stages()
@@ -90,6 +94,7 @@ def test_stages_take_what_they_lack_from_the_study():
 OVERRIDES = {
     **{"accelerations": (3.0,), "both_laws": True, "augment": False, "passes": 2, "crop_columns": 8},
     **{"images_per_epoch": 16, "shuffle_frames": 9, "batch_size": 2, "loss": "relative", "optimizer": "sgd"},
+    **{"magnitude_share": 0.25, "held_out_share": 0.3},
     **{"learning_rate": 0.25, "schedule": "cosine", "precision": "mixed_bfloat16"},
 }
 
@@ -199,7 +204,7 @@ def test_what_is_written_has_tables_below_all_other_fields(tmp_path):
     top, _, tables = text.partition("\n\n")
     assert "[" not in "".join(line[0] for line in top.splitlines())
     assert tables == (
-        "[pretrain]\naugment = false\npasses = 1\nimages_per_epoch = 0\nlearning_rate = 0.001\n\n"
+        "[phase_shares]\n\n[pretrain]\naugment = false\npasses = 1\nimages_per_epoch = 0\nlearning_rate = 0.001\n\n"
         '[standalone]\nepochs = 100\n\n[transfer]\nschedule = "cosine"\nepochs = 3\n'
     )
     assert not {f"\n{key} = " for key in OLD_KEYS if f"\n{key} = " in text}
