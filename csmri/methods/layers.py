@@ -28,6 +28,8 @@ FRAME_TAPS = (0.2, 0.6, 0.2)
 """Weights of the frame before, the frame itself and the one after, behind the moving phase."""
 NOISE_GAIN = 30.0
 """The noise of a pixel is a thirtieth of the image's maximum, or less: multiplied by this it is of the order of one."""
+LARGEST = 12.0
+"""Acceleration beyond which total variation takes no more iterations."""
 LEAST_DAMPING = 1e-6
 """Of the trained trust in an image; below it nothing is left to be trained."""
 
@@ -269,6 +271,7 @@ class SoftTotalVariation(_LikeFirst):
     Parameters
     ----------
     iterations : int >= 1
+        For every unit of acceleration, up to `LARGEST` of them.
     temporal, spatial : float >= 0
         Weights of the differences, for images with a maximum of one.
     out_of_phase : (float, float)
@@ -289,7 +292,7 @@ class SoftTotalVariation(_LikeFirst):
         spatial: float = 8e-4,
         out_of_phase: tuple[float, float] = (3.0, 5.0),
         step: float = 0.2,
-        growth: float = 1.7,
+        growth: float = 1.5,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -301,11 +304,12 @@ class SoftTotalVariation(_LikeFirst):
         encoding = Encoding(ops.cast(mask, "complex64"), maps)
         acceleration = 1 / ops.maximum(ops.mean(mask, axis=(1, 2, 3)), 1e-6)
         primal = (self.step * acceleration**self.growth)[:, None, None, None]
+        # Where more is missing, more has to move.
+        half = ops.cast(ops.ceil(self.iterations * ops.minimum(ops.max(acceleration), LARGEST) / 2), "int32")
         first, second = self.out_of_phase
-        image = self._minimise(image, None, encoding, data, primal, cyclic, first, self.iterations // 2)
+        image = self._minimise(image, None, encoding, data, primal, cyclic, first, half)
         phase = MovingPhase()([image, cyclic])
-        left = self.iterations - self.iterations // 2
-        return ops.stop_gradient(self._minimise(image, phase, encoding, data, primal, cyclic, second, left))
+        return ops.stop_gradient(self._minimise(image, phase, encoding, data, primal, cyclic, second, half))
 
     def _minimise(
         self,
@@ -316,11 +320,11 @@ class SoftTotalVariation(_LikeFirst):
         primal: KerasTensor,
         cyclic: KerasTensor,
         out_of_phase: float,
-        iterations: int,
+        iterations: Any,
     ) -> KerasTensor:
         frame = None if phase is None else from_pair(phase)
         share = as_complex(primal / (1 + primal))
-        heavier = np.array([1.0, out_of_phase], np.float32).reshape(2, 1, 1, 1, 1)
+        heavier: Any = np.array([1.0, out_of_phase], np.float32).reshape(2, 1, 1, 1, 1)
 
         def fit(parts: KerasTensor) -> KerasTensor:
             values = from_pair(ops.moveaxis(parts, 0, -1))

@@ -46,7 +46,7 @@ def build_unrolled(
     cascades: int,
     cg_steps: int = 2,
     moving_frame: bool = True,
-    start_iterations: int = 12,
+    start_iterations: int = 8,
     seed: int = 0,
     precision: str = "float32",
 ) -> keras.Model:
@@ -62,7 +62,7 @@ def build_unrolled(
     moving_frame : bool
         Whether a cascade turns the image back by the phase that moves; otherwise by the resting phase alone.
     start_iterations : int
-        Of total variation before the first cascade; 0 for none.
+        Of total variation before the first cascade, for every unit of acceleration; 0 for none.
     seed : int
         Of the Glorot initialisation. The last layer of a cascade starts from zero: untrained, the network takes off
         some of what is out of phase, and puts the measurement back, `cascades` times.
