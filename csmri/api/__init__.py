@@ -523,9 +523,9 @@ def compare(
         check_number(one, "compare: acceleration")
     check_seed(seed, "compare")
     tally, records = Tally(), []
-    for one in evaluate_store(open_given(store), compared, split=split, law=law, accelerations=wanted, seed=int(seed)):
-        tally.add((one.outcome.item.subject, one.outcome.item.slice), one.outside)
-        records += one.outcome.records()
+    for done in evaluate_store(open_given(store), compared, split=split, law=law, accelerations=wanted, seed=int(seed)):
+        tally.add((done.outcome.item.subject, done.outcome.item.slice), done.outside)
+        records += done.outcome.records()
     for note in tally.notes():
         warnings.warn(note, stacklevel=2)
     return records

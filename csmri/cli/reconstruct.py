@@ -218,7 +218,7 @@ def _methods(
     from csmri.methods.reconstruction import baseline_reconstructor
 
     if method is None:
-        network = load_model(model or DEFAULT_MODEL, **consistency)
+        network = load_model(DEFAULT_MODEL if model is None else model, **consistency)
         check_names([network])
         if model is None:
             click.echo(f"method: {network.name}, the default; --method and --model choose others")

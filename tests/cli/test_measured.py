@@ -220,7 +220,7 @@ def default(tmp_path_factory):
 @pytest.mark.parametrize(
     ("source", "options", "limits"),
     [
-        ("ismrmrd/k.h5", (), ["trained at accelerations 4 to 8, this is 2", "trained without noise"]),
+        ("ismrmrd/k.h5", (), ["trained at accelerations 4 to 8, this is 2"]),
         ("cine.npz", ("--acceleration", 4, "--coils", 3), []),
         ("complex.npz", ("--acceleration", 4, "--coils", 1), ["trained with 3 coils, these are 1"]),
     ],
