@@ -23,7 +23,7 @@ Span = tuple[float, float]
 
 SLACK = 1.1
 """Factor by which accelerations and SNR may go beyond."""
-SIZE_SLACK = 1.5
+SIZE_SLACK = 2.0
 """Factor by which numbers of frames and pixels may: networks of convolutions take any."""
 NOISE_FREE = 40.0
 """SNR from which on what was trained without noise counts as inside: images of a hospital have as much noise."""

@@ -120,12 +120,12 @@ def test_stronger_flow_than_trained_is_told(cine):
 @pytest.mark.parametrize(
     ("sizes", "expected"),
     [
-        ({"frames": (19, 30)}, "trained on cines of 19 to 30 frames, this one has 12"),
-        ({"frames": (18, 30)}, None),  # a factor of 1.5
-        ({"frames": (4, 7)}, "trained on cines of 4 to 7 frames, this one has 12"),
-        ({"frames": (4, 8)}, None),
-        ({"sides": (100, 256)}, "trained on images with sides of 100 to 256 pixels, here one has 64"),
-        ({"sides": (30, 40)}, "trained on images with sides of 30 to 40 pixels, here one has 64"),
+        ({"frames": (25, 30)}, "trained on cines of 25 to 30 frames, this one has 12"),
+        ({"frames": (24, 30)}, None),  # a factor of 2
+        ({"frames": (4, 5)}, "trained on cines of 4 to 5 frames, this one has 12"),
+        ({"frames": (4, 6)}, None),
+        ({"sides": (130, 256)}, "trained on images with sides of 130 to 256 pixels, here one has 64"),
+        ({"sides": (20, 30)}, "trained on images with sides of 20 to 30 pixels, here one has 64"),
         ({"sides": (90, 43)}, None),
         ({"frames": (0, 0), "sides": (0, 0)}, "trained on cines of 0 frames, this one has 12"),
     ],
@@ -159,15 +159,15 @@ def test_a_limit_is_told_once_with_its_worst_case_and_the_slices():
 
 
 def test_every_slice_tells_what_lies_outside_of_every_method(cine):
-    limits = network_limits(UNROLLED, frames=(20, 30), sides=(128, 256))
+    limits = network_limits(UNROLLED, frames=(25, 30), sides=(130, 256))
     network = Reconstructor("mine", lambda one: np.asarray(initial_images(one)), limits=limits)
     methods = [baseline_reconstructor("temporal-tv", settings={"max_iterations": 1}), network]
     first, second = simulate_slices(cine, 12.8, seed=0, law=Sampling(), reconstructors=methods)
     assert [(one.method, one.limit) for one in first.outside] == [
         ("temporal-tv", "tuned at accelerations 2 to 8"),
         ("mine", "trained at accelerations 2 to 8"),
-        ("mine", "trained on cines of 20 to 30 frames"),
-        ("mine", "trained on images with sides of 128 to 256 pixels"),
+        ("mine", "trained on cines of 25 to 30 frames"),
+        ("mine", "trained on images with sides of 130 to 256 pixels"),
     ]
     assert second.outside == first.outside
     assert Reconstructor("own", network.reconstruct).outside(Traits(acquisition(cine, 12.8))) == []
