@@ -259,7 +259,8 @@ def test_learning_rate_falls_stage_by_stage_from_the_output():
     assert max(halves[0]) < min(halves[1]) and max(rates.values()) == 1
     for i in (0, 1):
         stages = [
-            rates[f"cascade{i}_{name}"] for name in ("encoder0_conv", "encoder1_conv", "bottom_conv0", "decoder1_conv", "consistency")
+            rates[f"cascade{i}_{name}"]
+            for name in ("encoder0_conv", "encoder1_conv", "bottom_conv0", "decoder1_conv", "consistency")
         ]
         assert stages == sorted(set(stages))
 
