@@ -22,5 +22,5 @@ rm -rf csmri/pretrained/unrolled
 csmri export "$work/run" csmri/pretrained/unrolled --precision float32
 (cd csmri/pretrained/unrolled && find . -type f | LC_ALL=C sort | xargs sha256sum) > csmri/pretrained/unrolled.sha256
 csmri sweep configs/sweeps/pretrained_unrolled.toml --out $here --work "$work/sweep"
-csmri figures $here --run "$work/run" --only fig3 \
-    --caption "Data: Sunnybrook Cardiac Data, Radau et al., The MIDAS Journal 2009, hdl 10380/3070 (CC0)"
+mkdir -p $here/runs/seed_0/run
+cp "$work"/run/{log.csv,run.json,config.toml} $here/runs/seed_0/run/
