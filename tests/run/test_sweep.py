@@ -66,7 +66,7 @@ def test_every_variant_meets_every_acquisition(results):
     assert len(records) == (4 + 6) * 2 * len(METHODS)  # frames of one slice of both subjects
     of = {(r.acquisition, r.method): (r.nmse_heart, r.nmse, r.psnr) for r in records if r.frame == 1}
     assert len(set(of.values())) == len(of)
-    for name in ("sweep.md", "sweep.tex", "sweep.png", "sweep.toml", "drawn.json"):
+    for name in ("sweep.md", "sweep.tex", "sweep.png", "sweep_lines.png", "sweep.toml", "drawn.json"):
         assert (results / name).stat().st_size > 50
 
 
