@@ -174,7 +174,7 @@ class PadTo(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="csmri")
-class DataConsistency(_Fixed):
+class DataConsistency(_LikeFirst):
     """Bring an image towards the measured data: [image, data, mask, maps, noise] -> image.
 
     It minimises |E x - data|^2 + damping |x - image|^2 by conjugate gradients from the image, every frame and column
@@ -220,9 +220,6 @@ class DataConsistency(_Fixed):
         else:
             change = ops.cond(n_coils == 1, one_coil, several)
         return image + ops.view_as_real(change)
-
-    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
-        return input_shape[0]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "steps": self.steps, "trust": self.trust}
@@ -419,7 +416,7 @@ class Motion(_Fixed):
 
 
 @keras.saving.register_keras_serializable(package="csmri")
-class Corrected(_Fixed):
+class Corrected(_LikeFirst):
     """Add a correction to an image in phase and keep some of what is out of phase: [image, correction (..., 2)].
 
     z becomes Re z + c_0 / g + i (keep Im z + c_1 / g), g being `GAIN` and `keep` trained: 1 keeps all, 0 projects onto
@@ -438,9 +435,6 @@ class Corrected(_Fixed):
         # Padded rows and columns are at the end.
         change = ops.cast(ops.slice(correction, (0,) * 5, ops.shape(image)), "float32") / GAIN
         return ops.stack([image[..., 0] + change[..., 0], self.keep * image[..., 1] + change[..., 1]], axis=-1)
-
-    def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
-        return input_shape[0]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "keep": self.keep_at_first}

@@ -19,8 +19,8 @@ from csmri.methods import scaling
 from csmri.methods.losses import CineError, CineMean, HeldOutError, HeldOutMean, ImageMean, TargetError
 from csmri.methods.unet import build_unet
 from csmri.methods.unrolled import build_unrolled
-from csmri.physics.encoding import encoding_of, in_columns, share_of
-from csmri.physics.fourier import as_pair, columns_of
+from csmri.physics.encoding import columns, encoding_of, in_columns, share_of
+from csmri.physics.fourier import as_pair
 from csmri.physics.initial import initial_images
 from csmri.physics.phase import unit
 from csmri.physics.simulate import Conditions, Crop, acquire, measure
@@ -183,7 +183,7 @@ class Unrolled(Task):
 
     def example(self, full: Acquisition, mask: tf.Tensor, reference: tf.Tensor, *, crop: Crop) -> Example:
         inputs = _inputs(acquire(_cropped(full, crop), mask))
-        truth = as_pair(columns_of(tf.cast(crop(reference), tf.complex64)))
+        truth = as_pair(columns(tf.cast(crop(reference), tf.complex64)))
         return inputs, tf.concat([truth, inputs[0]], axis=-1)
 
     def loss(self) -> keras.losses.Loss:
@@ -201,7 +201,7 @@ class Unrolled(Task):
         ) -> dict[str, tf.Tensor]:
             inputs = _inputs(Acquisition(data, mask, maps, noise, cyclic))
             improved = tf.convert_to_tensor(network([one[tf.newaxis] for one in inputs], training=False))[0]
-            return {"improved": columns_of(tf.complex(*tf.unstack(improved, axis=-1)))}
+            return {"improved": columns(tf.complex(*tf.unstack(improved, axis=-1)))}
 
         return improve, [
             tf.TensorSpec((n_coils, None, None, None), tf.complex64, name="data"),
@@ -224,13 +224,10 @@ class Unrolled(Task):
         graphs = {n_coils: cache(lambda n=n_coils: _compiled(self._serve(network, n_coils=n))) for n_coils in (1, None)}
 
         def reconstruct(acquisition: Acquisition) -> tf.Tensor:
-            maps = acquisition.maps
-            if maps is None:
-                maps = tf.ones([1, *acquisition.data.shape[2:]], tf.complex64)
             return graphs[1 if acquisition.n_coils == 1 else None]()(
                 data=tf.convert_to_tensor(acquisition.data),
                 mask=tf.convert_to_tensor(acquisition.mask),
-                maps=tf.convert_to_tensor(maps),
+                maps=_maps(acquisition),
                 noise=tf.cast(acquisition.noise, tf.float32),
                 cyclic=tf.convert_to_tensor(acquisition.cyclic),
             )["improved"]
@@ -273,12 +270,16 @@ def _cropped(full: Acquisition, crop: Crop) -> Acquisition:
 def _inputs(acquisition: Acquisition) -> tuple[tf.Tensor, ...]:
     """Inputs of `build_unrolled` without their batch, in TensorFlow."""
     data, mask = in_columns(acquisition)
-    maps = acquisition.maps
-    if maps is None:
-        maps = tf.ones(tf.concat([[1], tf.shape(acquisition.data)[2:]], axis=0), tf.complex64)
-    pairs = [as_pair(values) for values in (columns_of(initial_images(acquisition)), data)]
+    pairs = [as_pair(values) for values in (columns(initial_images(acquisition)), data)]
     numbers = [tf.reshape(tf.cast(number, tf.float32), [1]) for number in (acquisition.noise, acquisition.cyclic)]
-    return *pairs, tf.cast(mask, tf.float32), as_pair(columns_of(maps)), *numbers
+    return *pairs, tf.cast(mask, tf.float32), as_pair(columns(_maps(acquisition))), *numbers
+
+
+def _maps(acquisition: Acquisition) -> tf.Tensor:
+    """Sensitivity maps (coil, y, x), of one coil without them 1 everywhere."""
+    if acquisition.maps is not None:
+        return tf.convert_to_tensor(acquisition.maps)
+    return tf.ones(tf.concat([[1], tf.shape(acquisition.data)[2:]], axis=0), tf.complex64)
 
 
 def _compiled(serve: Serve) -> Callable[..., dict[str, tf.Tensor]]:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras import ops
 
 from csmri.data.acquisition import Acquisition
-from csmri.physics.fourier import columns_of, fft, fft_y, ifft, ifft_y
+from csmri.physics.fourier import fft, fft_y, ifft, ifft_y
 from csmri.physics.linear import conjugate_gradient_step
 
 Transform = Callable[[Any], Any]
@@ -142,7 +142,7 @@ def in_columns(acquisition: Acquisition) -> tuple[tf.Tensor, tf.Tensor]:
     mask : (frame, ky), bool
         In the same order, DC first.
     """
-    data = columns_of(tf.convert_to_tensor(acquisition.data))
+    data = columns(tf.convert_to_tensor(acquisition.data))
     n = tf.shape(data)[-1]
     # A shift of the image by n // 2 rows is a ramp of its transform; the orthonormal one is smaller by the root of n.
     turn = tf.cast(tf.range(n) * (n // 2) % n, tf.float32) * (-2 * math.pi / tf.cast(n, tf.float32))
@@ -160,7 +160,9 @@ def mirrored_share(mask: Any) -> Any:
 
 
 def columns(image: Any) -> Any:
-    """(..., y, x) to (..., x, y), and back."""
+    """(..., y, x) to (..., x, y), the layout of iterations, and back."""
+    if tf.is_tensor(image):  # also where Keras has another backend: what `tf.data` simulates
+        return tf.linalg.matrix_transpose(image)
     return ops.swapaxes(image, -1, -2)
 
 

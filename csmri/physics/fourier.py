@@ -56,11 +56,6 @@ def kspace_to_image(kspace: tf.Tensor) -> tf.Tensor:
     return ifft_y(ifft_x(kspace))
 
 
-def columns_of(images: tf.Tensor) -> tf.Tensor:
-    """(..., y, x) to (..., x, y), the layout of iterations, and back."""
-    return tf.linalg.matrix_transpose(images)
-
-
 def as_pair(values: tf.Tensor) -> tf.Tensor:
     """Complex values (...) as real and imaginary part (..., 2), as networks take them."""
     return tf.stack([tf.math.real(values), tf.math.imag(values)], axis=-1)
