@@ -106,9 +106,9 @@ def test_transfer_starts_from_its_weights_and_may_only_scale_them(store, trained
     train(config, store, tmp_path / "run", init=init, report=quiet)
     after = saved_variables(tmp_path / "run" / "models" / "final")
     kernels = [name for name in before if name.endswith("/kernel") and "_conditions" not in name]
-    assert len(kernels) == 8
+    assert len(kernels) == 10
     for name in kernels:
-        axis = 2 if "_up" in name or "_output" in name else 3  # of a transpose convolution (y, x, out, in)
+        axis = 2 if "_up" in name else 3  # of a transpose convolution (y, x, out, in)
         old, new = (np.moveaxis(some[name].numpy(), axis, -1) for some in (before, after))
         old, new = (some.reshape(-1, some.shape[-1]) for some in (old, new))
         strongest = np.abs(old).argmax(axis=0), np.arange(old.shape[1])
