@@ -25,8 +25,9 @@ class Network(Frozen):
     """Of the unrolled network."""
     cg_steps: Annotated[int, Field(ge=1, le=20)] = 2
     """Of the unrolled network: steps of conjugate gradients a cascade, for several coils; one coil takes one."""
-    start_iterations: Annotated[int, Field(ge=0, le=100)] = 8
-    """Of total variation before the first cascade of the unrolled network, per unit of acceleration; 0 for none."""
+    start_iterations: Annotated[int, Field(ge=0, le=100)] = 2
+    """Of total variation before the first cascade of the unrolled network, per unit of acceleration and for four more;
+    0 for none."""
     moving_frame: bool = True
     """Whether the unrolled network turns images back by the phase that moves, too, not by the resting one alone."""
     consistency: Literal["none", "hard", "soft"] = "none"

@@ -61,8 +61,7 @@ class TotalVariation(Settings):
         weights = self.strength, self.strength * self.spatial_share
         phase = find_phase(problem.start) if self.phase_constrained else None
         image = problem.start if phase is None else in_phase(problem.start, phase)
-        differences = difference(image, cyclic=problem.cyclic, in_space=in_space)
-        state = (image, differences, tuple(ops.zeros_like(one) for one in differences))
+        state = (image, (ops.zeros_like(image),) * (3 if in_space else 1))
         # Steps whose product is 1 / the largest squared norm of the differences: 4 along each axis.
         numbers = numbers_of(primal, 1 / (primal * (12 if in_space else 4)), *weights)
         mirror = phase is not None and problem.encoding.maps is None
@@ -96,10 +95,8 @@ def _total_variation_step(
         shortened = energy(image - fitted)
         return fitted
 
-    image, differences, duals = state
-    new, following, moved = primal_dual(
-        image, differences, duals, fit, primal=primal, dual=dual, weights=(temporal, spatial), cyclic=cyclic
-    )
+    image, duals = state
+    new, moved = primal_dual(image, duals, fit, primal=primal, dual=dual, weights=(temporal, spatial), cyclic=cyclic)
     # In the metric of the algorithm: the first step moves the dual alone, and must not look like the end.
     distance = energy(new - image) / primal + energies(moved, duals) / dual
     size = energy(new) / primal + energies(moved) / dual
@@ -109,4 +106,5 @@ def _total_variation_step(
     else:
         whole = new if phase is None else with_phase(new, phase)
         misfit = 0.5 * energy(encoding.encode(whole) - data) / ops.cast(ops.shape(data)[-1], "float32")
-    return (new, following, moved), root_of_ratio(distance, size), misfit + norms(following, temporal, spatial)
+    following = difference(new, cyclic=cyclic, in_space=len(duals) > 1)
+    return (new, moved), root_of_ratio(distance, size), misfit + norms(following, temporal, spatial)

@@ -20,21 +20,9 @@ import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
-from csmri.methods.layers import (
-    Corrected,
-    DataConsistency,
-    FrameConvolution,
-    FrameTranspose,
-    InPhase,
-    Measured,
-    Motion,
-    MovingPhase,
-    Neighbours,
-    PadTo,
-    SoftTotalVariation,
-    TemporalShift,
-    WithPhase,
-)
+from csmri.methods.layers import FrameConvolution, FrameTranspose, Neighbours, PadTo, TemporalShift
+from csmri.methods.measurement import DataConsistency, Measured, SoftTotalVariation
+from csmri.methods.phase_layers import Corrected, InPhase, Motion, MovingPhase, WithPhase
 
 REACH = 2
 """Frames before and after that a convolution at full resolution sees."""
@@ -46,7 +34,7 @@ def build_unrolled(
     cascades: int,
     cg_steps: int = 2,
     moving_frame: bool = True,
-    start_iterations: int = 8,
+    start_iterations: int = 2,
     seed: int = 0,
     precision: str = "float32",
 ) -> keras.Model:
@@ -62,7 +50,7 @@ def build_unrolled(
     moving_frame : bool
         Whether a cascade turns the image back by the phase that moves; otherwise by the resting phase alone.
     start_iterations : int
-        Of total variation before the first cascade, for every unit of acceleration; 0 for none.
+        Of total variation before the first cascade, for every unit of acceleration and four more; 0 for none.
     seed : int
         Of the Glorot initialisation. The last layer of a cascade starts from zero: untrained, the network takes off
         some of what is out of phase, and puts the measurement back, `cascades` times.
@@ -151,12 +139,12 @@ def build_unrolled(
     image, phase, told = measured.pop("image"), measured.pop("phase"), measured.pop("told")
 
     def consistent(image: KerasTensor, name: str) -> KerasTensor:
-        known = [measured[key] for key in ("data", "mask", "maps", "noise")]
+        known = [measured[key] for key in ("zero_filled", "mask", "maps", "noise")]
         return DataConsistency(cg_steps, name=f"{name}_consistency")([image, *known])
 
     # --- total variation, then cascades
     if start_iterations:
-        known = [measured[key] for key in ("data", "mask", "maps")]
+        known = [measured[key] for key in ("zero_filled", "mask", "maps")]
         image = SoftTotalVariation(start_iterations, name="total_variation")([image, *known, cyclic])
     image, features = consistent(image, "initial"), None
     for i in range(cascades):

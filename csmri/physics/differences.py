@@ -61,7 +61,6 @@ def norms(differences: Axes, temporal: float, spatial: float) -> Any:
 
 def primal_dual(
     image: Any,
-    differences: Axes,
     duals: Axes,
     fit: Callable[[Any], Any],
     *,
@@ -69,29 +68,39 @@ def primal_dual(
     dual: Any,
     weights: tuple[Any, Any],
     cyclic: Any,
-) -> tuple[Any, Axes, Axes]:
+    relaxation: float = 1.0,
+) -> tuple[Any, Axes]:
     """Do one step towards the image of least misfit plus total variation.
 
     Parameters
     ----------
     image : (..., frame, x, y)
-    differences, duals : tuple of the same
-        `difference` of the image, and what belongs to it; zeros at first.
+    duals : tuple of the same
+        One for each axis of `difference`; zeros at first.
     fit : callable
         Proximal step of the misfit to the data, of length `primal`.
     primal, dual : float
         Steps; their product times the largest squared norm of the differences (4 an axis) is at most 1.
     weights : (temporal, spatial)
+    relaxation : float, 1 to 2
+        Every step goes so many times as far.
 
     References
     ----------
-    Chambolle and Pock, J Math Imaging Vis 2011, doi 10.1007/s10851-010-0251-1 [algorithm 1, theta = 1].
+    Chambolle and Pock, J Math Imaging Vis 2011, doi 10.1007/s10851-010-0251-1 [algorithm 1, theta = 1]; Condat, J Optim
+    Theory Appl 2013, doi 10.1007/s10957-012-0245-9 [relaxation].
     """
     new = fit(image - ops.cast(primal, image.dtype) * adjoint_difference(duals))
-    following = difference(new, cyclic=cyclic, in_space=len(duals) > 1)
-    step = ops.cast(dual, image.dtype)
-    moved = tuple(q + step * (2 * now - was) for q, now, was in zip(duals, following, differences, strict=True))
-    return new, following, project(moved, *weights)
+    ahead = ops.cast(dual, image.dtype) * (2 * new - image)
+    gained = difference(ahead, cyclic=cyclic, in_space=len(duals) > 1)
+    moved = project(tuple(q + more for q, more in zip(duals, gained, strict=True)), *weights)
+    if relaxation == 1:
+        return new, moved
+
+    def longer(was: Any, now: Any) -> Any:
+        return was + relaxation * (now - was)
+
+    return longer(image, new), tuple(map(longer, duals, moved))
 
 
 def squared_length(vectors: Axes) -> Any:
@@ -102,5 +111,5 @@ def squared_length(vectors: Axes) -> Any:
 def _shortened(vectors: Axes, longest: Any) -> Axes:
     if len(vectors) == 1 and "complex" not in str(vectors[0].dtype):
         return (ops.clip(vectors[0], -longest, longest),)
-    factor = ops.minimum(longest * ops.rsqrt(ops.maximum(squared_length(vectors), 1e-30)), 1.0)
+    factor = longest * ops.rsqrt(ops.maximum(squared_length(vectors), ops.maximum(longest**2, 1e-30)))
     return tuple(one * ops.cast(factor, one.dtype) for one in vectors)

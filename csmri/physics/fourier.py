@@ -68,9 +68,16 @@ def from_pair(pair: Any) -> Any:
     return ops.view_as_complex(pair)
 
 
+def from_parts(real: Any, imaginary: Any) -> Any:
+    """Complex values of their real and imaginary parts."""
+    if tf.is_tensor(real):
+        return tf.complex(real, imaginary)
+    return from_pair(ops.stack([real, imaginary], axis=-1))
+
+
 def as_complex(real: Any) -> Any:
     """Complex values of real ones; unlike a cast, it has a gradient that TensorFlow does not warn of."""
-    return from_pair(ops.stack([real, ops.zeros_like(real)], axis=-1))
+    return from_parts(real, ops.zeros_like(real))
 
 
 def _centred(transform: Callable[[tf.Tensor], tf.Tensor], values: tf.Tensor) -> tf.Tensor:

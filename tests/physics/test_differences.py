@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from csmri.physics.differences import adjoint_difference, difference, norms, project
+from csmri.physics.differences import adjoint_difference, difference, norms, primal_dual, project
 
 CASES = pytest.mark.parametrize("shape", [(4, 6, 5), (5, 7, 4), (1, 3, 2), (2, 1, 1), (2, 3, 4, 5)])
 
@@ -52,3 +52,28 @@ def test_projection_shortens_what_is_too_long_and_keeps_the_direction(kind):
     np.testing.assert_allclose(np.abs(time), np.minimum(np.abs(duals[0]), 0.5), rtol=1e-5)
     np.testing.assert_allclose(after, np.minimum(before, 0.8), rtol=1e-5)
     np.testing.assert_allclose(x * before, duals[1].numpy() * after, atol=1e-5)
+
+
+@CASES
+@pytest.mark.parametrize("relaxation", [1.0, 1.9])
+def test_primal_dual_finds_the_least_of_misfit_and_total_variation(shape, relaxation):
+    """Of denoising, whose minimum is told by its duality gap: misfit + norms = <image, noisy> - |image|^2 there."""
+    noisy = draw(shape, 0, "float")
+    primal, image, duals = 0.2, noisy, (tf.zeros_like(noisy),) * 3
+    gaps = []
+    for steps in (20, 400):
+        for _ in range(steps):
+            image, duals = primal_dual(
+                image,
+                duals,
+                lambda values: (values + primal * noisy) / (1 + primal),
+                primal=primal,
+                dual=1 / (12 * primal),
+                weights=(0.2, 0.1),
+                cyclic=True,
+                relaxation=relaxation,
+            )
+        variation = norms(difference(image, cyclic=True), 0.2, 0.1)
+        gaps.append(float(abs(tf.reduce_sum(image * (noisy - image)) - variation)))
+    assert gaps[1] < 1e-3 * float(tf.reduce_sum(tf.square(noisy)))
+    assert gaps[1] <= gaps[0] + 1e-6
