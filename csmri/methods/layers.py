@@ -63,8 +63,8 @@ class Neighbours(keras.layers.Layer):
     """Features of `reach` frames before, the frame itself and as many after, side by side in the channels.
 
     Called with [features (batch, frame, ..., channel), cyclic (batch, 1)]: 1 where the last frame neighbours the
-    first, 0 where the first and the last are held beyond the ends. A two-dimensional convolution after it is one over
-    (frame, x, y), in a third of its time on a CPU.
+    first, 0 where the first and the last are held beyond the ends; a third input is put behind, of the frame alone. A
+    two-dimensional convolution after it is one over (frame, x, y), in a third of its time on a CPU.
     """
 
     def __init__(self, reach: int = 1, **options: Any) -> None:
@@ -72,16 +72,16 @@ class Neighbours(keras.layers.Layer):
         self.reach = reach
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        features, cyclic = inputs
+        features, cyclic, *others = inputs
         before, after = [features], [features]
         for _ in range(self.reach):
             before.append(moved(before[-1], 1, cyclic))
             after.append(moved(after[-1], -1, cyclic))
-        return ops.concatenate([*reversed(before), *after[1:]], axis=-1)
+        return ops.concatenate([*reversed(before), *after[1:], *others], axis=-1)
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
-        *sizes, channels = input_shape[0]
-        return (*sizes, channels and (2 * self.reach + 1) * channels)
+        (*sizes, channels), _, *others = input_shape
+        return (*sizes, channels and (2 * self.reach + 1) * channels + sum(other[-1] or 0 for other in others))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "reach": self.reach}

@@ -35,14 +35,14 @@ LEAST_DAMPING = 1e-6
 
 @keras.saving.register_keras_serializable(package="csmri")
 class DataConsistency(LikeFirst):
-    """Bring an image towards the measured data: [image, zero-filled, mask, maps, noise] -> image.
+    """Bring an image towards the measured data: [image, data, mask, maps, noise] -> image.
 
     It minimises |E x - data|^2 + damping |x - image|^2 by conjugate gradients from the image, every frame and column
     on its own. The damping is (noise / trust)^2, the trust in the image being trained: without noise of one coil the
     acquired lines are put back, exactly, in the one step that one coil takes.
 
-    Called with `image` (batch, frame, x, y, 2), what E^H makes of the data (batch, frame, x, y) and `maps` (coil,
-    batch, 1, x, y) complex, `mask` (batch, frame, x or 1, ky), and `noise` (batch, 1), in the unit of the image.
+    Called with `image` (batch, frame, x, y, 2), `data` (coil, batch, frame, x, ky) and `maps` (coil, batch, 1, x, y)
+    complex, `mask` (batch, frame, x or 1, ky), and `noise` (batch, 1), in the unit of the image.
 
     Parameters
     ----------
@@ -61,10 +61,11 @@ class DataConsistency(LikeFirst):
         self.log_trust = self.add_weight(name="log_trust", shape=(), initializer=start)
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        image, zero_filled, mask, maps, noise = inputs
+        image, data, mask, maps, noise = inputs
         encoding = Encoding(ops.cast(mask, "complex64"), maps)
         damping = ops.square(ops.reshape(noise, (-1, 1, 1, 1)) / (ops.exp(self.log_trust) + LEAST_DAMPING))
-        wanted = zero_filled - encoding.normal(from_pair(image))
+        # Not E^H data - E^H E image: its rounding is no image of data, and steps of conjugate gradients blow it up.
+        wanted = encoding.missed(from_pair(image), data)
 
         def one_coil() -> KerasTensor:
             return wanted / as_complex(1 + damping)  # what is acquired is a projection
@@ -88,9 +89,9 @@ class Measured(Fixed):
     """What all cascades know, divided by the maximum of the initial reconstruction, in its resting phase.
 
     Called with the inputs of the network but `cyclic`, and the maximum (batch, 1, 1, 1, 1). It gives `image`, turned
-    back by `phase` (batch, 1, x, y, 2); `zero_filled`, `mask`, `maps`, which carry that phase, and `noise` as
-    `DataConsistency` takes them; and `told` (batch, 3): the share of lines that was acquired, the noise, and one over
-    the number of coils.
+    back by `phase` (batch, 1, x, y, 2); `data`, `mask`, `maps`, which carry that phase, and `noise` as
+    `DataConsistency` takes them; `zero_filled`, what E^H makes of the data (batch, frame, x, y); and `told` (batch, 3):
+    the share of lines that was acquired, the noise, and one over the number of coils.
     """
 
     def call(self, inputs: list[KerasTensor]) -> dict[str, KerasTensor]:
@@ -109,6 +110,7 @@ class Measured(Fixed):
         return {
             "image": ops.view_as_real(image * ops.conj(phase)),
             "phase": ops.view_as_real(phase),
+            "data": scaled,
             "zero_filled": encoding.adjoint(scaled),
             "mask": full_mask,
             "maps": coils,

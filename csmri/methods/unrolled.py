@@ -97,10 +97,9 @@ def build_unrolled(
     def correction(motion: KerasTensor, before: KerasTensor | None, name: str) -> tuple[KerasTensor, KerasTensor]:
         """Correction of a cascade, and the features behind it, which the next one gets as `before`."""
         full, half, quarter = (base_channels * 2**level for level in range(3))
+        motion = PadTo(4, dtype=precision, name=f"{name}_pad")(motion)
         moving, rest = ops.split(motion, [2], axis=-1)
-        neighbours = Neighbours(REACH, dtype=precision, name=f"{name}_neighbours")([moving, cyclic])
-        seen = layers.Concatenate(dtype=precision, name=f"{name}_seen")([neighbours, rest])
-        seen = PadTo(4, dtype=precision, name=f"{name}_pad")(seen)
+        seen = Neighbours(REACH, dtype=precision, name=f"{name}_seen")([moving, cyclic, rest])
         features = convolution(seen, full, f"{name}_encoder0_conv", activation=None)
         conditions = layers.Dense(full, kernel_initializer=glorot(), name=f"{name}_encoder0_conditions")(told)
         features = features + ops.cast(conditions[:, None, None, None], features.dtype)
@@ -139,7 +138,7 @@ def build_unrolled(
     image, phase, told = measured.pop("image"), measured.pop("phase"), measured.pop("told")
 
     def consistent(image: KerasTensor, name: str) -> KerasTensor:
-        known = [measured[key] for key in ("zero_filled", "mask", "maps", "noise")]
+        known = [measured[key] for key in ("data", "mask", "maps", "noise")]
         return DataConsistency(cg_steps, name=f"{name}_consistency")([image, *known])
 
     # --- total variation, then cascades

@@ -55,14 +55,26 @@ class Encoding:
 
     def normal(self, image: Any) -> Any:
         """Apply the adjoint to what `encode` gives; its norm is at most 1 where the maps' root sum of squares is."""
+        return self._coil_by_coil(lambda one, mine: self.mask * self.forward(mine(image)), image)
+
+    def missed(self, image: Any, data: Any) -> Any:
+        """E^H (data - E image), of data that are zero where not acquired."""
+        return self._coil_by_coil(lambda one, mine: one(data) - self.mask * self.forward(mine(image)), image)
+
+    def _coil_by_coil(self, encoded: Callable[[Transform, Transform], Any], image: Any) -> Any:
+        """Sum of conj(map) F^-1 encoded over the coils, which the mask must have been on.
+
+        All at once, the images of several coils do not fit into a processor's cache, and take twice as long.
+        """
+        if self.maps is None:
+            return self.inverse(encoded(lambda data: data[0], lambda values: values))
 
         def seen_by(coil: Any) -> Any:
             one = self.maps[coil]
-            return ops.conj(one) * self.inverse(self.mask * self.forward(one * image))
+            return ops.conj(one) * self.inverse(encoded(lambda data: data[coil], lambda values: one * values))
 
-        if self.maps is None or self.maps.shape[0] == 1:
-            return self.combine(self.inverse(self.encode(image)))  # the mask a second time would change nothing
-        # Coil by coil: the images of all at once do not fit into a processor's cache, and take twice as long.
+        if self.maps.shape[0] == 1:
+            return seen_by(0)
         n_coils = ops.shape(self.maps)[0]
         return ops.fori_loop(0, n_coils, lambda coil, total: total + seen_by(coil), ops.zeros_like(image))
 

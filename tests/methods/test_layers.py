@@ -70,6 +70,15 @@ def test_a_convolution_of_neighbours_is_one_over_time_too(cyclic, n_frames):
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("reach", [1, 2])
+def test_what_is_of_the_frame_alone_comes_behind_its_neighbours(reach):
+    cine, other = draw((2, 3, 5, 6, 2)), draw((2, 3, 5, 6, 1))
+    layer = Neighbours(reach)
+    together = layer([cine, flag(True), other]).numpy()
+    assert together.shape == layer.compute_output_shape([cine.shape, (2, 1), other.shape])
+    np.testing.assert_array_equal(together, np.concatenate([layer([cine, flag(True)]), other], axis=-1))
+
+
 @CYCLIC
 @pytest.mark.parametrize("channels", [2, 3, 8])
 def test_a_third_of_the_channels_is_of_either_neighbour(cyclic, channels):
@@ -114,23 +123,22 @@ def test_zeros_are_appended_to_a_multiple(shape):
 
 
 def measured_cines(n_coils, *, seed=0):
-    """Image, data, what E^H makes of them, mask, maps of two cines of 2 frames, 3 columns and 5 rows."""
+    """Image, data, mask, maps of two cines of 2 frames, 3 columns and 5 rows."""
     image, truth = draw_complex((2, 2, 3, 5), seed), draw_complex((2, 2, 3, 5), seed + 1)
     maps = draw_complex((n_coils, 2, 1, 3, 5), seed + 2)
     maps /= np.linalg.norm(maps, axis=0)
     mask = (np.random.default_rng(seed).random((2, 2, 1, 5)) < 0.6).astype(np.float32)
     mask[..., 0] = 1
-    data = mask * np.fft.fft(maps * truth).astype(np.complex64)
-    return image, data, (maps.conj() * np.fft.ifft(data)).sum(axis=0).astype(np.complex64), mask, maps
+    return image, mask * np.fft.fft(maps * truth).astype(np.complex64), mask, maps
 
 
 @pytest.mark.parametrize(("n_coils", "noise", "steps"), [(1, 0.0, 1), (1, 0.02, 1), (3, 0.02, 12), (3, 0.1, 12)])
 def test_consistency_solves_damped_least_squares(n_coils, noise, steps):
     """Against NumPy, of the stacked system [E / root n; root damping] x = [data / root n; root damping image]."""
-    image, data, zero_filled, mask, maps = measured_cines(n_coils)
+    image, data, mask, maps = measured_cines(n_coils)
     deviations = np.float32([[noise], [2 * noise]])
     layer = DataConsistency(steps, trust=0.05)
-    found = complex_images(layer([as_pair(image), zero_filled, mask, maps, deviations]))
+    found = complex_images(layer([as_pair(image), data, mask, maps, deviations]))
     for index in np.ndindex(2, 2, 3):
         batch, frame, column = index
         weight = deviations[batch, 0] / (0.05 + LEAST_DAMPING)
@@ -144,11 +152,11 @@ def test_consistency_solves_damped_least_squares(n_coils, noise, steps):
 
 
 def test_consistency_of_one_coil_twice_is_once_and_of_all_data_nothing_changes():
-    image, _, zero_filled, mask, maps = measured_cines(1)
+    image, data, mask, maps = measured_cines(1)
     layer, nothing = DataConsistency(4), np.zeros((2, 1), np.float32)
-    once = layer([as_pair(image), zero_filled, mask, maps, nothing])
+    once = layer([as_pair(image), data, mask, maps, nothing])
     assert np.abs(complex_images(once) - image).max() > 0.1
-    np.testing.assert_allclose(layer([once, zero_filled, mask, maps, nothing]), once, atol=3e-6)
+    np.testing.assert_allclose(layer([once, data, mask, maps, nothing]), once, atol=3e-6)
 
 
 def test_consistency_does_not_know_the_number_of_coils_before_it_is_called():
@@ -157,15 +165,15 @@ def test_consistency_does_not_know_the_number_of_coils_before_it_is_called():
         lambda *inputs: layer(list(inputs)),
         input_signature=[
             tf.TensorSpec((2, 2, 3, 5, 2), tf.float32),
-            tf.TensorSpec((2, 2, 3, 5), tf.complex64),
+            tf.TensorSpec((None, 2, 2, 3, 5), tf.complex64),
             tf.TensorSpec((2, 2, 1, 5), tf.float32),
             tf.TensorSpec((None, 2, 1, 3, 5), tf.complex64),
             tf.TensorSpec((2, 1), tf.float32),
         ],
     )
     for n_coils in (1, 3):
-        image, _, zero_filled, mask, maps = measured_cines(n_coils)
-        inputs = [as_pair(image), zero_filled, mask, maps, nothing]
+        image, data, mask, maps = measured_cines(n_coils)
+        inputs = [as_pair(image), data, mask, maps, nothing]
         np.testing.assert_allclose(traced(*inputs), layer(inputs), atol=1e-5)
 
 
