@@ -16,8 +16,9 @@ from csmri.core.errors import CsmriError
 from csmri.core.names import split_way
 from csmri.core.seeds import derive_seed, subject_key
 from csmri.data.runs import read_log, relative_nmse
-from csmri.learning import stream as streaming
-from csmri.learning.stream import draw_mask, draw_truth, make_example, training_stream, validation_stream
+from csmri.learning import examples as drawing
+from csmri.learning.examples import draw_mask, draw_truth, make_example
+from csmri.learning.stream import training_stream, validation_stream
 from csmri.learning.train import train
 from csmri.methods.losses import HeldOutError, HeldOutMean
 from csmri.methods.model import saved_variables
@@ -170,14 +171,14 @@ def test_validation_is_held_out_lines_too(store):
 def test_nothing_but_the_scan_reaches_network_and_loss(images, monkeypatch):
     clean = example_of(images)
     mask = draw_mask(images, item_of(), FIRST, CONFIG)[tf.newaxis, :, :, tf.newaxis]
-    measure, poisoned = streaming.measure, []
+    measure, poisoned = drawing.measure, []
 
     def poisonous(*args, **options):
         full = measure(*args, **options)
         poisoned.append(tf.where(mask, full.data, tf.complex(np.nan, np.nan)))
         return replace(full, data=poisoned[0])
 
-    monkeypatch.setattr(streaming, "measure", poisonous)
+    monkeypatch.setattr(drawing, "measure", poisonous)
     example = example_of(images)
     assert np.isnan(poisoned[0]).any()
     for some, same in zip(tf.nest.flatten(clean), tf.nest.flatten(example), strict=True):
@@ -190,15 +191,15 @@ def test_nothing_but_the_scan_reaches_network_and_loss(images, monkeypatch):
 
 def test_held_out_lines_do_not_reach_the_network(images, monkeypatch):
     clean, _ = example_of(images)
-    acquire = streaming.acquire
+    acquire = drawing.acquire
 
     def poisonous(full, mask):
         scan = acquire(full, mask)
-        share, seed = CONFIG.held_out_share, streaming.item_seed(streaming.Draw.HELD_OUT, item_of(), FIRST, CONFIG)
+        share, seed = CONFIG.held_out_share, drawing.item_seed(drawing.Draw.HELD_OUT, item_of(), FIRST, CONFIG)
         lines = hold_out(mask, share, seed)[tf.newaxis, :, :, tf.newaxis]
         return replace(scan, data=tf.where(lines, tf.complex(np.nan, np.nan), scan.data))
 
-    monkeypatch.setattr(streaming, "acquire", poisonous)
+    monkeypatch.setattr(drawing, "acquire", poisonous)
     inputs, target = example_of(images)
     assert np.isnan(target).any()
     for some, same in zip(clean, inputs, strict=True):

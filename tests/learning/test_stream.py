@@ -17,12 +17,12 @@ from csmri.core.errors import CsmriError
 from csmri.core.seeds import derive_seed, subject_key
 from csmri.data.cine import Cine
 from csmri.data.store import StoreWriter, open_store
+from csmri.learning import examples as drawing
 from csmri.learning import stream as streaming
+from csmri.learning.examples import augment, make_example
 from csmri.learning.stream import (
-    augment,
     blended,
     item_of,
-    make_example,
     n_items,
     permutation,
     table_of,
@@ -232,8 +232,8 @@ def test_masks_are_fresh_and_at_the_requested_accelerations(mixed_store, monkeyp
         masks.append((mask.numpy(), float(args[3])))
         return mask
 
-    make_mask = streaming.make_mask
-    monkeypatch.setattr(streaming, "make_mask", spy)
+    make_mask = drawing.make_mask
+    monkeypatch.setattr(drawing, "make_mask", spy)
     for epoch in range(2):
         for images, item in list(items(mixed_store))[-12:]:  # subjects b and c
             example_of(images, item, epoch=epoch)

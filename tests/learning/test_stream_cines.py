@@ -12,7 +12,8 @@ from csmri.config import Config
 from csmri.core.errors import CsmriError
 from csmri.core.seeds import subject_key
 from csmri.data.store import StoreWriter, open_store
-from csmri.learning.stream import make_example, resample, training_stream, validation_stream
+from csmri.learning.examples import make_example, resample
+from csmri.learning.stream import training_stream, validation_stream
 from csmri.methods.task import task_of
 from csmri.physics.fourier import image_to_kspace, kspace_to_image
 
