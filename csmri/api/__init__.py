@@ -54,7 +54,7 @@ from csmri.methods.reconstruction import (
 from csmri.physics.extent import measure_extent
 from csmri.physics.prepare import VIRTUAL_COILS
 from csmri.physics.sampling import check_acceleration
-from csmri.results.figures import middle_slice, picture_suffix, render_example
+from csmri.results.figures import ANIMATED, middle_slice, picture_suffix, render_example
 from csmri.results.folder import Example
 
 MASK_FIELDS = ("mask_law", "mask_width", "mask_centre_lines", "cyclic")
@@ -394,7 +394,7 @@ def draw(
     Path
         What was drawn; `IPython.display.Image(path)` shows it in a notebook.
     """
-    picture_suffix(path, animated=True)
+    picture_suffix(path, also=(ANIMATED,))
     check_number(acceleration, "draw: acceleration")
     methods = images if isinstance(images, Mapping) else {"reconstructed": images}
     if not methods:

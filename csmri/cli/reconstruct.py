@@ -70,7 +70,8 @@ TIME = {"cyclic": True, "real-time": False}
 @click.option(
     "--picture",
     type=click.Path(path_type=Path),
-    help="Also draw images, profiles and error maps of the middle slice (PNG, SVG, PDF), or let it beat (GIF).",
+    help="Also draw images, profiles and error maps of the middle slice (PNG, SVG, PDF), let it beat (GIF), or write a "
+    "page on which all beat (HTML).",
 )
 @click.option("--caption", default="", help="Attribution under the picture.")
 def reconstruct(
@@ -109,13 +110,13 @@ def reconstruct(
     if method and (consistency or consistency_weight):
         raise CsmriError(f"--consistency is for networks; {method} settles by itself how far it keeps to the data")
     from csmri.formats.output import check_place, notes_of, output_of
-    from csmri.results.figures import picture_suffix
+    from csmri.results.figures import ANIMATED, PAGE, picture_suffix
 
     written = output_of(output, to=to)
     if key is not None:
         _check_key(key, output, is_dicom=written.is_dicom)
     if picture is not None:
-        picture_suffix(picture, animated=True)
+        picture_suffix(picture, also=(ANIMATED, PAGE))
     check_outputs([output, picture, key], [source, reference])
     import_tensorflow()
     from csmri.evaluation.evaluate import common_law

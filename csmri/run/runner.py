@@ -60,6 +60,8 @@ class PlanRun(ABC):
     """What the study is called in a results folder."""
     cosmetic: Sequence[str] = ("caption",)
     """Fields that may change when a study goes on."""
+    growing: Sequence[str] = ()
+    """Tables that may have further entries then."""
     stages: tuple[Stage, ...]
 
     def __init__(
@@ -188,17 +190,22 @@ class PlanRun(ABC):
 
     def _describe(self) -> None:
         make_folder(self.results)
+        made_with = {"git_revision": git_revision(), "versions": versions(), "processor": processor()}
         # Where phantoms are made, what is known of the store comes with them.
-        if not (self.results / PROVENANCE).exists():
+        if (self.results / PROVENANCE).exists():
+            record = read_json(self.results / PROVENANCE)
+            if further := {key: value for key, value in self.made_of().items() if key not in record["made_of"]}:
+                record["made_of"] |= further
+                record["continued_with"] = [*record.get("continued_with", []), made_with]
+                write_json(self.results / PROVENANCE, record)
+        else:
             record = {
                 "store_sha256": {name: store.sha256 for name, store in self.stores().items()},
                 "made_of": self.made_of(),
                 "subjects": {split: [e.subject for e in entries] for split, entries in self.subjects().items()},
                 "extents": extents_of(self._target().entries),
-                "git_revision": git_revision(),
-                "versions": versions(),
+                **made_with,
                 "keras_backend": keras.backend.backend(),
-                "processor": processor(),
             }
             write_json(self.results / PROVENANCE, record)
         write_config(self.study, self.results / self.file)
@@ -214,8 +221,12 @@ class PlanRun(ABC):
             value: Any = now.get(name)
             if name == "seeds" and set(held) <= set(value) and value[0] == held[0]:
                 continue  # further seeds go on with the study
+            if held is None and name.partition(" ")[0] in self.growing:
+                continue
             if name not in self.cosmetic and held != value:
                 told = f"{name} = {_listed(held)!r}, not {_listed(value)!r}"
+                if value is None:
+                    told = f"{name}, which this one has not"
                 raise CsmriError(f"{results}: holds a study with {told}; choose another --out")
 
 

@@ -27,8 +27,9 @@ from csmri.methods.measured import Preparation, check_truth, measured_slices, wi
 from csmri.methods.reconstruction import Reconstructor, SliceReconstruction, simulate_slices
 from csmri.physics.prepare import VIRTUAL_COILS
 from csmri.physics.sampling import check_acceleration
-from csmri.results.figures import middle_slice, render_example
+from csmri.results.figures import PAGE, middle_slice, render_example
 from csmri.results.folder import Example
+from csmri.results.report import render_reconstruction
 from csmri.results.tables.single import Compared, quality_table
 
 
@@ -177,8 +178,32 @@ def judge(reconstructed: Reconstructed) -> tuple[str, Box, list[str]]:
     return quality_table(compared, box, subject=truth.subject), box, heart_box_notes(box, magnitude)
 
 
+def write_page(reconstructed: Reconstructed, box: Box, path: Path, *, method: str, caption: str) -> None:
+    """Let slices beat beside the truth on a page, with their quality and all notes."""
+    truth = reconstructed.truth
+    assert truth is not None
+    shown = [INITIAL, *({method} - {INITIAL})]
+    examples = [
+        Example(truth.subject, index, one.achieved, images, {name: one.methods[name] for name in shown}, box)
+        for index, (images, one) in enumerate(zip(truth.magnitude, reconstructed.judged, strict=True))
+    ]
+    table, _, doubts = judge(reconstructed)
+    record = reconstructed.record
+    coils = f", {record.n_coils} coils" if isinstance(record, KSpace) else ""
+    render_reconstruction(
+        examples,
+        path,
+        lead=f"{method} at acceleration {reconstructed.achieved:.3g}{coils}, from {reconstructed.origin}",
+        quality=table,
+        notes=(*reconstructed.notes, *doubts, *record.notes),
+        caption=caption,
+    )
+
+
 def draw(reconstructed: Reconstructed, box: Box, path: Path, *, method: str, caption: str) -> None:
-    """Draw the middle slice beside the truth."""
+    """Draw the middle slice beside the truth, or let all beat on a page."""
+    if path.suffix.lower() == PAGE:
+        return write_page(reconstructed, box, path, method=method, caption=caption)
     truth = reconstructed.truth
     assert truth is not None
     middle = middle_slice(truth)

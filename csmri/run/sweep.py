@@ -58,6 +58,7 @@ class SweepRun(PlanRun):
 
     study: Sweep
     file = SWEEP
+    growing = ("[acquisitions]", "[methods]")
 
     def __init__(
         self,

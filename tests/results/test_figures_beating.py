@@ -180,11 +180,11 @@ def test_pixels_need_not_be_square(tmp_path):
 
 
 def test_only_what_can_move_is_written_as_gif(tmp_path):
-    assert picture_suffix("a.GIF", animated=True) == ".gif"
+    assert picture_suffix("a.GIF", also=(".gif",)) == ".gif"
     with pytest.raises(CsmriError, match=r"end the name in \.png, \.svg, \.pdf$"):
         picture_suffix("a.gif")
     with pytest.raises(CsmriError, match=r"\.pdf, \.gif$"):
-        picture_suffix("a.jpg", animated=True)
+        picture_suffix("a.jpg", also=(".gif",))
     (tmp_path / "file").touch()
     with pytest.raises(CsmriError, match="could not be written"):
         beat(tmp_path / "file" / "a.gif", make_example())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from csmri.cli import main
 from csmri.config import Sweep, write_config
 from csmri.core.errors import CsmriError
+from csmri.core.texts import read_json
 from csmri.data.records import read_records
 from csmri.results.folder import RECORDS
 from csmri.results.tables import sweep_ratios
@@ -121,7 +123,24 @@ def test_second_run_does_nothing(fields, results):
     assert told == [f"{results}: all 4 stages are done, nothing to do"]
 
 
-def test_a_further_method_goes_nowhere_and_another_sweep_is_refused(fields, results):
+def test_further_methods_and_acquisitions_go_on_with_it(fields, results, run, tmp_path):
+    shutil.copytree(results, tmp_path / "results")
+    before = read_records(tmp_path / "results" / "records.csv.gz")
+    methods = {**fields["methods"], "cg-sense": {}, "again": {"model": str(run / "models" / "final")}}
+    grown = {**fields, "methods": methods, "acquisitions": {**fields["acquisitions"], "at rest": {"phase": "static"}}}
+    told = []
+    assert SweepRun(Sweep(**grown), tmp_path / "results", results / "work", report=told.append).run()
+    after = read_records(tmp_path / "results" / "records.csv.gz")
+    assert set(before) < set(after)
+    assert {one.method for one in after} == {*METHODS, "cg-sense", "again"}
+    assert {one.acquisition for one in after} == {"plain", "moving", "at rest"}
+    record = read_json(tmp_path / "results" / "study.json")
+    assert "weights of again" in record["made_of"] and len(record["continued_with"]) == 1
+    with pytest.raises(CsmriError, match=r"holds a study with \[acquisitions\] at rest, which this one has not"):
+        SweepRun(Sweep(**fields), tmp_path / "results")
+
+
+def test_another_sweep_is_refused(fields, results):
     with pytest.raises(CsmriError, match=r"holds a study with (accelerations|seed) = "):
         SweepRun(Sweep(**{**fields, "seed": 1}), results)
 

@@ -7,7 +7,7 @@ from csmri.results.figures.curves import render_learning_curves
 from csmri.results.figures.example import middle_slice, render_example
 from csmri.results.figures.panels import Panels, choose_examples, make_panels, read_panels, write_panels
 from csmri.results.figures.phantoms import render_phantoms
-from csmri.results.figures.pictures import ANIMATED, picture_suffix
+from csmri.results.figures.pictures import ANIMATED, PAGE, picture_suffix
 from csmri.results.figures.reconstructions import render_panels, render_reconstructions
 from csmri.results.figures.sweep import render_sweep, render_sweep_lines
 from csmri.results.figures.transfer import render_transfer, render_transfer_curves
@@ -15,6 +15,7 @@ from csmri.results.figures.unet import Operation, describe_network, render_unet
 
 __all__ = [
     "ANIMATED",
+    "PAGE",
     "Operation",
     "Panels",
     "choose_examples",

@@ -17,7 +17,7 @@ def render_example(
     example: Example, path: str | Path, *, cine: Cine, show: Sequence[str] = (), caption: str = ""
 ) -> None:
     """Draw an example of a cine, as `render_beating` where `path` ends in .gif, else as `render_reconstructions`."""
-    if picture_suffix(path, animated=True) == ANIMATED:
+    if picture_suffix(path, also=(ANIMATED,)) == ANIMATED:
         times, spacing = durations_ms(cine), cine.spacing_mm
         render_beating(example, path, durations_ms=times, show=show, spacing_mm=spacing, caption=caption)
     else:

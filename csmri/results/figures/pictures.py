@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ UNDATED = {".png": ("Software",), ".svg": ("Date",), ".pdf": ("CreationDate", "C
 """Suffixes of pictures, and what matplotlib would write into the file that changes."""
 ANIMATED = ".gif"
 """Suffix of a picture that moves."""
+PAGE = ".html"
+"""Suffix of a page on which pictures move."""
 
 WIDTH = 7.16
 """Of a page with two columns, in inches."""
@@ -46,10 +48,10 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def picture_suffix(path: str | Path, *, animated: bool = False) -> str:
-    """Tell the format of a picture from its name, before any work is done; `animated`: it may be one that moves."""
+def picture_suffix(path: str | Path, *, also: Sequence[str] = ()) -> str:
+    """Tell the format of a picture from its name, before any work is done; `also`: suffixes that it may have, too."""
     suffix = Path(path).suffix.lower()
-    allowed = [*UNDATED, *([ANIMATED] if animated else [])]
+    allowed = [*UNDATED, *also]
     if suffix not in allowed:
         raise CsmriError(f"{path}: cannot tell the format of the picture; end the name in {', '.join(allowed)}")
     if Path(path).is_dir():

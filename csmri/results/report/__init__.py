@@ -24,7 +24,7 @@ from csmri.results.report.sprites import player_data
 from csmri.results.report.stage import missing_html, player_html
 from csmri.results.tables.savings import savings
 
-__all__ = ["MAX_SLICES", "REPORT", "render_report"]
+__all__ = ["MAX_SLICES", "REPORT", "render_reconstruction", "render_report"]
 
 REPORT = "report.html"
 MAX_SLICES = 3
@@ -62,6 +62,50 @@ def render_report(
     if max_slices < 1:
         raise CsmriError(f"a report shows at least 1 slice, max_slices is {max_slices}")
     html = _page(results, examples, note, max_slices)
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(html, encoding="utf-8", newline="\n")
+
+
+def render_reconstruction(
+    examples: Sequence[Example],
+    path: str | Path,
+    *,
+    lead: str,
+    quality: str,
+    notes: Sequence[str] = (),
+    caption: str = "",
+    max_slices: int = MAX_SLICES,
+) -> None:
+    """Write one reconstruction as a page: truth and methods beating side by side, their errors, their quality.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        Its slices, beside the truth.
+    path : path
+        The HTML file, replaced atomically.
+    lead : str
+        What was done, in a sentence.
+    quality : str
+        Text of `tables.single`.
+    notes : sequence of str
+        What the reader has to know of input and method.
+    caption : str
+        Attribution of the data.
+    """
+    player = player_data(examples, max_slices=max_slices)
+    said = "\n".join(f"<li>{escape(note, quote=False)}</li>" for note in notes)
+    html = Template(_read("single.html")).substitute(
+        version=__version__,
+        title=escape(examples[0].subject or "A cine"),
+        lead=escape(lead, quote=False),
+        player=player_html(player, _read("player.html"), note="", caption=caption),
+        quality=f"<pre>{escape(quality, quote=False)}</pre>",
+        notes=said,
+        style=_read("style.css"),
+        script="\n".join(_read(name) for name in SCRIPTS),
+        data=embedded_json({"player": player}),
+    )
     with replacing(Path(path)) as temporary:
         temporary.write_text(html, encoding="utf-8", newline="\n")
 
