@@ -189,6 +189,22 @@ def far(world, tmp_path):
     return tmp_path / "far.npz"
 
 
+def test_truth_and_method_beat_on_a_page(world, tmp_path):
+    page = tmp_path / "page.html"
+    options = ("--method", "cg-sense", "--picture", page)
+    printed = run("reconstruct", world / "npz/k.npz", tmp_path / "out", *options).output
+    text = page.read_text("utf-8")
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
+    player = data["player"]
+    assert [one["name"] for one in player["methods"]] == ["initial", "cg-sense"]
+    assert [(one["slice"], one["frames"]) for one in player["slices"]] == [(0, 4), (1, 4)]
+    assert re.search(r'<p class="lead">cg-sense at acceleration [\d.]+, 3 coils, from \S+', text)
+    assert not re.search(r"(src|href)=.http", text)
+    table = re.search(r"<pre>(.*?)</pre>", text, re.DOTALL)[1]
+    assert errors(table) == errors(printed) and len(errors(table)) == 3
+    assert "page.html: drawn" in printed
+
+
 def test_nobody_is_judged_by_the_truth_of_another(world, tmp_path):
     run("simulate", world / "cine.npz", tmp_path / "a.h5", "--acceleration", 2)
     line, _ = refused("simulate", world / "cine.npz", tmp_path / "a.mat", "--acceleration", 2)
