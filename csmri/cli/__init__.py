@@ -1,35 +1,42 @@
 """The command line: one command a file; parse, call, print.
 
-Command functions import what they call when they are called: TensorFlow costs seconds that `--help` need not pay.
+A command is imported when it is asked for, and its function imports what it calls when it is called: TensorFlow costs
+seconds that help need not pay, and options of configs half of one.
 """
 
 from __future__ import annotations
 
 import io
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 
 from csmri import __version__
 from csmri.cli.endings import tell
-from csmri.cli.evaluate import evaluate
-from csmri.cli.export import export
-from csmri.cli.figures import figures
-from csmri.cli.inspect import inspect
-from csmri.cli.phantom import phantom
-from csmri.cli.prepare import prepare
-from csmri.cli.reconstruct import reconstruct
-from csmri.cli.report import report
-from csmri.cli.simulate import simulate
-from csmri.cli.study import study
-from csmri.cli.sweep import sweep
-from csmri.cli.train import train
-from csmri.cli.transfer import transfer
 from csmri.core.locks import ending_cleanly
 
 RESUMING = ("study", "transfer", "sweep", "train", "evaluate")
 """Commands that, stopped and given again, go on where they were."""
+
+
+COMMANDS = {
+    "phantom": "Write numerical beating hearts.",
+    "simulate": "Measure a cine as a scanner would: k-space and the truth.",
+    "inspect": "Tell what csmri understands a file or folder to be.",
+    "prepare": "Read cines and write the store that trainings read.",
+    "study": "The paper's comparison: pretraining, standalone, transfer.",
+    "transfer": "Compare ways to transfer.",
+    "sweep": "Try methods with many settings on many acquisitions.",
+    "train": "Train a network, from scratch or from another's weights.",
+    "reconstruct": "Reconstruct a cine or k-space; write DICOM, NIfTI or arrays.",
+    "evaluate": "Compare networks and classical methods on test subjects.",
+    "export": "Write a network as a SavedModel.",
+    "figures": "Draw figures and write tables of results.",
+    "report": "Write results as one HTML page.",
+}
+"""Command -> what it does, in the order of work."""
 
 
 class _Commands(click.Group):
@@ -51,18 +58,21 @@ class _Commands(click.Group):
             sys.exit(tell(error, resumes=ctx.invoked_subcommand in RESUMING))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of work, not of the alphabet
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(f"csmri.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="csmri")
 def main() -> None:
     """Compressed-sensing cardiac cine MRI with a residual U-net and transfer learning."""
-
-
-_IN_ORDER_OF_WORK = (
-    *(phantom, simulate, inspect, prepare, study, transfer, sweep),
-    *(train, reconstruct, evaluate, export, figures, report),
-)
-for _command in _IN_ORDER_OF_WORK:
-    main.add_command(_command)

@@ -377,7 +377,7 @@ def test_output_that_the_terminal_cannot_show(tmp_path):
 
 def test_a_seed_is_bounded_as_in_a_config():
     for name in ("phantom", "reconstruct"):
-        (seed,) = (one for one in main.commands[name].params if one.name == "seed")
+        (seed,) = (one for one in main.get_command(None, name).params if one.name == "seed")
         largest = seed.type.max - 1
         assert make_config({"seed": largest}, where="config").seed == largest
         with pytest.raises(CsmriError):
