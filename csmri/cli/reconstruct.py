@@ -71,7 +71,7 @@ TIME = {"cyclic": True, "real-time": False}
     "--picture",
     type=click.Path(path_type=Path),
     help="Also draw images, profiles and error maps of the middle slice (PNG, SVG, PDF), let it beat (GIF), or write a "
-    "page on which all beat (HTML).",
+    "page on which up to three slices beat (HTML).",
 )
 @click.option("--caption", default="", help="Attribution under the picture.")
 def reconstruct(
@@ -119,6 +119,7 @@ def reconstruct(
         picture_suffix(picture, also=(ANIMATED, PAGE))
     check_outputs([output, picture, key], [source, reference])
     import_tensorflow()
+    from csmri.data.pseudonyms import Pseudonyms
     from csmri.evaluation.evaluate import common_law
     from csmri.run.single import Request, collect, person_of, reconstruct_slices, write_images
 
@@ -154,7 +155,8 @@ def reconstruct(
     _tell_end(watch, chosen)
     write_images(done, output, method=chosen, like=place, to=to, key=key, person=person)
     if done.truth is not None:
-        _judge(done, acceleration, picture=picture, caption=caption, chosen=chosen)
+        pseudonym = Pseudonyms(key).of(person) if key is not None else ""
+        _judge(done, acceleration, picture=picture, caption=caption, chosen=chosen, pseudonym=pseudonym)
     click.echo(f"{output}: written")
     if key is not None:
         click.echo(f"{key}: the key of the pseudonyms; keep it apart from {output}")
@@ -234,16 +236,24 @@ def _tell_end(watch: Watch, chosen: str) -> None:
         click.echo(watch.summary(chosen, settings.tolerance))
 
 
-def _judge(done: Reconstructed, acceleration: float | None, *, picture: Path | None, caption: str, chosen: str) -> None:
+def _judge(
+    done: Reconstructed,
+    acceleration: float | None,
+    *,
+    picture: Path | None,
+    caption: str,
+    chosen: str,
+    pseudonym: str,
+) -> None:
     """Print the quality of every method, and draw it."""
     from csmri.run.single import draw, judge
 
     asked = "" if acceleration is None else f"{acceleration:g} requested, "
     click.echo(f"acceleration {asked}{done.achieved:.3f} achieved")
-    table, box, notes = judge(done)
-    click.echo(table)
-    for note in notes:
+    judged = judge(done)
+    click.echo(judged.table)
+    for note in judged.notes:
         click.echo(f"note: {note} Look at it with --picture.")
     if picture:
-        draw(done, box, picture, method=chosen, caption=caption)
+        draw(done, judged, picture, method=chosen, caption=caption, pseudonym=pseudonym)
         click.echo(f"{picture}: drawn")

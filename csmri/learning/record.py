@@ -18,7 +18,7 @@ from csmri.core.provenance import git_revision, processor, published_path, versi
 from csmri.core.texts import write_json
 from csmri.data.runs import CONFIG, RECORD
 from csmri.data.store import Store
-from csmri.learning.counts import sizes_of
+from csmri.learning.sizes import sizes_of
 from csmri.learning.stream import Stream, training_subjects
 from csmri.learning.transfer import folded, trained_parameters
 from csmri.methods.model import (

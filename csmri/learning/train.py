@@ -144,7 +144,13 @@ def compile_network(network: keras.Model, config: Config, n_batches: int) -> ker
         rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * n_batches)
     task = task_of(config)
     optimizer = OPTIMIZERS[config.optimizer](rate, global_clipnorm=task.clip_norm)
-    network.compile(paced(optimizer, network, config), loss=task.loss(), metrics=task.metrics())
+    network.compile(
+        paced(optimizer, network, config),
+        loss=task.loss(),
+        metrics=task.metrics(),
+        # XLA of TensorFlow wants loops of a known length, and there are as many coils as an example has.
+        jit_compile="auto" if keras.backend.backend() == "jax" else False,
+    )
     # Made inside the first step, the optimizer's variables would have TensorFlow trace the step twice.
     network.optimizer.build(network.trainable_variables)
     return network

@@ -20,8 +20,8 @@ import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
+from csmri.methods.encoding_layers import DataConsistency, Measured, SoftTotalVariation
 from csmri.methods.layers import FrameConvolution, FrameTranspose, Neighbours, PadTo, TemporalShift
-from csmri.methods.measurement import DataConsistency, Measured, SoftTotalVariation
 from csmri.methods.phase_layers import Corrected, InPhase, Motion, MovingPhase, WithPhase
 
 REACH = 2
@@ -143,7 +143,7 @@ def build_unrolled(
 
     # --- total variation, then cascades
     if start_iterations:
-        known = [measured[key] for key in ("zero_filled", "mask", "maps")]
+        known = [measured[key] for key in ("data", "mask", "maps")]
         image = SoftTotalVariation(start_iterations, name="total_variation")([image, *known, cyclic])
     image, features = consistent(image, "initial"), None
     for i in range(cascades):

@@ -80,9 +80,10 @@ def primal_dual(
     fit : callable
         Proximal step of the misfit to the data, of length `primal`.
     primal, dual : float
-        Steps; their product times the largest squared norm of the differences (4 an axis) is at most 1.
+        Steps, which may differ along leading axes alone; their product times the largest squared norm of the
+        differences (4 an axis) is at most 1.
     weights : (temporal, spatial)
-    relaxation : float, 1 to 2
+    relaxation : float, from 1 to below 2
         Every step goes so many times as far.
 
     References

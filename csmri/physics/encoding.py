@@ -54,12 +54,19 @@ class Encoding:
         return self.combine(self.inverse(self.mask * data))
 
     def normal(self, image: Any) -> Any:
-        """Apply the adjoint to what `encode` gives; its norm is at most 1 where the maps' root sum of squares is."""
-        return self._coil_by_coil(lambda one, mine: self.mask * self.forward(mine(image)), image)
+        """Apply the adjoint to what `encode` gives; its norm is at most 1 where the maps' root sum of squares is.
 
-    def missed(self, image: Any, data: Any) -> Any:
+        As `adjoint_residual`, of a complex image in tensors of the Keras backend where there are several coils.
+        """
+        return self._coil_by_coil(
+            lambda of_coil, through_map: self.mask * self.forward(through_map(image)), image
+        )  # the mask a second time would change nothing
+
+    def adjoint_residual(self, image: Any, data: Any) -> Any:
         """E^H (data - E image), of data that are zero where not acquired."""
-        return self._coil_by_coil(lambda one, mine: one(data) - self.mask * self.forward(mine(image)), image)
+        return self._coil_by_coil(
+            lambda of_coil, through_map: of_coil(data) - self.mask * self.forward(through_map(image)), image
+        )
 
     def _coil_by_coil(self, encoded: Callable[[Transform, Transform], Any], image: Any) -> Any:
         """Sum of conj(map) F^-1 encoded over the coils, which the mask must have been on.
@@ -67,11 +74,12 @@ class Encoding:
         All at once, the images of several coils do not fit into a processor's cache, and take twice as long.
         """
         if self.maps is None:
-            return self.inverse(encoded(lambda data: data[0], lambda values: values))
+            return self.inverse(encoded(lambda values: values[0], lambda values: values))
 
         def seen_by(coil: Any) -> Any:
-            one = self.maps[coil]
-            return ops.conj(one) * self.inverse(encoded(lambda data: data[coil], lambda values: one * values))
+            sensitivity = self.maps[coil]
+            seen = encoded(lambda values: values[coil], lambda values: sensitivity * values)
+            return ops.conj(sensitivity) * self.inverse(seen)
 
         if self.maps.shape[0] == 1:
             return seen_by(0)

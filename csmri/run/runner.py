@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from abc import ABC, abstractmethod
@@ -194,9 +195,13 @@ class PlanRun(ABC):
         # Where phantoms are made, what is known of the store comes with them.
         if (self.results / PROVENANCE).exists():
             record = read_json(self.results / PROVENANCE)
-            if further := {key: value for key, value in self.made_of().items() if key not in record["made_of"]}:
-                record["made_of"] |= further
-                record["continued_with"] = [*record.get("continued_with", []), made_with]
+            before = json.dumps(record)
+            if self.growing:  # an older folder does not tell all that its records depend on, and may not learn it now
+                record["made_of"] = {**self.made_of(), **record.get("made_of", {})}
+            others = record.get("continued_with", [])
+            if made_with != {name: record.get(name) for name in made_with} and made_with not in others:
+                record["continued_with"] = [*others, made_with]
+            if json.dumps(record) != before:
                 write_json(self.results / PROVENANCE, record)
         else:
             record = {
@@ -224,10 +229,10 @@ class PlanRun(ABC):
             if held is None and name.partition(" ")[0] in self.growing:
                 continue
             if name not in self.cosmetic and held != value:
-                told = f"{name} = {_listed(held)!r}, not {_listed(value)!r}"
+                told = f"{name} = {_listed(held)!r}, not {_listed(value)!r}; choose another --out"
                 if value is None:
-                    told = f"{name}, which this one has not"
-                raise CsmriError(f"{results}: holds a study with {told}; choose another --out")
+                    told = f"{name}, which this one lacks; put it back, or choose another --out"
+                raise CsmriError(f"{results}: holds a study with {told}")
 
 
 class ComparisonRun(PlanRun):

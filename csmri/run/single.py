@@ -12,7 +12,7 @@ import numpy as np
 from csmri.config import Sampling
 from csmri.core.errors import CsmriError
 from csmri.core.locks import locked
-from csmri.core.names import INITIAL
+from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.core.provenance import without_absolute_paths
 from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
@@ -81,6 +81,8 @@ class Reconstructed:
     slices : tuple of SliceReconstruction
     judged : tuple of SliceReconstruction
         The same in the unit of the truth.
+    simulated : str
+        What is no measurement of a scanner.
     compression : str
         What the virtual coils keep of measured ones.
     notes : tuple of str
@@ -90,6 +92,7 @@ class Reconstructed:
     record: Cine | KSpace
     slices: tuple[SliceReconstruction, ...]
     judged: tuple[SliceReconstruction, ...]
+    simulated: str = ""
     compression: str = ""
     notes: tuple[str, ...] = ()
 
@@ -162,11 +165,48 @@ def collect(record: Cine | KSpace, done: Sequence[SliceReconstruction], request:
     tally = Tally()
     for index, one in enumerate(done):
         tally.add(index, one.outside)
-    return Reconstructed(record, tuple(done), tuple(judged), compression, (*notes, *tally.notes()))
+    return Reconstructed(
+        record,
+        tuple(done),
+        tuple(judged),
+        simulated=_simulated(record, request),
+        compression=compression,
+        notes=(*notes, *tally.notes()),
+    )
 
 
-def judge(reconstructed: Reconstructed) -> tuple[str, Box, list[str]]:
-    """Table of the quality of every method against the truth, the heart box, and where that is doubtful."""
+def _simulated(record: Cine | KSpace, request: Request) -> str:
+    law = request.law
+    if request.acceleration is None:
+        return ""
+    parts = [f"masks by the {law.mask_law} law"]
+    if isinstance(record, Cine):
+        parts += [f"phase: {law.phase}", f"{law.coils} coil{'s'[: law.coils != 1]}"]
+        parts += [f"SNR {law.snr:g}"] if law.snr else ["no noise added"]
+    return f"Undersampling is simulated: {', '.join(parts)}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """Quality of every method against the truth.
+
+    Parameters
+    ----------
+    table : str
+        Markdown, and on what it is.
+    box : Box
+        The heart box.
+    notes : list of str
+        Where the box is doubtful.
+    """
+
+    table: str
+    box: Box
+    notes: list[str]
+
+
+def judge(reconstructed: Reconstructed) -> Judgement:
+    """Compare every method with the truth."""
     truth = reconstructed.truth
     assert truth is not None
     magnitude = truth.magnitude
@@ -175,41 +215,45 @@ def judge(reconstructed: Reconstructed) -> tuple[str, Box, list[str]]:
         Compared(reference, one.methods, one.seconds, one.achieved)
         for reference, one in zip(magnitude, reconstructed.judged, strict=True)
     ]
-    return quality_table(compared, box, subject=truth.subject), box, heart_box_notes(box, magnitude)
+    table = quality_table(compared, box, subject=truth.subject)
+    return Judgement(table=table, box=box, notes=heart_box_notes(box, magnitude))
 
 
-def write_page(reconstructed: Reconstructed, box: Box, path: Path, *, method: str, caption: str) -> None:
-    """Let slices beat beside the truth on a page, with their quality and all notes."""
+def draw(
+    reconstructed: Reconstructed, judged: Judgement, path: Path, *, method: str, caption: str, pseudonym: str = ""
+) -> None:
+    """Draw the middle slice beside the truth, or let some slices beat beside it on a page, with all that is known.
+
+    A pseudonym takes the place of the subject, and of what was read.
+    """
     truth = reconstructed.truth
     assert truth is not None
-    shown = [INITIAL, *({method} - {INITIAL})]
+    subject, box = pseudonym or truth.subject, judged.box
+    if path.suffix.lower() != PAGE:
+        middle = middle_slice(truth)
+        one = reconstructed.judged[middle]
+        example = Example(subject, middle, one.achieved, truth.magnitude[middle], one.methods, box)
+        return render_example(example, path, cine=truth, show=[INITIAL, method], caption=caption)
+    shown = [method] if method in (INITIAL, ZERO_FILLED) else [INITIAL, method]
     examples = [
-        Example(truth.subject, index, one.achieved, images, {name: one.methods[name] for name in shown}, box)
+        # As people read it; the table has all digits.
+        Example(subject, index, float(f"{one.achieved:.3g}"), images, {name: one.methods[name] for name in shown}, box)
         for index, (images, one) in enumerate(zip(truth.magnitude, reconstructed.judged, strict=True))
+        if images.any()
     ]
-    table, _, doubts = judge(reconstructed)
-    record = reconstructed.record
-    coils = f", {record.n_coils} coils" if isinstance(record, KSpace) else ""
+    record, coils = reconstructed.record, ""
+    if isinstance(record, KSpace):
+        coils = f", {record.n_coils} coil{'s'[: record.n_coils != 1]}"
+    notes = [reconstructed.simulated, reconstructed.compression, *reconstructed.notes, *judged.notes, *record.notes]
     render_reconstruction(
         examples,
         path,
-        lead=f"{method} at acceleration {reconstructed.achieved:.3g}{coils}, from {reconstructed.origin}",
-        quality=table,
-        notes=(*reconstructed.notes, *doubts, *record.notes),
+        lead=f"{method} at acceleration {reconstructed.achieved:.3g}{coils}"
+        + ("" if pseudonym else f", from {reconstructed.origin}"),
+        quality=judged.table,
+        notes=list(filter(None, notes)),
         caption=caption,
     )
-
-
-def draw(reconstructed: Reconstructed, box: Box, path: Path, *, method: str, caption: str) -> None:
-    """Draw the middle slice beside the truth, or let all beat on a page."""
-    if path.suffix.lower() == PAGE:
-        return write_page(reconstructed, box, path, method=method, caption=caption)
-    truth = reconstructed.truth
-    assert truth is not None
-    middle = middle_slice(truth)
-    one = reconstructed.judged[middle]
-    example = Example(truth.subject, middle, one.achieved, truth.magnitude[middle], one.methods, box)
-    render_example(example, path, cine=truth, show=[INITIAL, method], caption=caption)
 
 
 def person_of(source: Source, record: Cine | KSpace) -> str:

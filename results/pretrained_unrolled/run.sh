@@ -12,12 +12,13 @@ if [ ! -d "$work/store" ]; then
     done
     csmri prepare "$work/phantoms" "$CSMRI_DATA"/sunnybrook/SCD* "$work/store" --split configs/pretrained_unrolled_split.toml
 fi
-# The first stage is of revision 7a55e50, whose total variation took 12 iterations whatever the acceleration: there, the same config
-# (epochs = 11, learning_rate = 2e-3) was stopped after its tenth epoch, and exported: csmri train configs/pretrained_unrolled.toml
-# --store STORE --out RUN; csmri export RUN "$work/stage1". Without it the training begins anew, and needs more epochs.
-stage1=()
-if [ -d "$work/stage1" ]; then stage1=(--init "$work/stage1"); fi
-csmri train configs/pretrained_unrolled.toml --store "$work/store" --out "$work/run" "${stage1[@]}"
+# Three stages, each from the weights of the one before. The first two are of networks with another total variation before the cascades:
+# 1: revision 7a55e50, 12 iterations whatever the acceleration; this config with epochs = 11, learning_rate = 2e-3, coils_share = 0.3,
+#    noise_share = 0.4, stopped after 10 epochs. 2: revision a162706, 8 iterations for every unit of R, epochs = 7, learning_rate = 1.5e-3.
+# Their end is what revision 6d9fa10 shipped; it lies in `stage2` where it is at hand. Without it the training begins anew, and needs more epochs.
+stage2=()
+if [ -d "$work/stage2" ]; then stage2=(--init "$work/stage2"); fi
+csmri train configs/pretrained_unrolled.toml --store "$work/store" --out "$work/run" "${stage2[@]}"
 rm -rf csmri/pretrained/unrolled
 csmri export "$work/run" csmri/pretrained/unrolled --precision float32
 (cd csmri/pretrained/unrolled && find . -type f | LC_ALL=C sort | xargs sha256sum) > csmri/pretrained/unrolled.sha256

@@ -347,6 +347,11 @@ def test_every_command_and_option_is_documented(name):
     assert all(opt in result.output for parameter in command.params for opt in parameter.opts if opt.startswith("--"))
 
 
+def test_a_misspelt_command_is_guessed():
+    result = CliRunner().invoke(main, ["reconstuct"])
+    assert result.exit_code == 2 and "Did you mean 'reconstruct'?" in result.output
+
+
 def test_version():
     result = CliRunner().invoke(main, ["--version"])
     assert result.output == f"csmri, version {__version__}\n"

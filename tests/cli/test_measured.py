@@ -205,6 +205,28 @@ def test_truth_and_method_beat_on_a_page(world, tmp_path):
     assert "page.html: drawn" in printed
 
 
+@pytest.mark.parametrize("method", ["zero-filled", "initial", "view-sharing"])
+def test_a_page_of_images_tells_what_was_simulated(world, tmp_path, method):
+    write(tmp_path / "a.npz", replace(read_cine(world / "cine.npz"), subject="<script>alert(1)</script>"))
+    options = ("--method", method, "--acceleration", 3, "--coils", 4, "--snr", 20, "--picture", tmp_path / "p.html")
+    run("reconstruct", tmp_path / "a.npz", tmp_path / "out", *options)
+    text = (tmp_path / "p.html").read_text("utf-8")
+    assert "<script>alert" not in text
+    assert "Undersampling is simulated: masks by the gaussian law, phase: none, 4 coils, SNR 20." in text
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
+    shown = [one["name"] for one in data["player"]["methods"]]
+    assert shown == list(dict.fromkeys(["initial"] * (method == "view-sharing") + [method]))
+    assert len(str(data["player"]["slices"][0]["accelerations"][0]["value"])) <= 4
+
+
+def test_a_page_of_someone_anonymised_names_nobody(world, tmp_path):
+    options = ("--method", "view-sharing", "--acceleration", 2, "--anonymise", tmp_path / "key.json")
+    run("reconstruct", world / "dicom", tmp_path / "out", *options, "--picture", tmp_path / "p.html")
+    text = (tmp_path / "p.html").read_text("utf-8")
+    assert PATIENT["PatientID"] not in text and "Doe" not in text and str(world) not in text
+    assert "<h1>subject-" in text
+
+
 def test_nobody_is_judged_by_the_truth_of_another(world, tmp_path):
     run("simulate", world / "cine.npz", tmp_path / "a.h5", "--acceleration", 2)
     line, _ = refused("simulate", world / "cine.npz", tmp_path / "a.mat", "--acceleration", 2)

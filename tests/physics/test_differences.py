@@ -57,7 +57,7 @@ def test_projection_shortens_what_is_too_long_and_keeps_the_direction(kind):
 @CASES
 @pytest.mark.parametrize("relaxation", [1.0, 1.9])
 def test_primal_dual_finds_the_least_of_misfit_and_total_variation(shape, relaxation):
-    """Of denoising, whose minimum is told by its duality gap: misfit + norms = <image, noisy> - |image|^2 there."""
+    """Of denoising, whose minimum is told by <image, noisy - image> being the total variation there."""
     noisy = draw(shape, 0, "float")
     primal, image, duals = 0.2, noisy, (tf.zeros_like(noisy),) * 3
     gaps = []

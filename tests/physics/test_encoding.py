@@ -60,7 +60,7 @@ def test_adjoint_and_normal_operator(shape, n_coils, seed):
     there, back = inner(acquisition.data, data), inner(encoding.adjoint(acquisition.data), image)
     assert abs(there - back) < 1e-5 * size
     np.testing.assert_allclose(encoding.normal(image), encoding.adjoint(data), atol=1e-5)
-    missed = encoding.missed(image, acquisition.data)
+    missed = encoding.adjoint_residual(image, acquisition.data)
     np.testing.assert_allclose(missed, encoding.adjoint(acquisition.data - data), atol=2e-5)
     assert np.linalg.norm(encoding.normal(image)) <= np.linalg.norm(image) * (1 + 1e-5)
 

@@ -74,14 +74,13 @@ def render_reconstruction(
     quality: str,
     notes: Sequence[str] = (),
     caption: str = "",
-    max_slices: int = MAX_SLICES,
 ) -> None:
     """Write one reconstruction as a page: truth and methods beating side by side, their errors, their quality.
 
     Parameters
     ----------
     examples : sequence of Example
-        Its slices, beside the truth.
+        Its slices, beside the truth; `MAX_SLICES` of them are shown.
     path : path
         The HTML file, replaced atomically.
     lead : str
@@ -93,7 +92,7 @@ def render_reconstruction(
     caption : str
         Attribution of the data.
     """
-    player = player_data(examples, max_slices=max_slices)
+    player = player_data(examples, max_slices=MAX_SLICES)
     said = "\n".join(f"<li>{escape(note, quote=False)}</li>" for note in notes)
     html = Template(_read("single.html")).substitute(
         version=__version__,

@@ -65,7 +65,7 @@ class DataConsistency(LikeFirst):
         encoding = Encoding(ops.cast(mask, "complex64"), maps)
         damping = ops.square(ops.reshape(noise, (-1, 1, 1, 1)) / (ops.exp(self.log_trust) + LEAST_DAMPING))
         # Not E^H data - E^H E image: its rounding is no image of data, and steps of conjugate gradients blow it up.
-        wanted = encoding.missed(from_pair(image), data)
+        wanted = encoding.adjoint_residual(from_pair(image), data)
 
         def one_coil() -> KerasTensor:
             return wanted / as_complex(1 + damping)  # what is acquired is a projection
@@ -90,8 +90,8 @@ class Measured(Fixed):
 
     Called with the inputs of the network but `cyclic`, and the maximum (batch, 1, 1, 1, 1). It gives `image`, turned
     back by `phase` (batch, 1, x, y, 2); `data`, `mask`, `maps`, which carry that phase, and `noise` as
-    `DataConsistency` takes them; `zero_filled`, what E^H makes of the data (batch, frame, x, y); and `told` (batch, 3):
-    the share of lines that was acquired, the noise, and one over the number of coils.
+    `DataConsistency` takes them; and `told` (batch, 3): the share of lines that was acquired, the noise, and one over
+    the number of coils.
     """
 
     def call(self, inputs: list[KerasTensor]) -> dict[str, KerasTensor]:
@@ -102,16 +102,13 @@ class Measured(Fixed):
         coils = from_pair(ops.swapaxes(maps, 0, 1))[:, :, None] * phase[None]
         # In full: a complex product of arrays of one shape takes a third of one that repeats an axis.
         full_mask = mask[:, :, None] * ops.ones_like(initial[..., 0])
-        encoding = Encoding(ops.cast(full_mask, "complex64"), coils)
-        scaled = from_pair(ops.swapaxes(data / peak[:, None], 0, 1))
         noise = noise / peak[:, 0, 0, 0]
         n_coils = ops.cast(ops.shape(data)[1], "float32")
         share = ops.mean(mask, axis=(1, 2))[:, None]
         return {
             "image": ops.view_as_real(image * ops.conj(phase)),
             "phase": ops.view_as_real(phase),
-            "data": scaled,
-            "zero_filled": encoding.adjoint(scaled),
+            "data": from_pair(ops.swapaxes(data / peak[:, None], 0, 1)),
             "mask": full_mask,
             "maps": coils,
             "noise": noise,
@@ -123,7 +120,7 @@ class Measured(Fixed):
 class SoftTotalVariation(LikeFirst):
     """Total variation in time and space with more weight on what is out of phase; nothing in it is trained.
 
-    Called with [image, zero-filled, mask, maps] as `DataConsistency` and `cyclic` (batch, 1). Half of the iterations
+    Called with [image, data, mask, maps] as `DataConsistency` and `cyclic` (batch, 1). Half of the iterations
     are in the resting phase; the others in the phase that moves, as it is found then. No gradient passes.
 
     Parameters
@@ -154,14 +151,14 @@ class SoftTotalVariation(LikeFirst):
         self.out_of_phase, self.step, self.growth = tuple(out_of_phase), step, growth
 
     def call(self, inputs: list[KerasTensor]) -> KerasTensor:
-        image, zero_filled, mask, maps, cyclic = (ops.stop_gradient(one) for one in inputs)
+        image, data, mask, maps, cyclic = (ops.stop_gradient(one) for one in inputs)
         encoding = Encoding(ops.cast(mask, "complex64"), maps)
         acceleration = 1 / ops.maximum(ops.mean(mask, axis=(1, 2, 3)), 1e-6)
         primal = (self.step * acceleration**self.growth)[:, None, None, None]
         # Where more is missing, more has to move.
         units = ops.minimum(ops.max(acceleration), LARGEST) + SURPLUS
         half = ops.cast(ops.ceil(self.iterations * units / 2), "int32")
-        share = as_complex(primal / (1 + primal))
+        share, zero_filled = as_complex(primal / (1 + primal)), encoding.adjoint(data)
 
         def resting(image: KerasTensor) -> KerasTensor:
             return image - share * (encoding.normal(image) - zero_filled)
