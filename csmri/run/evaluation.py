@@ -81,8 +81,9 @@ def begin_evaluation(folder: Path, description: Mapping[str, Any]) -> None:
         if name == "sampling" and name in before:
             # An older csmri did not simulate what it does not name.
             before[name] = Sampling(**before[name]).model_dump()
-        if name in before and before[name] != description[name]:
-            told = _difference(name, before[name], description[name])
+        held, given = (_that_matters(name, one.get(name)) for one in (before, description))
+        if name in before and held != given:
+            told = _difference(name, held, given)
             raise CsmriError(f"{folder}: holds an evaluation with {told}; choose another --out")
     for kind in ("models", "baselines"):
         for method, what in before.get(kind, {}).items():
@@ -102,6 +103,13 @@ def begin_evaluation(folder: Path, description: Mapping[str, Any]) -> None:
         merged["continued_with"] = others if made_with in others else [*others, made_with]
     make_folder(folder)
     write_json(folder / EVALUATION, merged)
+
+
+def _that_matters(name: str, value: Any) -> Any:
+    """Leave out of a sampling how strong a phase would be that is not simulated; networks bring other numbers along."""
+    if name != "sampling" or not isinstance(value, dict) or value.get("phase", "none") != "none":
+        return value
+    return {key: one for key, one in value.items() if not key.startswith("phase_")}
 
 
 def _difference(name: str, held: Any, given: Any) -> str:

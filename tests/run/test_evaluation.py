@@ -6,8 +6,11 @@ import pytest
 from click.testing import CliRunner
 
 from csmri.cli import main
+from csmri.config import Sampling
+from csmri.core.errors import CsmriError
 from csmri.data.records import read_records
 from csmri.results.folder import RECORDS, read_examples
+from csmri.run.evaluation import begin_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +97,19 @@ def test_other_weights_by_the_same_name_are_refused(evaluate, run):
     assert {record.method for record in read_records(evaluate.folder / "named" / RECORDS)} == {
         *("zero-filled", "initial", "net", "early")
     }
+
+
+def test_how_strong_a_phase_would_be_that_is_not_simulated_is_no_difference(tmp_path):
+    def begin(**sampling):
+        description = {
+            **{"store_sha256": "", "split": "test", "seed": 0, "heart_boxes": [], "sampling": sampling},
+            **{"models": {}, "baselines": {}, "parameters": {}, "git_revision": "", "versions": {}, "processor": {}},
+        }
+        begin_evaluation(tmp_path, description)
+
+    begin(**Sampling(phase_moving=0.7).model_dump())
+    begin(**Sampling(phase_moving=1.3).model_dump())
+    with pytest.raises(CsmriError, match="sampling coils = 1, not 4"):
+        begin(**Sampling(coils=4).model_dump())
+    with pytest.raises(CsmriError, match="sampling phase = 'none', not 'moving'"):
+        begin(**Sampling(phase="moving").model_dump())
