@@ -39,7 +39,7 @@ def check(kind, folder, kspace, damage, seeds):
     # Small metadata of BART, and everything of the others.
     content = path.read_bytes()
     read_all(kind, path)
-    refused = 0
+    refused, peak = 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for seed in seeds:
         path.write_bytes(damage(content, seed))
         try:
@@ -50,7 +50,8 @@ def check(kind, folder, kspace, damage, seeds):
             assert str(folder) in str(error), seed
     assert refused > len(seeds) / 5  # else nothing was damaged
     if sys.platform == "linux":
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2 * 2**20  # KiB
+        # Trainings that the same process did before may have taken more.
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss <= max(peak, 2 * 2**20)  # KiB
 
 
 @pytest.mark.parametrize("kind", sorted(MODULES))
