@@ -8,6 +8,7 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from csmri import __version__
 from csmri.config import Config, Study
@@ -93,17 +94,19 @@ def render_reconstruction(
         Attribution of the data.
     """
     player = player_data(examples, max_slices=MAX_SLICES)
-    said = "\n".join(f"<li>{escape(note, quote=False)}</li>" for note in notes)
-    html = Template(_read("single.html")).substitute(
-        version=__version__,
+    html = _in_shell(
+        "single.html",
+        {
+            "player": player_html(player, _read("player.html"), note="", caption=caption),
+            "quality": f"<pre>{escape(quality, quote=False)}</pre>",
+            "notes": "\n".join(f"<li>{escape(note, quote=False)}</li>" for note in notes),
+        },
+        kind="reconstruction",
         title=escape(examples[0].subject or "A cine"),
         lead=escape(lead, quote=False),
-        player=player_html(player, _read("player.html"), note="", caption=caption),
-        quality=f"<pre>{escape(quality, quote=False)}</pre>",
-        notes=said,
-        style=_read("style.css"),
-        script="\n".join(_read(name) for name in SCRIPTS),
-        data=embedded_json({"player": player}),
+        footer=f"<p>Written by <code>csmri reconstruct</code>, version {__version__}. The page is one file, loads "
+        "nothing and sends nothing; it holds images of the input.</p>",
+        data={"player": player},
     )
     with replacing(Path(path)) as temporary:
         temporary.write_text(html, encoding="utf-8", newline="\n")
@@ -122,9 +125,6 @@ def _page(results: Results, given: Sequence[Example] | None, note: str, max_slic
     classes = colours(curve.training for curve in curves)
     parts = {
         "version": __version__,
-        "title": "What transfer learning bought" if compares else "Cine reconstructions compared",
-        "lead": _emphasised(sentence(saved[-1] if saved else None, comparison)),
-        "key": sections.key_figures(saved[-1] if saved else None, comparison),
         "player": player_html(player, _read("player.html"), note=note, caption=caption if given is None else "")
         if player
         else missing_html(note),
@@ -132,12 +132,44 @@ def _page(results: Results, given: Sequence[Example] | None, note: str, max_slic
         "curves": _curves(results, curves, classes),
         "run": _run(results, study, config),
         "caption": f'<p class="prose caption">{escape(caption)}</p>' if caption else "",
-        "provenance": sections.provenance(results),
-        "style": _read("style.css"),
-        "script": "\n".join(_read(name) for name in SCRIPTS),
-        "data": embedded_json({"player": player, "curves": curves_data(curves, classes)}),
     }
-    return Template(_read("page.html")).substitute(parts)
+    return _in_shell(
+        "page.html",
+        parts,
+        kind="study report",
+        title="What transfer learning bought" if compares else "Cine reconstructions compared",
+        lead=_emphasised(sentence(saved[-1] if saved else None, comparison)),
+        key=sections.key_figures(saved[-1] if saved else None, comparison),
+        footer=f"{sections.provenance(results)}\n<p>Written by <code>csmri report</code>, version {__version__}, from "
+        "the records and logs of the results folder. The page is one file, loads\nnothing and sends nothing.</p>",
+        data={"player": player, "curves": curves_data(curves, classes)},
+    )
+
+
+def _in_shell(
+    name: str,
+    parts: Mapping[str, str],
+    *,
+    kind: str,
+    title: str,
+    lead: str,
+    footer: str,
+    data: Mapping[str, Any],
+    key: str = "",
+) -> str:
+    """Fill the template of a page's middle, and put around it what all pages have."""
+    return Template(_read("shell.html")).substitute(
+        version=__version__,
+        kind=kind,
+        title=title,
+        lead=lead,
+        key=key,
+        main=Template(_read(name)).substitute(parts),
+        footer=footer,
+        style=_read("style.css"),
+        script="\n".join(_read(name) for name in SCRIPTS),
+        data=embedded_json(data),
+    )
 
 
 def _read(name: str) -> str:
