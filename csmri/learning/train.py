@@ -148,8 +148,8 @@ def compile_network(network: keras.Model, config: Config, n_batches: int) -> ker
         paced(optimizer, network, config),
         loss=task.loss(),
         metrics=task.metrics(),
-        # XLA of TensorFlow wants loops of a known length, and there are as many coils as an example has.
-        jit_compile="auto" if keras.backend.backend() == "jax" else False,
+        # XLA of TensorFlow wants loops of a known length, and cines have as many coils as they have.
+        jit_compile=False if task.takes_cines and keras.backend.backend() == "tensorflow" else "auto",
     )
     # Made inside the first step, the optimizer's variables would have TensorFlow trace the step twice.
     network.optimizer.build(network.trainable_variables)

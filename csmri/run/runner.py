@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from abc import ABC, abstractmethod
@@ -194,14 +193,14 @@ class PlanRun(ABC):
         made_with = {"git_revision": git_revision(), "versions": versions(), "processor": processor()}
         # Where phantoms are made, what is known of the store comes with them.
         if (self.results / PROVENANCE).exists():
-            record = read_json(self.results / PROVENANCE)
-            before = json.dumps(record)
+            before = read_json(self.results / PROVENANCE)
+            record = {**before}
             if self.growing:  # an older folder does not tell all that its records depend on, and may not learn it now
                 record["made_of"] = {**self.made_of(), **record.get("made_of", {})}
             others = record.get("continued_with", [])
             if made_with != {name: record.get(name) for name in made_with} and made_with not in others:
                 record["continued_with"] = [*others, made_with]
-            if json.dumps(record) != before:
+            if record != before:
                 write_json(self.results / PROVENANCE, record)
         else:
             record = {
