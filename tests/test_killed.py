@@ -55,12 +55,10 @@ def start(command: str, folder: Path) -> subprocess.Popen:
     return subprocess.Popen(arguments, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def finish(command: str, folder: Path) -> float:
-    begun = time.monotonic()
+def finish(command: str, folder: Path) -> None:
     with start(command, folder) as process:
         told = process.stderr.read().decode()
         assert process.wait() == 0, told
-    return time.monotonic() - begun
 
 
 def contents(folder: Path) -> dict[str, object]:
@@ -72,6 +70,11 @@ def contents(folder: Path) -> dict[str, object]:
         if path.is_file() and path.name not in TIMED and not {"variables", "tensorboard"} & set(path.parts):
             found[name] = path.read_bytes()
     return found
+
+
+def n_files(folder: Path) -> int:
+    """Also of those that vanish meanwhile."""
+    return sum(len(names) for _, _, names in os.walk(folder))
 
 
 def partial(folder: Path) -> list[str]:
@@ -94,21 +97,24 @@ def test_killed_and_given_again(kind, tmp_path):
         cine = make_subject(index, domain=domain, size=160 if kind == "store" else 32, n_slices=2, n_frames=8)
         write(sources / "cines" / f"{cine.subject}.npz", cine)
     whole, killed = (shutil.copytree(sources, tmp_path / name) for name in ("whole", "killed"))
-    took = finish(COMMANDS[kind], whole)
+    n_sources = n_files(whole)
+    finish(COMMANDS[kind], whole)
+    n_written = n_files(whole) - n_sources
 
     rng = random.Random(kind)
     n_killed = 0
     for number in range(KILLS):
         process = start(COMMANDS[kind], killed)
         with process:
-            # Starting takes seconds in which nothing is written; most of the kills come later.
-            time.sleep(rng.uniform(0.25, 0.95) * took)
+            # By what is written, not by the clock: how long a command takes differs twofold from one time to the next.
+            enough = n_sources + rng.uniform(0, 0.9) * n_written
+            while process.poll() is None and n_files(killed) <= enough:
+                time.sleep(0.02)
+            time.sleep(rng.uniform(0, 0.2))
             process.send_signal(signal.SIGKILL if number % 2 else signal.SIGTERM)
             told = process.stderr.read().decode()
             code = process.wait()
         if code == 0:  # it was through
-            if kind != "store":
-                continue
             shutil.rmtree(killed / "out")
             continue
         n_killed += 1
