@@ -30,6 +30,9 @@ class Network(Frozen):
     0 for none."""
     moving_frame: bool = True
     """Whether the unrolled network turns images back by the phase that moves, too, not by the resting one alone."""
+    temporal: Literal["shift", "separable", "spectrum", "none"] = "shift"
+    """How the unrolled network's convolutions below full resolution see other frames: a third of the channels from
+    either neighbour, (2+1)-D, linearly in the temporal spectrum, or not at all."""
     consistency: Literal["none", "hard", "soft"] = "none"
     """Whether acquired lines are put back after the U-net, outside its SavedModel (see `methods.reconstruction`); the
     unrolled network has its data consistency inside."""

@@ -6,6 +6,7 @@ and complex images are pairs of real and imaginary part in the last axis.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -104,6 +105,59 @@ class TemporalShift(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         return input_shape[0]
+
+
+@keras.saving.register_keras_serializable(package="csmri")
+class TemporalSpectrum(Fixed):
+    """A linear map of channels, the same at every temporal frequency but zero: it sees all frames at once.
+
+    (batch, frame, x, y, channel) -> the same: of the channels' spectra over the frames, real and imaginary part side by
+    side, one matrix makes others, and the cine of these is real. Frames count as cyclic.
+
+    Parameters
+    ----------
+    channels : int
+        As many as the input has.
+    kernel_initializer : keras.Initializer
+        Of the matrix (2 channels, 2 channels).
+
+    References
+    ----------
+    Qin et al., Magn Reson Med 2021, doi 10.1002/mrm.28917 [networks over temporal frequencies].
+    """
+
+    def __init__(self, channels: int, *, kernel_initializer: Any = "glorot_uniform", **options: Any) -> None:
+        super().__init__(**options)
+        self.channels = channels
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape: Any) -> None:
+        shape = (2 * self.channels, 2 * self.channels)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self.kernel_initializer)
+
+    def call(self, cine: KerasTensor) -> KerasTensor:
+        n_frames = ops.shape(cine)[1]
+        cosine, sine = _waves(n_frames)
+        real, imaginary = (ops.einsum("fg,bgxyc->bfxyc", wave, cine) for wave in (cosine, sine))
+        spectrum = ops.einsum("bfxyc,cd->bfxyd", ops.concatenate([real, imaginary], axis=-1), self.kernel)
+        real, imaginary = ops.split(spectrum, 2, axis=-1)
+        return ops.einsum("gf,bgxyc->bfxyc", cosine, real) + ops.einsum("gf,bgxyc->bfxyc", sine, imaginary)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), "channels": self.channels, "kernel_initializer": initializer}
+
+
+def _waves(n_frames: Any) -> tuple[KerasTensor, KerasTensor]:
+    """Cosines and sines (frequency, frame) of an orthonormal transform, without the frequency zero."""
+    numbers = ops.cast(ops.arange(n_frames), "float32")
+    number = ops.cast(n_frames, "float32")
+    angles = 2 * math.pi / number * ops.mod(numbers[:, None] * numbers, number)
+    moving = ops.cast(numbers[:, None] > 0, "float32") / ops.sqrt(number)
+    return moving * ops.cos(angles), moving * ops.sin(angles)
 
 
 def moved(features: KerasTensor, by: int, cyclic: KerasTensor) -> KerasTensor:

@@ -176,6 +176,7 @@ class Unrolled(Task):
             cascades=config.cascades,
             cg_steps=config.cg_steps,
             moving_frame=config.moving_frame,
+            temporal=config.temporal,
             start_iterations=config.start_iterations,
             seed=config.seed,
             precision=config.precision,

@@ -16,14 +16,17 @@ TMI 2019, doi 10.1109/TMI.2018.2865356 [data consistency of several coils by con
 
 from __future__ import annotations
 
+from typing import Literal
+
 import keras
 import numpy as np
 from keras import KerasTensor, layers, ops
 
 from csmri.methods.encoding_layers import DataConsistency, Measured, SoftTotalVariation
-from csmri.methods.layers import FrameConvolution, FrameTranspose, Neighbours, PadTo, TemporalShift
+from csmri.methods.layers import FrameConvolution, FrameTranspose, Neighbours, PadTo, TemporalShift, TemporalSpectrum
 from csmri.methods.phase_layers import Corrected, InPhase, Motion, MovingPhase, WithPhase
 
+Temporal = Literal["shift", "separable", "spectrum", "none"]
 REACH = 2
 """Frames before and after that a convolution at full resolution sees."""
 
@@ -35,6 +38,7 @@ def build_unrolled(
     cg_steps: int = 2,
     moving_frame: bool = True,
     start_iterations: int = 2,
+    temporal: Temporal = "shift",
     seed: int = 0,
     precision: str = "float32",
 ) -> keras.Model:
@@ -51,6 +55,10 @@ def build_unrolled(
         Whether a cascade turns the image back by the phase that moves; otherwise by the resting phase alone.
     start_iterations : int
         Of total variation before the first cascade, for every unit of acceleration and four more; 0 for none.
+    temporal : "shift", "separable", "spectrum" or "none"
+        How convolutions below full resolution see other frames: a third of the channels from either neighbour; by
+        convolutions over three frames after those in space, (2+1)-D; by an addition that is linear in the temporal
+        spectrum; or not at all.
     seed : int
         Of the Glorot initialisation. The last layer of a cascade starts from zero: untrained, the network takes off
         some of what is out of phase, and puts the measurement back, `cascades` times.
@@ -75,11 +83,17 @@ def build_unrolled(
         return keras.initializers.GlorotUniform(seed=int(np.random.SeedSequence([seed, n_layers]).generate_state(1)[0]))
 
     def convolution(
-        features: KerasTensor, channels: int, name: str, *, stride: int = 1, activation: str | None = "relu"
+        features: KerasTensor,
+        channels: int,
+        name: str,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        activation: str | None = "relu",
     ) -> KerasTensor:
         return FrameConvolution(
             channels,
-            3,
+            kernel,
             strides=stride,
             padding="same",
             activation=activation,
@@ -91,8 +105,20 @@ def build_unrolled(
     def enlarged(features: KerasTensor, channels: int, name: str) -> KerasTensor:
         return FrameTranspose(channels, 2, strides=2, kernel_initializer=glorot(), dtype=precision, name=name)(features)
 
-    def shifted(features: KerasTensor, name: str) -> KerasTensor:
-        return TemporalShift(dtype=precision, name=name)([features, cyclic])
+    def over_frames(features: KerasTensor, channels: int, name: str, number: str = "") -> KerasTensor:
+        """A convolution over space, and the frames beside."""
+        convolved = f"{name}_conv{number}"
+        if temporal == "shift":
+            shifted = TemporalShift(dtype=precision, name=f"{name}_shift{number}")([features, cyclic])
+            return convolution(shifted, channels, convolved)
+        if temporal == "separable":
+            features = convolution(features, channels, convolved)
+            seen = Neighbours(dtype=precision, name=f"{name}_seen{number}")([features, cyclic])
+            return convolution(seen, channels, f"{name}_frames{number}", kernel=1)
+        if temporal == "spectrum":
+            spectral = TemporalSpectrum(channels, kernel_initializer=glorot(), name=f"{name}_spectrum{number}")
+            features = features + ops.cast(spectral(features), features.dtype)
+        return convolution(features, channels, convolved)
 
     def correction(motion: KerasTensor, before: KerasTensor | None, name: str) -> tuple[KerasTensor, KerasTensor]:
         """Correction of a cascade, and the features behind it, which the next one gets as `before`."""
@@ -107,12 +133,12 @@ def build_unrolled(
             features = features + before
         skip0 = features = layers.ReLU(dtype=precision, name=f"{name}_encoder0_relu")(features)
         features = convolution(features, half, f"{name}_encoder1_down", stride=2)
-        skip1 = features = convolution(shifted(features, f"{name}_encoder1_shift"), half, f"{name}_encoder1_conv")
+        skip1 = features = over_frames(features, half, f"{name}_encoder1")
         features = convolution(features, quarter, f"{name}_bottom_down", stride=2)
-        features = convolution(shifted(features, f"{name}_bottom_shift0"), quarter, f"{name}_bottom_conv0")
-        features = convolution(shifted(features, f"{name}_bottom_shift1"), quarter, f"{name}_bottom_conv1")
+        features = over_frames(features, quarter, f"{name}_bottom", "0")
+        features = over_frames(features, quarter, f"{name}_bottom", "1")
         features = skip1 + enlarged(features, half, f"{name}_decoder1_up")
-        features = convolution(shifted(features, f"{name}_decoder1_shift"), half, f"{name}_decoder1_conv")
+        features = over_frames(features, half, f"{name}_decoder1")
         features = layers.ReLU(dtype=precision, name=f"{name}_decoder0_relu")(
             skip0 + enlarged(features, full, f"{name}_decoder0_up")
         )

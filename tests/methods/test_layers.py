@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from csmri.methods import encoding_layers, layers, phase_layers
 from csmri.methods.encoding_layers import LEAST_DAMPING, NOISE_GAIN, DataConsistency, Measured, SoftTotalVariation
-from csmri.methods.layers import FrameConvolution, FrameTranspose, Neighbours, PadTo, TemporalShift
+from csmri.methods.layers import FrameConvolution, FrameTranspose, Neighbours, PadTo, TemporalShift, TemporalSpectrum
 from csmri.methods.phase_layers import (
     FRAME_TAPS,
     FRAME_WIDTH,
@@ -86,6 +86,19 @@ def test_a_third_of_the_channels_is_of_either_neighbour(cyclic, channels):
     before, after = beside(cine, cyclic)
     expected = np.concatenate([before[..., :n], cine[..., n : channels - n], after[..., channels - n :]], axis=-1)
     np.testing.assert_allclose(TemporalShift()([cine, flag(cyclic)]), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_frames", [1, 2, 5, 6])
+def test_the_temporal_spectrum_is_mapped_but_at_frequency_zero(n_frames):
+    layer = TemporalSpectrum(3)
+    cine = draw((2, n_frames, 4, 5, 3))
+    mapped = keras.ops.convert_to_numpy(layer(cine))
+    spectrum = np.fft.fft(cine, axis=1, norm="ortho")
+    others = np.concatenate([spectrum.real, -spectrum.imag], -1) @ layer.kernel.numpy()
+    others[:, 0] = 0
+    expected = np.fft.ifft(others[..., :3] - 1j * others[..., 3:], axis=1, norm="ortho").real
+    np.testing.assert_allclose(mapped, expected, atol=1e-5)
+    assert n_frames == 1 or np.abs(mapped).max() > 0.1
 
 
 def test_every_cine_of_a_batch_ends_in_its_own_way():

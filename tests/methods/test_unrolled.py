@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from typing import get_args
 
 import keras
 import numpy as np
@@ -17,7 +18,7 @@ import tensorflow as tf
 from csmri.config import Config
 from csmri.data.acquisition import Acquisition
 from csmri.methods.task import task_of
-from csmri.methods.unrolled import build_unrolled
+from csmri.methods.unrolled import Temporal, build_unrolled
 from csmri.physics.coils import make_coils
 from csmri.physics.encoding import encoding_of
 from csmri.physics.fourier import as_pair
@@ -215,6 +216,23 @@ def test_the_phase_that_moves_may_be_left_where_it_is():
     _, acquisition = draw((4, 12, 10))
     still, moving = (run(make_network(moving_frame=one), acquisition) for one in (False, True))
     assert np.abs(still - moving).max() > 1e-2 and misfit(acquisition, still) < 3e-6
+
+
+@pytest.mark.parametrize("temporal", get_args(Temporal))
+def test_other_frames_are_seen_in_each_way_and_after_loading_too(temporal, tmp_path):
+    _, acquisition = draw((5, 12, 10))
+    network = perturbed(make_network(temporal=temporal, cascades=1))
+    improved = run(network, acquisition)
+    assert misfit(acquisition, improved) < 3e-6
+    network.save(tmp_path / "network.keras")
+    np.testing.assert_array_equal(run(keras.saving.load_model(tmp_path / "network.keras"), acquisition), improved)
+    spectra = [weight for weight in network.trainable_weights if "_spectrum" in weight.path]
+    frames = [weight for weight in network.trainable_weights if "_frames" in weight.path]
+    assert [len(spectra), len(frames)] == {"spectrum": [4, 0], "separable": [0, 8]}.get(temporal, [0, 0])
+    for weight in (*spectra, *frames):
+        weight.assign(0 * weight)
+    changed = np.abs(run(network, acquisition) - improved).max()
+    assert changed > 1e-3 if spectra or frames else changed == 0
 
 
 @pytest.mark.parametrize(("n_coils", "noise"), [(1, 0.0), (1, 0.1), (3, 0.1)])
