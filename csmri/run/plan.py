@@ -84,7 +84,10 @@ def n_images(entries: Sequence[Entry]) -> int:
 
 def measure_pace(target_store: Store, stages: Sequence[Stage]) -> Pace:
     """Time a few steps, or read it from the log of a training that went before."""
-    entry = target_store.of_split("train")[0]
+    here = {entry.split for entry in target_store.entries}
+    configs = [stage.config for stage in stages if stage.config and stage.config.train_split in here]
+    config = next((one for one in configs if one.train_split == "train"), configs[0])
+    entry = target_store.of_split(config.train_split)[0]
     rng = np.random.default_rng(0)
     images = rng.random((1, *entry.matrix), np.float32)
     begun = time.monotonic()
@@ -94,7 +97,6 @@ def measure_pace(target_store: Store, stages: Sequence[Stage]) -> Pace:
         if stage.config and stage.epochs_done():
             epoch = np.median([float(row["seconds"]) for row in read_log(stage.run / LOG)])
             return Pace(float(epoch) / stage.images, quality)
-    config = next(stage.config for stage in stages if stage.config and stage.config.train_split == "train")
     network = compiled_network(config, 1)
     stream = training_stream(target_store, config)
     arguments = next(iter(stream.dataset))

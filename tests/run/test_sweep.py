@@ -142,6 +142,13 @@ def test_further_methods_and_acquisitions_go_on_with_it(fields, results, run, tm
         SweepRun(Sweep(**fields), tmp_path / "results")
 
 
+def test_trainings_on_another_split_have_a_plan(fields, store, config, tmp_path):
+    """Of the split `validation`, and with none on `train`."""
+    write_config(config.model_copy(update={"train_split": "validation", "validation_split": ""}), tmp_path / "c.toml")
+    sweep = SweepRun(Sweep(**fields | {"methods": {"small": {"train": str(tmp_path / "c.toml")}}}), tmp_path / "out")
+    assert store.of_split("validation") and sweep.pace().image > 0
+
+
 def test_another_sweep_is_refused(fields, results):
     with pytest.raises(CsmriError, match=r"holds a study with (accelerations|seed) = "):
         SweepRun(Sweep(**{**fields, "seed": 1}), results)
