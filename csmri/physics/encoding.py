@@ -135,10 +135,16 @@ class Encoding:
             return self.consistent(image, data, step / (1 + step) * share, phase=phase)
         length = ops.cast(step, image.dtype)
 
-        def apply(values: Any) -> Any:
-            return values + length * (values - self.consistent(values, 0.0, phase=phase))
+        def whole(values: Any) -> Any:
+            return values if phase is None else with_phase(values, phase)
 
-        remainder = length * (self.consistent(image, data, phase=phase) - image)
+        def of_image(values: Any) -> Any:
+            return length * (values if phase is None else in_phase(values, phase))
+
+        def apply(values: Any) -> Any:
+            return values + of_image(self.normal(whole(values)))
+
+        remainder = of_image(self.adjoint_residual(whole(image), data))
         change, direction = ops.zeros_like(image), remainder
         for _ in range(PROXIMAL_STEPS):
             change, remainder, direction, _ = conjugate_gradient_step(apply, change, remainder, direction)
