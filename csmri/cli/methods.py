@@ -47,9 +47,11 @@ def baseline_names(names: tuple[str, ...]) -> list[str]:
     return [name for name in BASELINES if name in wanted]
 
 
-def load_model(model: str, *, consistency: str | None = None, consistency_weight: float | None = None) -> Reconstructor:
-    """Load what `SYNTAX` names; what it says of data consistency goes before the options."""
-    from csmri.methods.reconstruction import load_reconstructor, model_name
+def model_arguments(
+    model: str, *, consistency: str | None = None, consistency_weight: float | None = None
+) -> dict[str, Any]:
+    """Arguments of `load_reconstructor` for what `SYNTAX` names, whose data consistency goes before the options."""
+    from csmri.methods.reconstruction import model_name
 
     parts = MODEL.fullmatch(model)
     if parts is None:
@@ -58,7 +60,15 @@ def load_model(model: str, *, consistency: str | None = None, consistency_weight
     if suffix:
         consistency, consistency_weight = parts["consistency"], _weight(model, parts["weight"])
     name = parts["name"] or (model_name(Path(path)) + suffix)
-    return load_reconstructor(path, name=name, consistency=consistency, consistency_weight=consistency_weight)
+    return {"path": path, "name": name, "consistency": consistency, "consistency_weight": consistency_weight}
+
+
+def load_model(model: str, *, consistency: str | None = None, consistency_weight: float | None = None) -> Reconstructor:
+    """Load what `SYNTAX` names."""
+    from csmri.methods.reconstruction import load_reconstructor
+
+    arguments = model_arguments(model, consistency=consistency, consistency_weight=consistency_weight)
+    return load_reconstructor(**arguments)
 
 
 def _weight(model: str, text: str | None) -> float | None:

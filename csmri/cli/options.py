@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from csmri.core.names import EXECUTORS, PROCESSES
+
 if TYPE_CHECKING:
+    from csmri.run.executors import Executor
     from csmri.run.runner import PlanRun
 
 SEED = click.IntRange(0, 2**31, max_open=True)
@@ -52,6 +56,36 @@ def simulation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of who does the work: --executor, --workers, --beam-options; see `run.executors`."""
+    options = (
+        click.option(
+            "--executor",
+            type=click.Choice(EXECUTORS),
+            help="Who does the work: `processes`, the default, `this` process alone, or Apache Beam on the machines of "
+            "its runner, which see the same folders.",
+        ),
+        click.option("--workers", type=click.IntRange(1, 1024), help="Processes; one for two cores by default."),
+        click.option(
+            "--beam-options",
+            metavar="OPTIONS",
+            help="For Apache Beam, in one text: '--runner=FlinkRunner --flink_master=HOST:8081'.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def executor_of(executor: str | None, workers: int | None, beam_options: str | None) -> Executor:
+    """The executor that the options ask for, checked."""
+    from csmri.run.executors import Executor
+
+    chosen = Executor(executor or PROCESSES, workers, tuple(shlex.split(beam_options or "")))
+    chosen.check()
+    return chosen
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -99,9 +99,14 @@ class Reading:
 
     def one(self, place: Path, *, axes: str | None = None) -> tuple[Source, Cine | KSpace]:
         """Read the one record of a place; says its notes, and what else lies there."""
-        from csmri.formats import find_cines, only
+        from csmri.formats import find_cines
 
-        found = find_cines(place, axes=axes)
+        return self.only(find_cines(place, axes=axes), place)
+
+    def only(self, found: Found, place: Path) -> tuple[Source, Cine | KSpace]:
+        """Read the one record that was found at a place, as `one` does."""
+        from csmri.formats import only
+
         source = only(found, place)
         record = source.read()
         # Only now: who is refused need not know what else lies there.

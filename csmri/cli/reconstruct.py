@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from csmri.cli.convergence import Watch
-from csmri.cli.methods import consistency_options, load_model
-from csmri.cli.options import SEED, given, simulation_options
+from csmri.cli.methods import consistency_options, load_model, model_arguments
+from csmri.cli.options import SEED, executor_of, executor_options, given, simulation_options
 from csmri.cli.progress import progress
 from csmri.cli.reading import Reading, axes_option
 from csmri.core.errors import CsmriError
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from csmri.run.single import Reconstructed
 
 WRITTEN = ("npz", "nifti", "hdf5", "gif", "mp4", "dicom", "dicom-enhanced")
+DEFAULT_FORMAT = "dicom"
 TIME = {"cyclic": True, "real-time": False}
 
 
@@ -74,6 +75,7 @@ TIME = {"cyclic": True, "real-time": False}
     "page on which up to three slices beat (HTML).",
 )
 @click.option("--caption", default="", help="Attribution under the picture.")
+@executor_options
 def reconstruct(
     source: Path,
     output: Path,
@@ -96,6 +98,9 @@ def reconstruct(
     axes: str | None,
     picture: Path | None,
     caption: str,
+    executor: str | None,
+    workers: int | None,
+    beam_options: str | None,
 ) -> None:
     """Reconstruct INPUT by a network or a classical method and write OUTPUT: DICOM (a folder), .nii.gz, .npz, .h5, ...
 
@@ -104,6 +109,9 @@ def reconstruct(
     the data; the default and the classical methods take all coils jointly. From a DICOM INPUT patient, study and
     geometry are kept. Without --model and --method the unrolled network that csmri ships is taken. A MODEL may say its
     data consistency itself: MODEL@hard. A note tells what the method was not trained or tuned for.
+
+    INPUT may be a folder of many studies: OUTPUT is then a folder of the same shape, with a table studies.csv. A study
+    that fails stops no other; given again, the command does what is not done yet. Several processes share the work.
     """
     if model is not None and method is not None:
         raise CsmriError("give one of --model (a SavedModel) and --method (a classical method), for OUTPUT, not both")
@@ -112,6 +120,32 @@ def reconstruct(
     from csmri.formats.output import check_place, notes_of, output_of
     from csmri.results.figures import ANIMATED, PAGE, picture_suffix
 
+    reading, found, shared = Reading(), None, bool(executor or workers or beam_options)
+    if source.is_dir():
+        import_tensorflow()
+        from csmri.cli.batch import is_tree, reconstruct_tree, refuse_single
+        from csmri.formats import find_cines
+        from csmri.run.batch import Batch
+
+        found = find_cines(source, axes=axes)
+        if is_tree(found, output, wanted=shared):
+            refuse_single(source, found, picture=picture, anonymise=key, subject=subject, reference=reference)
+            network: dict[str, Any] = {"consistency": consistency, "consistency_weight": consistency_weight}
+            batch = Batch(
+                folder=str(output),
+                model={} if method else model_arguments(model or DEFAULT_MODEL, **network),
+                method=method or "",
+                to=to or DEFAULT_FORMAT,
+                acceleration=acceleration,
+                simulated=given(mask_law=mask_law, phase=phase, coils=coils, snr=snr),
+                measured=given(virtual_coils=virtual_coils, cyclic=TIME.get(time or "")),
+                seed=seed,
+            )
+            return reconstruct_tree(
+                found, source, batch, executor_of(executor, workers, beam_options), reading, axes=axes
+            )
+    if shared:
+        raise CsmriError(f"{source}: --executor and its options are for a folder of studies, and one to write them to")
     written = output_of(output, to=to)
     if key is not None:
         _check_key(key, output, is_dicom=written.is_dicom)
@@ -123,8 +157,7 @@ def reconstruct(
     from csmri.evaluation.evaluate import common_law
     from csmri.run.single import Request, collect, person_of, reconstruct_slices, write_images
 
-    reading = Reading()
-    place, record = reading.one(source, axes=axes)
+    place, record = reading.only(found, source) if found else reading.one(source, axes=axes)
     record = replace(record, subject=subject) if subject else record
     person = (subject or person_of(place, record)) if key is not None else ""
     changes = given(mask_law=mask_law, phase=phase, coils=coils, snr=snr)

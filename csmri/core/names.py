@@ -126,3 +126,7 @@ def short(name: str) -> str:
 def title(name: str) -> str:
     """Name a method for a heading."""
     return TITLES[TRANSFER] if is_transfer(name) else TITLES.get(name, name)
+
+
+THIS, PROCESSES, BEAM = EXECUTORS = ("this", "processes", "beam")
+"""Who does work items, see `run.executors`."""

@@ -1,0 +1,89 @@
+"""`csmri reconstruct` on a tree: every study in it, one failing alone, and a table at the end."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from csmri.cli.progress import progress
+from csmri.cli.reading import INCOMPLETE, Reading
+from csmri.core.errors import CsmriError
+from csmri.core.files import check_outputs
+from csmri.core.locks import locked
+
+if TYPE_CHECKING:
+    from csmri.formats.source import Found
+    from csmri.run.batch import Batch, Ended
+    from csmri.run.executors import Executor
+
+MOST_NOTES = 8
+
+
+def is_tree(found: Found, output: Path, *, wanted: bool) -> bool:
+    """Whether what was found is to be written as a tree: there are several, or it is wanted, and OUTPUT is no file."""
+    from csmri.formats.output import OUTPUTS
+    from csmri.run.batch import is_batch
+
+    ends = tuple(end for one in OUTPUTS.values() for end in one.suffixes)
+    return is_batch(output) or ((wanted or len(found.sources) > 1) and not output.name.lower().endswith(ends))
+
+
+def refuse_single(source: Path, found: Found, **options: Any) -> None:
+    """Refuse options of one study."""
+    for name, value in options.items():
+        if value:
+            raise CsmriError(
+                f"{source}: holds {len(found.sources)} studies; --{name} is for one: give its own place, or leave out "
+                f"--{name}"
+            )
+
+
+def reconstruct_tree(
+    found: Found,
+    source: Path,
+    batch: Batch,
+    executor: Executor,
+    reading: Reading,
+    *,
+    axes: str | None,
+) -> None:
+    """Reconstruct all that was found into the batch's folder; ends the command with another code where some failed."""
+    from csmri.run.batch import FAILED, TABLE, begin_batch, failed_files, plan_studies, summary, write_table
+
+    folder = Path(batch.folder)
+    check_outputs([folder], [source, batch.model.get("path")])
+    batch.check()
+    reading.tell(found.notes)
+    reading.leave_out(found.left_out)
+    studies = plan_studies(found.sources, source, axes=axes)
+    damaged = failed_files(found.left_out, source)
+    with locked(folder):
+        begin_batch(batch)
+        ended: list[Ended] = []
+        begun = time.monotonic()
+        with progress(executor.run(batch, studies), len(studies), f"studies of {source}") as bar:
+            for one in bar:
+                ended.append(one)
+                if one.status == FAILED:
+                    click.echo(f"failed: {one.study}: {one.reason}", err=True)
+                bar.label = f"studies of {source}{_left(begun, len(ended), len(studies))}"
+        write_table(folder, [*ended, *damaged])
+    notes = Counter(note for one in ended for note in dict.fromkeys(one.notes))
+    for note, count in notes.most_common(MOST_NOTES):
+        reading.tell([note], of=f"{count} of {len(ended)} studies")
+    click.echo(summary([*ended, *damaged]))
+    click.echo(f"{folder / TABLE}: every study, with its notes")
+    if any(one.status == FAILED for one in (*ended, *damaged)):
+        raise click.exceptions.Exit(INCOMPLETE)
+
+
+def _left(begun: float, n_done: int, n_studies: int) -> str:
+    from csmri.run.plan import duration
+
+    if n_done == n_studies:
+        return ""
+    return f", about {duration((time.monotonic() - begun) / n_done * (n_studies - n_done))} left"

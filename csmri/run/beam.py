@@ -1,0 +1,67 @@
+"""Work items as a pipeline of Apache Beam, on the machines of any runner; they see the same folders as this one."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from csmri.core.errors import CsmriError
+from csmri.core.quiet import import_tensorflow
+
+QUIET = "--default_sdk_harness_log_level=ERROR"
+"""Unless the options say otherwise, workers tell nothing else."""
+
+
+def check(options: Sequence[str]) -> None:
+    """Refuse where Beam is not installed, or does not know an option.
+
+    Raises
+    ------
+    CsmriError
+    """
+    if importlib.util.find_spec("apache_beam") is None:
+        raise CsmriError("--executor beam: Apache Beam is not installed; pip install 'csmri[beam]'")
+    _options(options)
+
+
+def _options(options: Sequence[str]) -> Any:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    parsed = PipelineOptions([QUIET, *options])
+    try:
+        known = parsed.get_all_options(retain_unknown_options=False)
+    except SystemExit as error:  # argparse ends the process where a value is wrong
+        raise CsmriError(f"--beam-options {' '.join(options)}: Apache Beam does not take them") from error
+    for option in options:
+        name = option.lstrip("-").split("=")[0].split(" ")[0]
+        if option.startswith("--") and name not in known and f"no_{name}" not in known:
+            raise CsmriError(f"--beam-options {option}: Apache Beam knows no such option")
+    return parsed
+
+
+def run(work: Any, items: Sequence[Any], options: Sequence[str]) -> Iterator[Any]:
+    """Do all items by a pipeline, and tell them when it has ended, as its workers left them.
+
+    Raises
+    ------
+    CsmriError
+        If the pipeline fails as a whole; what was done stays done.
+    """
+    import apache_beam as beam
+
+    class Do(beam.DoFn):
+        def setup(self) -> None:
+            import_tensorflow()
+
+        def process(self, item: Any) -> None:
+            work.do(item)
+
+    try:
+        with beam.Pipeline(options=_options(options)) as pipeline:
+            _ = pipeline | beam.Create(list(items)) | beam.Reshuffle() | beam.ParDo(Do())
+    except Exception as error:
+        told = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise CsmriError(f"Apache Beam's pipeline failed: {told:.300}; given again, the command goes on") from error
+    for item in items:
+        yield work.kept(item) or work.lost(item, "no worker has left a record of it")

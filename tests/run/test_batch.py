@@ -1,0 +1,248 @@
+"""A tree of studies becomes a tree of images: one failing stops no other, and what is done is not done again."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from csmri.cli import main
+from csmri.core.errors import CsmriError
+from csmri.core.names import THIS
+from csmri.data.cine import Cine
+from csmri.data.kspace import KSpace
+from csmri.formats import find_cines, read_only, write
+from csmri.formats.source import Source
+from csmri.run.batch import BEFORE, DONE, FAILED, HIDDEN, SKIPPED, Batch, Study, begin_batch, plan_studies, summary
+from csmri.run.executors import Executor
+
+SIZE = 16
+
+
+def cine(subject, seed=0):
+    return Cine(np.random.default_rng(seed).random((1, 4, SIZE, SIZE), np.float32), subject, spacing_mm=(1.5, 1.5))
+
+
+def kspace(subject, share=0.5):
+    rng = np.random.default_rng(1)
+    mask = rng.random((1, 4, SIZE)) < share
+    mask[..., SIZE // 2] = True
+    data = rng.normal(size=(1, 1, 4, SIZE, SIZE)) + 1j * rng.normal(size=(1, 1, 4, SIZE, SIZE))
+    return KSpace((data * mask[:, None, :, :, None]).astype(np.complex64), mask, subject)
+
+
+@pytest.fixture
+def tree(tmp_path):
+    root = tmp_path / "tree"
+    write(root / "ward a" / "p1.npz", cine("p1"))
+    write(root / "ward b" / "deep" / "p2.npz", cine("p2", 1))
+    write(root / "ward b" / "p3.h5", cine("p3", 2), to="hdf5")
+    (root / "ward b" / "broken.npz").write_bytes(b"PK\x03\x04 not an archive")
+    (root / "ward b" / "letter.txt").write_text("no cine")
+    return root
+
+
+def make_batch(folder, **options):
+    return Batch(folder=str(folder), **{"method": "view-sharing", "to": "npz", "acceleration": 2.0, **options})
+
+
+def run(batch, root):
+    begin_batch(batch)
+    studies = plan_studies(find_cines(root).sources, root)
+    return {one.study: one for one in Executor(THIS).run(batch, studies)}
+
+
+def images_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*.npz"))}
+
+
+def test_the_tree_keeps_its_shape_and_one_fails_alone(tree, tmp_path):
+    ended = run(make_batch(tmp_path / "out"), tree)
+    assert {name: one.status for name, one in ended.items()} == {
+        "ward a/p1": DONE,
+        "ward b/deep/p2": DONE,
+        "ward b/p3": DONE,
+        "ward b/broken": FAILED,
+    }
+    assert sorted(images_of(tmp_path / "out")) == ["ward a/p1.npz", "ward b/deep/p2.npz", "ward b/p3.npz"]
+    written = read_only(tmp_path / "out/ward b/p3.npz")
+    assert written.subject == "p3" and written.magnitude.shape == (1, 4, SIZE, SIZE)
+    assert "could not be read as a NumPy archive" in ended["ward b/broken"].reason
+    assert ended["ward b/p3"].acceleration == pytest.approx(2, abs=0.3) and ended["ward b/p3"].seconds > 0
+
+
+def test_what_is_done_is_not_done_again_but_for_other_files(tree, tmp_path):
+    folder = tmp_path / "out"
+    run(make_batch(folder), tree)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npz")}
+    write(tree / "ward a/p1.npz", cine("p1", 7))
+    (folder / "ward b/p3.npz").unlink()
+    ended = run(make_batch(folder), tree)
+    assert (ended["ward b/deep/p2"].status, ended["ward b/deep/p2"].reason) == (SKIPPED, BEFORE)
+    assert ended["ward a/p1"].status == ended["ward b/p3"].status == DONE
+    assert ended["ward b/broken"].status == FAILED
+    changed = {path.name for path in folder.rglob("*.npz") if path.stat().st_mtime_ns != before[path]}
+    assert changed == {"p1.npz", "p3.npz"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"acceleration": 4.0}, "acceleration = 2.0, not 4.0"),
+        ({"method": "temporal-tv"}, "method = 'view-sharing', not 'temporal-tv'"),
+        ({"method": "", "model": {"path": "pretrained-unrolled", "name": "net"}}, "weights_sha256 = None, not"),
+        ({"simulated": {"coils": 2}}, "simulated = {}, not"),
+        ({"seed": 1}, "seed = 0, not 1"),
+    ],
+)
+def test_another_batch_in_its_folder_is_refused(tmp_path, changes, told):
+    begin_batch(make_batch(tmp_path / "out"))
+    begin_batch(make_batch(tmp_path / "out"))  # the same goes on
+    with pytest.raises(CsmriError, match=told):
+        begin_batch(make_batch(tmp_path / "out", **changes))
+
+
+def test_a_folder_that_holds_files_is_refused_and_stays(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(CsmriError, match="holds files; choose an empty or new folder"):
+        begin_batch(make_batch(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_kspace_is_reconstructed_and_images_are_skipped_where_nothing_is_simulated(tree, tmp_path):
+    write(tree / "raw.npz", kspace("raw"))
+    ended = run(make_batch(tmp_path / "measured", acceleration=None), tree)
+    assert ended.pop("raw").status == DONE and ended.pop("ward b/broken").status == FAILED
+    assert {(one.status, "--acceleration simulates" in one.reason) for one in ended.values()} == {(SKIPPED, True)}
+    simulated = run(make_batch(tmp_path / "simulated"), tree)["raw"]
+    assert simulated.status == SKIPPED and "undersampled as it was measured" in simulated.reason
+
+
+def test_no_two_studies_have_one_place(tmp_path):
+    def source(path, label=""):
+        return Source(tmp_path / path, (tmp_path / path,), "", "", lambda: cine("x"), label=label)
+
+    (tmp_path / "series").mkdir()
+    places = ["a/one.npz", "a/one.mat", "a/ONE.h5", "two.tar.npz", "a.npz", "a/one.npz.d/x.npz", "a/..strange:name.npz"]
+    sources = [*map(source, places), source("series", "series 5 'SAX'"), source("series", "series 5 /SAX/")]
+    names = [study.name for study in plan_studies(sources, tmp_path)]
+    assert names[:4] == ["a/one.npz", "a/one.mat", "a/ONE.h5", "two"]
+    assert names[4:] == [
+        "a_2",
+        "a/one.npz.d/x",
+        "a/strange_name.npz",
+        "series/series 5 _SAX_",
+        "series/series 5 _SAX__2",
+    ]
+    assert plan_studies([source("series")], tmp_path / "series")[0].name == "series"
+
+
+def test_a_study_that_is_gone_meanwhile_fails_alone(tree, tmp_path):
+    batch = make_batch(tmp_path / "out")
+    begin_batch(batch)
+    gone = Study("gone", str(tree / "gone.npz"))
+    ended = batch.do(gone)
+    assert ended.status == FAILED and "no such file" in ended.reason
+    assert batch.kept(gone) == ended and batch.lost(gone, "why").reason == "why"
+    assert replace(batch, run="another").kept(gone).reason == ended.reason
+
+
+def test_table_and_summary(tree, tmp_path):
+    out = str(tmp_path / "out")
+    arguments = ["reconstruct", str(tree), out, "--method", "view-sharing", "--acceleration", "2", "--to", "nifti"]
+    result = CliRunner().invoke(main, [*arguments, "--executor", "this"])
+    assert result.exit_code == 3, result.output
+    assert "failed: ward b/broken:" in result.stderr and "Left out letter.txt" in result.stderr
+    assert re.search(r"done +3\nskipped +0\nfailed +1\n", result.stdout)
+    rows = list(csv.DictReader((tmp_path / "out/studies.csv").read_text().splitlines()))
+    assert [row["study"] for row in rows] == ["ward a/p1", "ward b/broken", "ward b/deep/p2", "ward b/p3"]
+    assert rows[0]["output"] == "ward a/p1.nii.gz" and (tmp_path / "out" / rows[0]["output"]).exists()
+    again = CliRunner().invoke(main, [*arguments, "--executor", "this"])
+    assert again.exit_code == 3 and re.search(r"done +0\nskipped +3\n +3  done before", again.stdout)
+    assert str(tmp_path) not in (tmp_path / "out" / HIDDEN / "batch.json").read_text()
+
+
+def test_summary_names_who_fails_alone():
+    from csmri.run.batch import Ended
+
+    told = summary([Ended("a", DONE), Ended("b", FAILED, "why"), *(Ended(f"c{n}", SKIPPED, BEFORE) for n in "12")])
+    assert told.splitlines() == [
+        "done          1",
+        "skipped       2",
+        f"              2  {BEFORE}",
+        "failed        1",
+        "              1  why (b)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--picture", "x.png"], "holds 4 studies; --picture is for one"),
+        (["--anonymise", "key"], "--anonymise is for one"),
+        (["--executor", "this", "--workers", "2"], "--workers: is for --executor processes"),
+        (["--model", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_is_not_for_trees_is_refused_before_any_work(tree, tmp_path, options, told):
+    result = CliRunner().invoke(
+        main, ["reconstruct", str(tree), str(tmp_path / "out"), "--acceleration", "2", *options]
+    )
+    assert result.exit_code == 2 and told in result.stderr, result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_inside_the_tree_and_one_study_with_workers(tree, tmp_path):
+    inside = CliRunner().invoke(main, ["reconstruct", str(tree), str(tree / "out"), "--acceleration", "2"])
+    assert inside.exit_code == 2 and "lies inside" in inside.stderr
+    one = ["reconstruct", str(tree / "ward a/p1.npz"), str(tmp_path / "o.npz"), "--acceleration", "2", "--workers", "2"]
+    result = CliRunner().invoke(main, one)
+    assert result.exit_code == 2 and "for a folder of studies" in result.stderr
+    wanted = ["reconstruct", str(tree / "ward a"), str(tmp_path / "out"), "--acceleration", "2", "--executor", "this"]
+    result = CliRunner().invoke(main, [*wanted, "--method", "initial", "--to", "npz"])
+    assert result.exit_code == 0 and (tmp_path / "out/p1.npz").exists(), result.output
+
+
+@pytest.mark.slow
+def test_killed_and_given_again_it_goes_on(tmp_path):
+    """Several processes; by a signal that cannot be caught."""
+    tree = tmp_path / "tree"
+    for number in range(8):
+        write(tree / f"p{number}.npz", cine(f"p{number}", number))
+    arguments = ["reconstruct", str(tree), str(tmp_path / "out"), "--method", "temporal-tv", "--acceleration", "2"]
+    command = [sys.executable, "-m", "csmri", *arguments, "--to", "npz", "--workers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        until = time.monotonic() + 120
+        while len(images_of(tmp_path / "out")) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.npz")}
+    assert 2 <= len(done) < 8
+    time.sleep(2.5)  # its workers end by themselves
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert len(list((tmp_path / "out").glob("*.npz"))) == 8
+    recorded = sum(path.stat().st_mtime_ns == stamp for path, stamp in done.items())
+    assert recorded >= len(done) - 2, "only what was in work is done again"
+    assert not [path for path in (tmp_path / "out").rglob("*") if ".partial-" in path.name]
+    shutil.rmtree(tmp_path / "whole", ignore_errors=True)
+    command[command.index(str(tmp_path / "out"))] = str(tmp_path / "whole")
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    one, other = (
+        {name: read_only(Path(folder, name)).magnitude for name in images_of(folder)}
+        for folder in (tmp_path / "out", tmp_path / "whole")
+    )
+    assert one.keys() == other.keys()
+    for name, images in one.items():
+        np.testing.assert_array_equal(images, other[name])
