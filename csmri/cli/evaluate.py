@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csmri.cli.methods import baseline_names, consistency_options, load_model
-from csmri.cli.options import given, simulation_options
+from csmri.cli.methods import baseline_names, consistency_options, model_arguments
+from csmri.cli.options import executor_of, executor_options, given, simulation_options
 from csmri.cli.progress import progress
 from csmri.config import EVALUATION_ACCELERATIONS
 from csmri.core.errors import CsmriError
-from csmri.core.names import BASELINES
+from csmri.core.names import BASELINES, INITIAL, PROCESSES, THIS, ZERO_FILLED
 from csmri.core.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
 @click.option(
     "--allow-trained-subjects", is_flag=True, help="Also where a model was trained on a subject of a held-out split."
 )
+@executor_options
 def evaluate(
     models: tuple[str, ...],
     store: Path,
@@ -91,6 +92,9 @@ def evaluate(
     example_accelerations: tuple[float, ...],
     example_slices: int,
     allow_trained_subjects: bool,
+    executor: str | None,
+    workers: int | None,
+    beam_options: str | None,
 ) -> None:
     """Compare SavedModels and classical methods with zero-filling and the initial reconstruction on subjects of STORE.
 
@@ -105,15 +109,16 @@ def evaluate(
 
     Writes one record per subject, slice, frame, acceleration and method, the seconds that every method took, and prints
     the form of the paper's table 2: NMSE x 1e-3 in the heart box, mean over subjects, +- standard deviation between
-    subjects. Every record is kept when it is done: after a stop, the same command goes on.
+    subjects. Every record is kept when it is done: after a stop, the same command goes on. One process does it, so that
+    seconds are those of a method alone, unless --executor or --workers ask for others.
     """
     import_tensorflow()
     from csmri.core.files import check_outputs
     from csmri.core.locks import locked
     from csmri.data.records import read_records
     from csmri.data.store import open_store
-    from csmri.evaluation.evaluate import HELD_OUT, check_evaluation, common_law, spread_slices, with_direct
-    from csmri.methods.reconstruction import baseline_reconstructor, notes_on
+    from csmri.evaluation.evaluate import HELD_OUT, check_evaluation, common_law, spread_slices
+    from csmri.methods.reconstruction import MethodSpec, notes_on
     from csmri.results.folder import RECORDS
     from csmri.results.journal import Journal
     from csmri.results.tables import table2
@@ -121,11 +126,14 @@ def evaluate(
 
     accelerations = tuple(dict.fromkeys(accelerations))  # one given twice would count twice
     opened = open_store(store)
-    networks = [load_model(one, consistency=consistency, consistency_weight=consistency_weight) for one in models]
+    shared = executor_of(executor or (PROCESSES if workers else THIS), workers, beam_options)
+    arguments = [model_arguments(one, consistency=consistency, consistency_weight=consistency_weight) for one in models]
+    specs = [MethodSpec(name) for name in (ZERO_FILLED, INITIAL, *baseline_names(methods))]
+    specs += [MethodSpec(model=tuple(one.items())) for one in arguments]
+    compared = [spec.load() for spec in specs]
+    networks = [one for one in compared if one.saved]
     law = common_law(networks, **given(mask_law=mask_law, phase=phase, coils=coils, snr=snr))
-    baselines = [baseline_reconstructor(name) for name in baseline_names(methods)]
     entries = opened.of_split(split)
-    compared = with_direct([*baselines, *networks])
     slices = spread_slices(entries[0].n_slices, example_slices)
     if others := [a for a in example_accelerations if a not in accelerations]:
         raise CsmriError(f"--example-acceleration {others[0]:g} is not among those evaluated; give --acceleration, too")
@@ -159,6 +167,8 @@ def evaluate(
             seed=seed,
             is_example=is_example,
             allow_trained_subjects=allow_trained_subjects,
+            executor=shared,
+            specs=specs,
         )
         if len(run.left) < len(run.items):
             click.echo(f"{out}: {len(run.items) - len(run.left):,} of {len(run.items):,} items are done already")

@@ -184,6 +184,8 @@ def _evaluated(
     compiled = set()
     seeds, places = seeds_of(methods), {(item.subject, item.slice) for item in left}
     for entry in entries:
+        if not any(subject == entry.subject for subject, _ in places):
+            continue  # without reading it
         for index, images in enumerate(store.slices(entry)):
             if (entry.subject, index) not in places:
                 continue

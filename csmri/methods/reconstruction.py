@@ -146,6 +146,26 @@ def load_reconstructor(
     )
 
 
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method as data, which another process can make ready.
+
+    Parameters
+    ----------
+    baseline : str
+        Name of a classical method; empty for a network.
+    model : tuple of pairs
+        Arguments of `load_reconstructor`.
+    """
+
+    baseline: str = ""
+    model: tuple[tuple[str, Any], ...] = ()
+
+    def load(self) -> Reconstructor:
+        """Make it ready, as the functions above do."""
+        return baseline_reconstructor(self.baseline) if self.baseline else load_reconstructor(**dict(self.model))
+
+
 def _changed(config: Config, path: str | Path, **changes: Any) -> Config:
     given = {name: value for name, value in changes.items() if value is not None}
     if given and task_of(config).is_consistent:

@@ -11,7 +11,7 @@ from typing import Any
 from csmri.config import Sampling
 from csmri.core.errors import CsmriError
 from csmri.core.files import make_folder
-from csmri.core.names import INITIAL, ZERO_FILLED
+from csmri.core.names import INITIAL, THIS, ZERO_FILLED
 from csmri.core.provenance import git_revision, processor, published_path, versions
 from csmri.core.texts import read_json, write_json
 from csmri.data.records import Item
@@ -20,9 +20,11 @@ from csmri.evaluation.evaluate import evaluate, plan_items, seeds_of
 from csmri.methods.classical import find_method
 from csmri.methods.limits import Tally
 from csmri.methods.model import saved_model_name, saved_model_sha256
-from csmri.methods.reconstruction import Reconstructor
+from csmri.methods.reconstruction import MethodSpec, Reconstructor
 from csmri.results.folder import EVALUATION, refuse_other_experiment
 from csmri.results.journal import Journal
+from csmri.run.evaluation_work import EvaluationWork, evaluated_by
+from csmri.run.executors import Executor
 
 IDENTITY = ("store_sha256", "split", "sampling", "seed", "heart_boxes")
 """What all records of an evaluation have in common."""
@@ -130,6 +132,9 @@ class EvaluationRun:
         As for `evaluation.evaluate`.
     is_example : callable
         Tells the items whose images are kept for figures.
+    executor : Executor, optional
+        Who does the work, by `specs`, the methods as data; by default this process, whose seconds alone are those of a
+        machine that does nothing else.
 
     Raises
     ------
@@ -151,6 +156,8 @@ class EvaluationRun:
         acquisition: str = "",
         is_example: Callable[[Item], bool] = lambda item: False,
         allow_trained_subjects: bool = False,
+        executor: Executor | None = None,
+        specs: Sequence[MethodSpec] = (),
     ) -> None:
         self.journal, self._tally = journal, Tally()
         self._is_example = is_example
@@ -159,18 +166,19 @@ class EvaluationRun:
         )
         done = journal.done - journal.without_images(filter(is_example, self.items))
         self.left = [item for item in self.items if item.as_kept not in done]
-        self._evaluated = evaluate(
-            store,
-            methods,
-            split=split,
-            law=law,
-            accelerations=accelerations,
-            seed=seed,
-            slices=slices,
-            acquisition=acquisition,
-            skip=done,
-            allow_trained_subjects=allow_trained_subjects,
-        )
+        options: dict[str, Any] = {
+            "split": split,
+            "accelerations": tuple(accelerations),
+            "seed": seed,
+            "slices": tuple(slices),
+            "acquisition": acquisition,
+            "allow_trained_subjects": allow_trained_subjects,
+        }
+        if executor is None or executor.kind == THIS:
+            self._evaluated = evaluate(store, methods, law=law, skip=done, **options)
+        else:
+            work = EvaluationWork(store=str(store.path), methods=tuple(specs), options=tuple(options.items()), law=law)
+            self._evaluated = evaluated_by(executor, work, self.left, is_example=is_example, folder=journal.folder)
 
     def do(self) -> Iterator[Item]:
         """Do what is left, keep each item when it is done, and tell it."""
