@@ -21,7 +21,7 @@ import pytest
 from csmri.methods.model import saved_model_sha256
 
 GOLDEN = Path(__file__).parent / "golden"
-KILLS = int(os.environ.get("CSMRI_KILLS", "4"))
+KILLS = int(os.environ.get("CSMRI_KILLS", "3"))
 STUDY = """
 seeds = [0, 1]
 phantom_subjects = [1, 1, 1]
