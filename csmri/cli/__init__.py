@@ -15,12 +15,11 @@ from typing import Any
 import click
 
 from csmri import __version__
-from csmri.cli.endings import tell
+from csmri.cli.endings import RESUMES, tell
 from csmri.core.locks import ending_cleanly
 
 RESUMING = ("study", "transfer", "sweep", "train", "evaluate")
 """Commands that, stopped and given again, go on where they were."""
-
 
 COMMANDS = {
     "phantom": "Write numerical beating hearts.",
@@ -73,7 +72,7 @@ class _Commands(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError, SystemExit):
             raise  # click's own, and what it ends quietly: that nobody reads any more
         except (Exception, KeyboardInterrupt) as error:
-            sys.exit(tell(error, resumes=ctx.invoked_subcommand in RESUMING))
+            sys.exit(tell(error, resumes=ctx.invoked_subcommand in RESUMING or RESUMES in ctx.meta))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)

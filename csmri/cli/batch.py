@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from csmri.cli.endings import RESUMES
 from csmri.cli.progress import progress
 from csmri.cli.reading import INCOMPLETE, Reading
 from csmri.core.errors import CsmriError
@@ -63,6 +64,7 @@ def reconstruct_tree(
     damaged = failed_files(found.left_out, source)
     with locked(folder):
         begin_batch(batch)
+        click.get_current_context().meta[RESUMES] = True
         ended: list[Ended] = []
         begun = time.monotonic()
         with progress(executor.run(batch, studies), len(studies), f"studies of {source}") as bar:

@@ -9,6 +9,9 @@ import click
 
 from csmri.core.reasons import TRACEBACK, one_line, reason
 
+RESUMES = "csmri.resumes"
+"""Of a context's `meta`: that this time the command, given again, goes on where it was."""
+
 
 def tell(error: BaseException, *, resumes: bool) -> int:
     """Print on standard error, in one line, why a command ended; returns the exit code.
