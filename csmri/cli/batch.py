@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from pathlib import Path
@@ -49,35 +50,38 @@ def reconstruct_tree(
     batch: Batch,
     executor: Executor,
     reading: Reading,
-    *,
-    axes: str | None,
 ) -> None:
     """Reconstruct all that was found into the batch's folder; ends the command with another code where some failed."""
-    from csmri.run.batch import FAILED, TABLE, begin_batch, failed_files, plan_studies, summary, write_table
+    from csmri.run.batch import FAILED, TABLE, begin_batch, failed_files, gone, plan_studies, summary, write_table
 
     folder = Path(batch.folder)
     check_outputs([folder], [source, batch.model.get("path")])
     batch.check()
     reading.tell(found.notes)
     reading.leave_out(found.left_out)
-    studies = plan_studies(found.sources, source, axes=axes)
     damaged = failed_files(found.left_out, source)
     with locked(folder):
-        begin_batch(batch)
+        begin_batch(batch, source)
         click.get_current_context().meta[RESUMES] = True
+        records = batch.records()
+        studies = plan_studies(found.sources, source, batch.suffix, records)
         ended: list[Ended] = []
         begun = time.monotonic()
-        with progress(executor.run(batch, studies), len(studies), f"studies of {source}") as bar:
-            for one in bar:
-                ended.append(one)
-                if one.status == FAILED:
-                    click.echo(f"failed: {one.study}: {one.reason}", err=True)
-                bar.label = f"studies of {source}{_left(begun, len(ended), len(studies))}"
-        write_table(folder, [*ended, *damaged])
+        doing = contextlib.closing(executor.run(batch, studies))
+        try:
+            with doing as outcomes, progress(outcomes, len(studies), f"studies of {source}") as bar:
+                for one in bar:
+                    ended.append(one)
+                    if one.status == FAILED:
+                        click.echo(f"failed: {one.study}: {one.reason}", err=True)
+                    bar.label = f"studies of {source}{_left(begun, len(ended), len(studies))}"
+        finally:
+            table = [*ended, *damaged, *gone(records, studies)]
+            write_table(folder, table)
     notes = Counter(note for one in ended for note in dict.fromkeys(one.notes))
     for note, count in notes.most_common(MOST_NOTES):
         reading.tell([note], of=f"{count} of {len(ended)} studies")
-    click.echo(summary([*ended, *damaged]))
+    click.echo(summary(table))
     click.echo(f"{folder / TABLE}: every study, with its notes")
     if any(one.status == FAILED for one in (*ended, *damaged)):
         raise click.exceptions.Exit(INCOMPLETE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csmri.cli.methods import baseline_names, consistency_options, model_arguments
+from csmri.cli.methods import baseline_names, consistency_options, elsewhere, model_arguments
 from csmri.cli.options import executor_of, executor_options, given, simulation_options
 from csmri.cli.progress import progress
 from csmri.config import EVALUATION_ACCELERATIONS
@@ -129,7 +129,7 @@ def evaluate(
     shared = executor_of(executor or (PROCESSES if workers else THIS), workers, beam_options)
     arguments = [model_arguments(one, consistency=consistency, consistency_weight=consistency_weight) for one in models]
     specs = [MethodSpec(name) for name in (ZERO_FILLED, INITIAL, *baseline_names(methods))]
-    specs += [MethodSpec(model=tuple(one.items())) for one in arguments]
+    specs += [MethodSpec(model=tuple(elsewhere(one).items())) for one in arguments]
     compared = [spec.load() for spec in specs]
     networks = [one for one in compared if one.saved]
     law = common_law(networks, **given(mask_law=mask_law, phase=phase, coils=coils, snr=snr))

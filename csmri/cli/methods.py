@@ -63,6 +63,12 @@ def model_arguments(
     return {"path": path, "name": name, "consistency": consistency, "consistency_weight": consistency_weight}
 
 
+def elsewhere(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `load_reconstructor` for a process that stands in another folder."""
+    path = Path(arguments["path"])
+    return {**arguments, "path": str(path.absolute()) if path.exists() else arguments["path"]}
+
+
 def load_model(model: str, *, consistency: str | None = None, consistency_weight: float | None = None) -> Reconstructor:
     """Load what `SYNTAX` names."""
     from csmri.methods.reconstruction import load_reconstructor

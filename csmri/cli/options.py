@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from csmri.core.errors import CsmriError
 from csmri.core.names import EXECUTORS, PROCESSES
 
 if TYPE_CHECKING:
@@ -83,7 +84,11 @@ def executor_of(executor: str | None, workers: int | None, beam_options: str | N
     """The executor that the options ask for, checked."""
     from csmri.run.executors import Executor
 
-    chosen = Executor(executor or PROCESSES, workers, tuple(shlex.split(beam_options or "")))
+    try:
+        options = tuple(shlex.split(beam_options or ""))
+    except ValueError as error:
+        raise CsmriError(f"--beam-options {beam_options}: a quotation mark is not closed") from error
+    chosen = Executor(executor or PROCESSES, workers, options)
     chosen.check()
     return chosen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from csmri.cli.convergence import Watch
-from csmri.cli.methods import consistency_options, load_model, model_arguments
+from csmri.cli.methods import consistency_options, elsewhere, load_model, model_arguments
 from csmri.cli.options import SEED, executor_of, executor_options, given, simulation_options
 from csmri.cli.progress import progress
 from csmri.cli.reading import Reading, axes_option
@@ -132,19 +133,18 @@ def reconstruct(
             refuse_single(source, found, picture=picture, anonymise=key, subject=subject, reference=reference)
             network: dict[str, Any] = {"consistency": consistency, "consistency_weight": consistency_weight}
             batch = Batch(
-                folder=str(output),
-                model={} if method else model_arguments(model or DEFAULT_MODEL, **network),
+                folder=os.path.abspath(output),
+                model={} if method else elsewhere(model_arguments(model or DEFAULT_MODEL, **network)),
                 method=method or "",
                 to=to or DEFAULT_FORMAT,
                 acceleration=acceleration,
                 simulated=given(mask_law=mask_law, phase=phase, coils=coils, snr=snr),
                 measured=given(virtual_coils=virtual_coils, cyclic=TIME.get(time or "")),
                 seed=seed,
+                axes=axes,
             )
-            return reconstruct_tree(
-                found, source, batch, executor_of(executor, workers, beam_options), reading, axes=axes
-            )
-    if shared:
+            return reconstruct_tree(found, source, batch, executor_of(executor, workers, beam_options), reading)
+    if shared and source.exists():
         raise CsmriError(f"{source}: --executor and its options are for a folder of studies, and one to write them to")
     written = output_of(output, to=to)
     if key is not None:

@@ -113,7 +113,7 @@ def check_outputs(outputs: Iterable[str | Path | None], inputs: Iterable[str | P
         for path in read:
             if _is_same(output, path):
                 raise CsmriError(f"{output}: is what is read ({path}); choose another place for what is written")
-            if os.path.isdir(path) and any(_is_same(above, path) for above in output.absolute().parents):
+            if os.path.isdir(path) and any(_is_same(above, path) for above in _folders_above(output)):
                 raise CsmriError(f"{output}: lies inside {path}, which is read; choose a place outside of it")
         if any(_is_same(output, other) for other in written):
             raise CsmriError(f"{output}: is to be written twice; choose another name for one of both")
@@ -138,6 +138,12 @@ def _check_place(path: Path) -> None:
 def _check_name(path: Path) -> None:
     if "\0" in str(path):
         raise CsmriError(f"{str(path)!r}: cannot be the name of a file; choose another")
+
+
+def _folders_above(path: Path) -> set[Path]:
+    """As they are named, and as they are where links are followed."""
+    named = set(Path(os.path.normpath(path.absolute())).parents) if ".." not in path.parts else set()
+    return {*named, *Path(os.path.realpath(path)).parents}
 
 
 def _is_same(one: Path, other: Path) -> bool:

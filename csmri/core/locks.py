@@ -36,9 +36,12 @@ def ending_cleanly() -> Iterator[None]:
         yield
         return
 
+    came: list[Stopped] = []
+
     def stop(number: int, _: object) -> None:
         signal.signal(number, signal.SIG_IGN)  # asked twice, the cleaning still ends
-        raise Stopped(number)
+        came.append(Stopped(number))
+        raise came[0]
 
     numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
     # Who ignores a signal, as nohup does, goes on ignoring it.
@@ -48,6 +51,10 @@ def ending_cleanly() -> Iterator[None]:
             if before[number] is not signal.SIG_IGN:
                 signal.signal(number, stop)
         yield
+    except Exception as error:
+        if came:  # an import that is broken off makes another error of it
+            raise came[0] from error
+        raise
     finally:
         for number in numbers:
             signal.signal(number, before[number])

@@ -32,7 +32,6 @@ def begin(parent: int, threads: int) -> None:
         Of TensorFlow, so that all workers together use every core once.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, too, and ends its workers
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)
     import_tensorflow()
@@ -40,6 +39,9 @@ def begin(parent: int, threads: int) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+    # Only now: until here there is nothing to take away, and an import that is broken off shows a traceback.
+    for number in (signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def call(function: Callable[[Any], Any], argument: Any) -> Any:

@@ -72,6 +72,12 @@ def find_cines(*places: str | Path, axes: str | None = None, subject_from: str =
     return Found(tuple(named), tuple(left_out), tuple(notes))
 
 
+def find_among(files: Sequence[Path], root: Path, *, axes: str | None = None) -> Found:
+    """Find the cines that some files are, or are made of, as `find_cines` does below `root`, but their subjects."""
+    sources, left_out = _among(files, root, axes)
+    return Found(tuple(sources), tuple(left_out))
+
+
 def read_only(place: Path, *, axes: str | None = None) -> Cine | KSpace:
     """Read the one cine or k-space of a place; refuses several.
 
@@ -148,13 +154,15 @@ def _files_below(folder: Path, seen: set[Path]) -> Iterator[Path]:
         return
     seen.add(folder.resolve())
     entries = sorted((one for one in folder.iterdir() if not one.name.startswith(".")), key=natural_key)
-    yield from (entry for entry in entries if entry.is_file())
+    yield from (entry for entry in entries if entry.is_file() or (entry.is_symlink() and not entry.exists()))
     for entry in entries:
         if entry.is_dir():
             yield from _files_below(entry, seen)
 
 
 def _among(files: Sequence[Path], root: Path, axes: str | None) -> tuple[list[Source], list[LeftOut]]:
+    dead = [LeftOut(path, "a symbolic link to what is not there", True) for path in files if not path.exists()]
+    files = [path for path in files if path.exists()] if dead else files
     images = {path for path in files if is_dicom(path)}
     # All files: beside DICOM, one that is damaged beyond its first bytes may be missing in a stack.
     sources, left_out = dicom.find_sources(files, root) if images else ([], [])
@@ -176,7 +184,7 @@ def _among(files: Sequence[Path], root: Path, axes: str | None) -> tuple[list[So
             sources.append(one)
         elif path.name.upper() != "DICOMDIR":
             left_out.append(one)
-    return sorted(sources, key=lambda source: natural_key(source.path)), left_out
+    return sorted(sources, key=lambda source: natural_key(source.path)), [*dead, *left_out]
 
 
 def _recognised(path: Path, axes: str | None) -> Source | LeftOut:

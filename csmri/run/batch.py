@@ -10,12 +10,13 @@ import functools
 import hashlib
 import itertools
 import json
+import os
 import re
-import shutil
 import time
+import traceback
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -24,30 +25,36 @@ from typing import Any
 from csmri import __version__
 from csmri.config import Sampling
 from csmri.core.errors import CsmriError
-from csmri.core.files import make_folder
+from csmri.core.files import make_folder, replacing_folder
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.core.provenance import without_absolute_paths
-from csmri.core.reasons import one_line, reason
+from csmri.core.reasons import TRACEBACK, one_line, reason
 from csmri.core.texts import read_json, write_csv, write_json
 from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
 from csmri.evaluation.evaluate import common_law
-from csmri.formats import find_cines
-from csmri.formats.output import OUTPUTS, check_place, notes_of
+from csmri.formats.discovery import find_among
+from csmri.formats.output import OUTPUTS, Output, check_place, notes_of
 from csmri.formats.source import LeftOut, Source
 from csmri.methods.classical import find_method
 from csmri.methods.model import saved_model_sha256
 from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor, load_reconstructor
+from csmri.physics.sampling import check_acceleration
 from csmri.run.single import Request, collect, reconstruct_slices, write_images
 
 HIDDEN = ".csmri-batch"
 """Folder of a batch's records, in that of its images; hidden, so that who reads the images passes it over."""
-BATCH = "batch.json"
+BATCH, RECORDS = "batch.json", "studies"
 TABLE = "studies.csv"
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 MOST_REASONS = 12
 """Of one kind that are told; the table has all."""
+MOST_LINES = 1 << 16
+"""No cine has more phase-encode lines."""
+LONGEST = 100
+"""Letters of one name below the folder; disks take 255 bytes."""
 BEFORE = "done before, from the same files with the same method and options"
+GONE = "no longer in INPUT; what was written of it is kept"
 
 
 @dataclass(frozen=True)
@@ -57,18 +64,21 @@ class Study:
     Parameters
     ----------
     name : str
-        Where it lies in the tree, without the suffix of a file; its images and its record have it, too.
-    path, label : str
-        As `Source` has them.
-    axes : str or None
+        Where it lies in the tree, without the suffix of a file; so do its images in the batch's folder.
+    files : tuple of str
+        All that it is made of, absolute.
+    source : str
+        What tells it from others of the tree: its first file, seen from the tree's root, and the label of a series.
+    subject : str
+        Whose it is, where all of the tree decide that; see `formats.subjects`.
     """
 
     name: str
-    path: str
-    label: str = ""
-    axes: str | None = None
+    files: tuple[str, ...]
+    source: str = ""
+    subject: str = ""
 
-    def find(self) -> Source:
+    def find(self, axes: str | None) -> Source:
         """Find it again, in another process.
 
         Raises
@@ -76,10 +86,14 @@ class Study:
         CsmriError
             If it is not there any more.
         """
-        for source in find_cines(self.path, axes=self.axes).sources:
-            if str(source.path) == self.path and source.label == self.label:
-                return source
-        raise CsmriError(f"{self.path}: is no longer there as it was when the tree was walked; give the command again")
+        files = [Path(path) for path in self.files]
+        if missing := [path for path in files if not path.exists()]:
+            raise CsmriError(f"{missing[0]}: is no longer there; give the command again")
+        found = find_among(files, files[0].parent, axes=axes)
+        if len(found.sources) == 1 and len(found.sources[0].files) == len(files):
+            return replace(found.sources[0], subject=self.subject)
+        fault = next((f": {left.reason}" for left in found.left_out), "")
+        raise CsmriError(f"{files[0]}: is not what it was when the tree was walked{fault}; give the command again")
 
 
 @dataclass(frozen=True)
@@ -94,14 +108,18 @@ class Ended:
     acceleration: float = 0.0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    source: str = ""
+    """As `Study` has it."""
     digest: str = ""
+    written: tuple[int, int] = (0, 0)
+    """Files and bytes."""
     run: str = ""
     """Of the command that did it."""
 
     @property
     def row(self) -> list[object]:
         """Of the table."""
-        numbers = [self.slices, f"{self.acceleration:.4g}", f"{self.seconds:.1f}"] if self.status == DONE else [""] * 3
+        numbers = [self.slices, f"{self.acceleration:.4g}", f"{self.seconds:.1f}"] if self.slices else [""] * 3
         return [self.study, self.status, self.reason, self.output, *numbers, " ".join(self.notes)]
 
 
@@ -115,7 +133,7 @@ class Batch:
     Parameters
     ----------
     folder : str
-        Of the images and records.
+        Of the images and records, absolute: a worker may stand elsewhere.
     model : mapping
         Arguments of `load_reconstructor`; empty for a classical method.
     method : str
@@ -129,6 +147,8 @@ class Batch:
     measured : mapping
         `virtual_coils` and `cyclic` of a `Request`, where they are given.
     seed : int
+    axes : str or None
+        Of arrays that do not name them.
     run : str
         Tells what this command does from what another did before.
     """
@@ -141,6 +161,7 @@ class Batch:
     simulated: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    axes: str | None = None
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @functools.cached_property
@@ -154,6 +175,11 @@ class Batch:
             options |= {"settings": asdict(settings)}
         return json.loads(json.dumps(options | {"csmri": __version__}))
 
+    @property
+    def suffix(self) -> str:
+        """Of what is written; none for folders."""
+        return next(iter(OUTPUTS[self.to].suffixes), "")
+
     def check(self) -> None:
         """Refuse, before any work is done, what no study could be reconstructed by.
 
@@ -161,61 +187,75 @@ class Batch:
         ------
         CsmriError
         """
+        if self.acceleration is not None:
+            check_acceleration(self.acceleration, MOST_LINES)
         self._ready()
 
     # --- as `run.executors` has it
 
     def do(self, study: Study) -> Ended:
         """Reconstruct a study and write its images, unless that was done before."""
-        begun = time.monotonic()
+        begun, digest = time.monotonic(), ""
         kept = self._kept(study)
         try:
-            source = study.find()
-            digest = self._digest(source)
-            if kept and kept.status == DONE and kept.digest == digest and self._output(study).exists():
-                return self._before(kept)
+            source = study.find(self.axes)
+            digest = self._digest(study)
+            if kept and kept.status == DONE and kept.digest == digest and self._written(study) == kept.written:
+                return self._told(kept)
             ended = self._do(study, source)
         except Exception as error:
-            ended, digest = Ended(study.name, FAILED, one_line(reason(error, resumes=True)[0])), ""
-        ended = replace(ended, digest=digest, seconds=time.monotonic() - begun, run=self.run)
+            if os.environ.get(TRACEBACK):
+                traceback.print_exc()
+            ended = Ended(study.name, FAILED, one_line(reason(error, resumes=True)[0]))
+        ended = replace(ended, source=study.source, digest=digest, seconds=time.monotonic() - begun, run=self.run)
         write_json(self._record(study), asdict(ended))
         return ended
 
     def kept(self, study: Study) -> Ended | None:
         """What became of a study that another process has done."""
         kept = self._kept(study)
-        return self._before(kept) if kept and kept.status == DONE and kept.run != self.run else kept
-
-    def _before(self, kept: Ended) -> Ended:
-        return replace(kept, status=SKIPPED, reason=BEFORE)
-
-    def _kept(self, study: Study) -> Ended | None:
-        with suppress(CsmriError, TypeError):
-            if fields := read_json(self._record(study)):
-                return Ended(**{**fields, "notes": tuple(fields["notes"])})
-        return None
+        return self._told(kept) if kept and kept.status == DONE else kept
 
     def lost(self, study: Study, reason: str) -> Ended:
         """A study whose process came to an end."""
-        return Ended(study.name, FAILED, reason)
+        return Ended(study.name, FAILED, reason, source=study.source)
+
+    def records(self) -> list[Ended]:
+        """What became of every study so far, of those that INPUT no longer has, too."""
+        places = sorted((Path(self.folder) / HIDDEN / RECORDS).glob("*.json"))
+        return [ended for ended in map(_read, places) if ended]
+
+    def _told(self, kept: Ended) -> Ended:
+        """A record of this command as it is; of one before, that it is done."""
+        return kept if kept.run == self.run else replace(kept, status=SKIPPED, reason=BEFORE)
+
+    def _kept(self, study: Study) -> Ended | None:
+        return _read(self._record(study))
 
     def _do(self, study: Study, source: Source) -> Ended:
         record = source.read()
         if isinstance(record, Cine) and self.acceleration is None:
             why = "images that are fully sampled; --acceleration simulates undersampling"
             return Ended(study.name, SKIPPED, why, notes=record.notes)
-        if isinstance(record, KSpace) and self.acceleration is not None and not record.is_full:
-            return Ended(study.name, SKIPPED, "undersampled as it was measured; leave out --acceleration")
+        if isinstance(record, KSpace):
+            if self.acceleration is not None and not record.is_full:
+                return Ended(study.name, SKIPPED, "undersampled as it was measured; leave out --acceleration")
+            if wrong := [name for name in self.simulated if self.acceleration is None or name != "mask_law"]:
+                why = f"measured k-space, of which nothing is simulated; leave out --{wrong[0].replace('_', '-')}"
+                return Ended(study.name, SKIPPED, why)
         written, output = OUTPUTS[self.to], self._output(study)
         check_place(written, record, source)
+        _refuse_others(output, written)
         name, beside, law = self._ready()
         request = Request(acceleration=self.acceleration, law=law, seed=self.seed, **self.measured)
         request.check(record, str(source.path))
         done = collect(record, list(reconstruct_slices(record, request, beside)), request)
         notes = (*record.notes, *done.notes, *notes_of(written, done.images(name)))
-        if output.is_dir():  # of other files than today's, or of a process that was killed before it left its record
-            shutil.rmtree(output)
-        write_images(done, output, method=name, like=source, to=self.to)
+        if written.is_dicom:
+            with replacing_folder(output) as temporary:
+                write_images(done, temporary, method=name, like=source, to=self.to)
+        else:
+            write_images(done, output, method=name, like=source, to=self.to)
         return Ended(
             study.name,
             DONE,
@@ -223,23 +263,50 @@ class Batch:
             slices=record.n_slices,
             acceleration=done.achieved,
             notes=tuple(without_absolute_paths(note) for note in notes),
+            written=self._written(study),
         )
 
     def _ready(self) -> tuple[str, list[Reconstructor], Sampling]:
         return _made_ready(json.dumps([dict(self.model), self.method, dict(self.simulated)]))
 
-    def _digest(self, source: Source) -> str:
-        digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode())
-        for path in source.files:
+    def _digest(self, study: Study) -> str:
+        digest = hashlib.sha256(json.dumps([self.identity, study.subject], sort_keys=True).encode())
+        for path in map(Path, study.files):
             with path.open("rb") as file:
                 digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
         return digest.hexdigest()
 
     def _output(self, study: Study) -> Path:
-        return Path(self.folder) / (study.name + next(iter(OUTPUTS[self.to].suffixes), ""))
+        return Path(self.folder) / (study.name + self.suffix)
+
+    def _written(self, study: Study) -> tuple[int, int]:
+        output = self._output(study)
+        sizes = [path.stat().st_size for path in (output.iterdir() if output.is_dir() else [output]) if path.is_file()]
+        return len(sizes), sum(sizes)
 
     def _record(self, study: Study) -> Path:
-        return Path(self.folder) / HIDDEN / f"{study.name}.json"
+        # By a digest: a study may be called as any of the batch's own files.
+        name = hashlib.sha256(study.name.encode()).hexdigest()[:32]
+        return Path(self.folder) / HIDDEN / RECORDS / f"{name}.json"
+
+
+def _read(path: Path) -> Ended | None:
+    """A record; nothing where it is damaged, so that the study is done again."""
+    with suppress(CsmriError, TypeError, KeyError, AttributeError):
+        if fields := read_json(path):
+            return Ended(**{**fields, "notes": tuple(fields["notes"]), "written": tuple(fields["written"])})
+    return None
+
+
+def _refuse_others(output: Path, written: Output) -> None:
+    """Refuse to write over what is no output of this format, as a person may have put there."""
+    if not output.exists():
+        return
+    if output.is_dir() != written.is_dicom:
+        raise CsmriError(f"{output}: is in the way; move it")
+    others = [path.name for path in output.iterdir() if path.suffix != ".dcm"] if written.is_dicom else []
+    if others:
+        raise CsmriError(f"{output}: holds {others[0]}, which this study did not write; move it")
 
 
 @functools.cache
@@ -258,8 +325,8 @@ def is_batch(folder: Path) -> bool:
     return (folder / HIDDEN / BATCH).is_file()
 
 
-def begin_batch(batch: Batch) -> None:
-    """Make the folder of a batch, or go on with that of the same method and options.
+def begin_batch(batch: Batch, source: Path) -> None:
+    """Make the folder of a batch, or go on with that of the same tree, method and options.
 
     Raises
     ------
@@ -267,52 +334,92 @@ def begin_batch(batch: Batch) -> None:
         If it holds anything else.
     """
     folder = Path(batch.folder)
-    if not is_batch(folder):
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise CsmriError(f"{folder}: is a file or holds files; choose an empty or new folder for the batch")
-        make_folder(folder / HIDDEN)
-        write_json(folder / HIDDEN / BATCH, batch.identity)
-        return
-    held = read_json(folder / HIDDEN / BATCH)
-    differ = [name for name in {**held, **batch.identity} if held.get(name) != batch.identity.get(name)]
-    if differ:
-        told = ", ".join(f"{name} = {held.get(name)!r:.80}, not {batch.identity.get(name)!r:.80}" for name in differ)
-        raise CsmriError(f"{folder}: holds a batch with {told}; choose another folder")
+    place = folder / HIDDEN / BATCH
+    wanted = {"input": os.path.abspath(source), **batch.identity}
+    if is_batch(folder):
+        held = read_json(place, advice="choose another folder")
+        differ = [name for name in {**held, **wanted} if held.get(name) != wanted.get(name)]
+        if "input" in differ:
+            raise CsmriError(
+                f"{folder}: holds a batch of {held.get('input')}, not of {wanted['input']}; choose another folder, "
+                f"or, if that tree has moved, say so in {place}"
+            )
+        if differ and any(one.status == DONE for one in batch.records()):
+            told = ", ".join(f"{name} = {held.get(name)!r:.80}, not {wanted.get(name)!r:.80}" for name in differ)
+            raise CsmriError(f"{folder}: holds a batch with {told}; choose another folder")
+        if not differ:
+            return
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CsmriError(f"{folder}: is a file or holds files; choose an empty or new folder for the batch")
+    make_folder(folder / HIDDEN / RECORDS)
+    write_json(place, wanted)
 
 
-def plan_studies(sources: Sequence[Source], root: Path, *, axes: str | None = None) -> list[Study]:
-    """Name every source of a tree by its place there; no two alike, and none inside another."""
+def plan_studies(sources: Sequence[Source], root: Path, suffix: str = "", records: Iterable[Ended] = ()) -> list[Study]:
+    """Name every source of a tree by its place there; no two alike, and none inside another.
+
+    Parameters
+    ----------
+    suffix : str
+        Of what is written.
+    records : iterable of Ended
+        What was done of the tree before: a source keeps the name that it had, and no other gets it.
+    """
+    root = Path(os.path.abspath(root))
+    before = {ended.source: ended.study for ended in records}
     bare = [_place(source, root, whole=False) for source in sources]
     counts = Counter(str(place).lower() for place in bare)
-    taken: set[str] = set()
-    above: set[str] = set()
+    taken, above = {TABLE.lower()}, set[str]()
+
+    def is_free(name: str) -> bool:
+        output = PurePosixPath(f"{name}{suffix}".lower())
+        folders = {str(folder) for folder in output.parents}
+        return not {str(output), *folders} & taken and str(output) not in above
+
+    def take(name: str) -> None:
+        output = PurePosixPath(f"{name}{suffix}".lower())
+        taken.add(str(output))
+        above.update(str(folder) for folder in output.parents)
+
+    for name in before.values():
+        take(name)
     studies = []
     for source, place in zip(sources, bare, strict=True):
-        if counts[str(place).lower()] > 1:  # a.mat and a.nii.gz lie beside each other; so may two series of one folder
-            place = _place(source, root, whole=True)
-        for unique in _numbered(place):
-            folders = {str(folder).lower() for folder in unique.parents}
-            if not {str(unique).lower(), *folders} & taken and str(unique).lower() not in above:
-                break
-        taken.add(str(unique).lower())
-        above |= folders
-        studies.append(Study(unique.as_posix(), str(source.path), source.label, axes))
+        key = _key(source, root)
+        name = before.get(key, "")
+        if not name:
+            if counts[str(place).lower()] > 1:  # a.mat and a.nii.gz lie beside each other; so may two series
+                place = _place(source, root, whole=True)
+            name = next(filter(is_free, _numbered(place, taken)))
+            take(name)
+        files = tuple(os.path.abspath(path) for path in source.files)
+        studies.append(Study(name, files, key, source.subject))
     return studies
 
 
-def _numbered(place: PurePosixPath) -> Iterator[PurePosixPath]:
-    yield place
+def _key(source: Source, root: Path) -> str:
+    first = os.path.relpath(os.path.abspath(source.files[0]), root)
+    return f"{first}, {source.label}" if source.label else first
+
+
+def _numbered(place: PurePosixPath, taken: Collection[str]) -> Iterator[str]:
+    """A name, then others: numbered is the folder that is an output already, or else the last part."""
+    yield place.as_posix()
+    folders = [str(folder).lower() for folder in reversed(place.parents)][1:]
+    part = next((index for index, folder in enumerate(folders) if folder in taken), len(folders))
     for number in itertools.count(2):
-        yield place.with_name(f"{place.name}_{number}")
+        parts = list(place.parts)
+        parts[part] += f"_{number}"
+        yield "/".join(parts)
 
 
 def _place(source: Source, root: Path, *, whole: bool) -> PurePosixPath:
-    """With the suffix of a file or the label of a series if `whole`; of letters that every disk takes."""
-    *parts, last = source.path.relative_to(root).parts or (root.absolute().name,)
+    """With the suffix of a file or the label of a series if `whole`; of letters and lengths that every disk takes."""
+    *parts, last = Path(os.path.relpath(os.path.abspath(source.path), root)).parts or (root.name,)
     if not whole and not source.path.is_dir():
         last = last.split(".")[0] or last
     parts += [last, source.label] if whole and source.label else [last]
-    return PurePosixPath(*(re.sub(r"[^\w .+@=-]+", "_", part).strip(" .") or "_" for part in parts))
+    return PurePosixPath(*(re.sub(r"[^\w .+@=-]+", "_", part)[:LONGEST].strip(" .") or "_" for part in parts))
 
 
 def failed_files(left_out: Iterable[LeftOut], root: Path) -> list[Ended]:
@@ -323,6 +430,12 @@ def failed_files(left_out: Iterable[LeftOut], root: Path) -> list[Ended]:
             place = left.path.relative_to(root) if left.path.is_relative_to(root) else left.path
             rows.append(Ended(place.as_posix(), FAILED, one_line(left.reason)))
     return rows
+
+
+def gone(records: Iterable[Ended], studies: Iterable[Study]) -> list[Ended]:
+    """Rows of studies that were done before and are no longer in the tree."""
+    here = {study.name for study in studies}
+    return [replace(one, status=SKIPPED, reason=GONE) for one in records if one.study not in here and one.output]
 
 
 def write_table(folder: Path, ended: Sequence[Ended]) -> None:

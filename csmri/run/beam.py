@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,17 +28,30 @@ def check(options: Sequence[str]) -> None:
 
 
 def _options(options: Sequence[str]) -> Any:
-    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+    from apache_beam.runners import create_runner
 
+    given = " ".join(options)
+    for before, word in zip(("", *options), options, strict=False):
+        if not word.startswith("--") and (not before.startswith("--") or "=" in before):
+            raise CsmriError(f"--beam-options {given}: {word!r} belongs to no option; expected --NAME=VALUE")
     parsed = PipelineOptions([QUIET, *options])
+    told = io.StringIO()
     try:
-        known = parsed.get_all_options(retain_unknown_options=False)
+        with contextlib.redirect_stderr(told):
+            known = parsed.get_all_options(retain_unknown_options=False)
     except SystemExit as error:  # argparse ends the process where a value is wrong
-        raise CsmriError(f"--beam-options {' '.join(options)}: Apache Beam does not take them") from error
+        why = next(reversed([line.strip() for line in told.getvalue().splitlines() if line.strip()]), "")
+        raise CsmriError(f"--beam-options {given}: Apache Beam does not take them ({why:.200})") from error
     for option in options:
-        name = option.lstrip("-").split("=")[0].split(" ")[0]
+        name = option.lstrip("-").split("=")[0]
         if option.startswith("--") and name not in known and f"no_{name}" not in known:
             raise CsmriError(f"--beam-options {option}: Apache Beam knows no such option")
+    runner = parsed.view_as(StandardOptions).runner
+    try:
+        create_runner(runner or "DirectRunner")
+    except (ValueError, ImportError, AttributeError) as error:
+        raise CsmriError(f"--beam-options --runner={runner}: Apache Beam has no such runner here") from error
     return parsed
 
 
@@ -64,4 +79,6 @@ def run(work: Any, items: Sequence[Any], options: Sequence[str]) -> Iterator[Any
         told = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise CsmriError(f"Apache Beam's pipeline failed: {told:.300}; given again, the command goes on") from error
     for item in items:
-        yield work.kept(item) or work.lost(item, "no worker has left a record of it")
+        yield work.kept(item) or work.lost(
+            item, "no worker has left a record of it; do all machines see the same folders, under the same names?"
+        )

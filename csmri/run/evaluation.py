@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -177,7 +178,9 @@ class EvaluationRun:
         if executor is None or executor.kind == THIS:
             self._evaluated = evaluate(store, methods, law=law, skip=done, **options)
         else:
-            work = EvaluationWork(store=str(store.path), methods=tuple(specs), options=tuple(options.items()), law=law)
+            work = EvaluationWork(
+                store=os.path.abspath(store.path), methods=tuple(specs), options=tuple(options.items()), law=law
+            )
             self._evaluated = evaluated_by(executor, work, self.left, is_example=is_example, folder=journal.folder)
 
     def do(self) -> Iterator[Item]:

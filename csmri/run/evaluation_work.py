@@ -129,14 +129,15 @@ def evaluated_by(
         Place(number, *where, tuple(items), tuple(filter(is_example, items)))
         for number, (where, items) in enumerate(by_place.items())
     ]
-    spool = folder / SPOOL
+    spool = folder.absolute() / SPOOL
     shutil.rmtree(spool, ignore_errors=True)
     if executor.kind == BEAM:
         work = replace(work, spool=str(spool))
     failed = []
-    for told in executor.run(work, places):
-        yield from told.evaluated
-        failed += [told.failed] if told.failed else []
+    with closing(executor.run(work, places)) as done:
+        for told in done:
+            yield from told.evaluated
+            failed += [told.failed] if told.failed else []
     shutil.rmtree(spool, ignore_errors=True)
     if failed:
         raise CsmriError(f"{len(failed)} of {len(places)} slices could not be evaluated: {failed[0]}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -71,7 +71,7 @@ class Executor:
         if self.kind == BEAM:
             beam.check(self.beam_options)
 
-    def run(self, work: Work, items: Sequence[Any]) -> Iterator[Any]:
+    def run(self, work: Work, items: Sequence[Any]) -> Generator[Any]:
         """Do all items, and tell each when it is done."""
         self.check()
         if self.kind == THIS:

@@ -195,3 +195,22 @@ def test_a_damaged_table_is_an_error_that_the_caller_can_tell(tmp_path, harm):
     path.write_bytes(content)
     with pytest.raises((OSError, EOFError, ValueError)):
         texts.read_csv(path)
+
+
+def test_a_place_beside_what_is_read_is_outside_of_it(tmp_path, monkeypatch):
+    (tmp_path / "read" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "read")
+    files.check_outputs(["../beside"], ["."])
+    for inside in ("deep/../out", "deep/out", "out"):
+        with pytest.raises(CsmriError, match="lies inside"):
+            files.check_outputs([inside], ["."])
+
+
+def test_a_signal_in_an_import_is_told_as_one():
+    """What is imported may turn the exception into another one."""
+    with pytest.raises(locks.Stopped), locks.ending_cleanly():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error

@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -24,7 +25,21 @@ from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
 from csmri.formats import find_cines, read_only, write
 from csmri.formats.source import Source
-from csmri.run.batch import BEFORE, DONE, FAILED, HIDDEN, SKIPPED, Batch, Study, begin_batch, plan_studies, summary
+from csmri.run.batch import (
+    BEFORE,
+    DONE,
+    FAILED,
+    GONE,
+    HIDDEN,
+    SKIPPED,
+    Batch,
+    Ended,
+    Study,
+    begin_batch,
+    gone,
+    plan_studies,
+    summary,
+)
 from csmri.run.executors import Executor
 
 SIZE = 16
@@ -58,8 +73,8 @@ def make_batch(folder, **options):
 
 
 def run(batch, root):
-    begin_batch(batch)
-    studies = plan_studies(find_cines(root).sources, root)
+    begin_batch(batch, root)
+    studies = plan_studies(find_cines(root, axes=batch.axes).sources, root, batch.suffix, batch.records())
     return {one.study: one for one in Executor(THIS).run(batch, studies)}
 
 
@@ -104,19 +119,26 @@ def test_what_is_done_is_not_done_again_but_for_other_files(tree, tmp_path):
         ({"method": "", "model": {"path": "pretrained-unrolled", "name": "net"}}, "weights_sha256 = None, not"),
         ({"simulated": {"coils": 2}}, "simulated = {}, not"),
         ({"seed": 1}, "seed = 0, not 1"),
+        ({"axes": "xyt"}, "axes = None, not 'xyt'"),
     ],
 )
 def test_another_batch_in_its_folder_is_refused(tmp_path, changes, told):
-    begin_batch(make_batch(tmp_path / "out"))
-    begin_batch(make_batch(tmp_path / "out"))  # the same goes on
+    first = make_batch(tmp_path / "out")
+    begin_batch(first, tmp_path)
+    begin_batch(make_batch(tmp_path / "out", **changes), tmp_path)  # of which there is no image
+    begin_batch(first, tmp_path)
+    study = Study("x", (str(tmp_path / "x.npz"),))
+    write(tmp_path / "x.npz", cine("x"))
+    assert first.do(study).status == DONE
+    begin_batch(make_batch(tmp_path / "out"), tmp_path)  # the same goes on
     with pytest.raises(CsmriError, match=told):
-        begin_batch(make_batch(tmp_path / "out", **changes))
+        begin_batch(make_batch(tmp_path / "out", **changes), tmp_path)
 
 
 def test_a_folder_that_holds_files_is_refused_and_stays(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(CsmriError, match="holds files; choose an empty or new folder"):
-        begin_batch(make_batch(tmp_path))
+        begin_batch(make_batch(tmp_path), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
@@ -129,13 +151,15 @@ def test_kspace_is_reconstructed_and_images_are_skipped_where_nothing_is_simulat
     assert simulated.status == SKIPPED and "undersampled as it was measured" in simulated.reason
 
 
-def test_no_two_studies_have_one_place(tmp_path):
-    def source(path, label=""):
-        return Source(tmp_path / path, (tmp_path / path,), "", "", lambda: cine("x"), label=label)
+def source(path, label="", subject=""):
+    return Source(path, (path,), "", "", lambda: cine("x"), label=label, subject=subject)
 
+
+def test_no_two_studies_have_one_place(tmp_path):
     (tmp_path / "series").mkdir()
     places = ["a/one.npz", "a/one.mat", "a/ONE.h5", "two.tar.npz", "a.npz", "a/one.npz.d/x.npz", "a/..strange:name.npz"]
-    sources = [*map(source, places), source("series", "series 5 'SAX'"), source("series", "series 5 /SAX/")]
+    sources = [source(tmp_path / place) for place in places]
+    sources += [source(tmp_path / "series", label) for label in ("series 5 'SAX'", "series 5 /SAX/")]
     names = [study.name for study in plan_studies(sources, tmp_path)]
     assert names[:4] == ["a/one.npz", "a/one.mat", "a/ONE.h5", "two"]
     assert names[4:] == [
@@ -145,17 +169,100 @@ def test_no_two_studies_have_one_place(tmp_path):
         "series/series 5 _SAX_",
         "series/series 5 _SAX__2",
     ]
-    assert plan_studies([source("series")], tmp_path / "series")[0].name == "series"
+    assert plan_studies([source(tmp_path / "series")], tmp_path / "series")[0].name == "series"
+
+
+@pytest.mark.parametrize("suffix", ["", ".nii.gz"])
+def test_no_output_is_inside_another_or_one_of_the_batchs_own(tmp_path, suffix):
+    places = ["a.npz", "a.nii.gz/b.npz", "studies.csv.npz", "studies.npz", "x" * 240 + ".npz", "x" * 241 + ".npz"]
+    outputs = [f"{one.name}{suffix}" for one in plan_studies([source(tmp_path / p) for p in places], tmp_path, suffix)]
+    assert len({*outputs}) == len(places) and "studies.csv" not in outputs
+    assert not any(other.startswith(f"{one}/") for one in outputs for other in outputs)
+    assert max(map(len, outputs)) < 120
+
+
+def test_a_further_file_takes_no_name_that_another_has(tree, tmp_path):
+    batch = make_batch(tmp_path / "out")
+    run(batch, tree)
+    write(tree / "ward a" / "p1.h5", cine("p1b", 5), to="hdf5")
+    ended = run(make_batch(tmp_path / "out"), tree)
+    assert ended["ward a/p1"].reason == BEFORE and ended["ward a/p1.h5"].status == DONE
+    (tree / "ward a" / "p1.npz").unlink()
+    studies = plan_studies(find_cines(tree).sources, tree, ".npz", batch.records())
+    assert [study.name for study in studies if "p1" in study.name] == ["ward a/p1.h5"]
+    (row,) = gone(batch.records(), studies)
+    assert (row.study, row.status, row.reason) == ("ward a/p1", SKIPPED, GONE)
+
+
+def test_several_cines_of_one_folder_are_each_their_own(tmp_path):
+    """Runs of frames in one folder are joined, and have its path both."""
+    for number, name in enumerate(["sax", "lax"]):
+        whole = cine(name, number).images
+        for frame in range(4):
+            image = nibabel.Nifti1Image(whole[0, frame].T[..., None], np.diag([1.5, 1.5, 8, 1]))
+            path = tmp_path / "tree" / "run" / f"{name}_frame{frame:02d}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            nibabel.save(image, path)
+    ended = run(make_batch(tmp_path / "out", method="initial"), tmp_path / "tree")
+    assert {one.status for one in ended.values()} == {DONE} and len(ended) == 2
+    first, second = (read_only(path).magnitude for path in sorted((tmp_path / "out").rglob("*.npz")))
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_subjects_are_what_the_whole_tree_says(tmp_path):
+    for number, name in enumerate(["p1", "p2"]):
+        write(tmp_path / "tree" / name / "cine.npz", cine("same", number))
+    found = find_cines(tmp_path / "tree", subject_from="folder").sources
+    batch = make_batch(tmp_path / "out")
+    begin_batch(batch, tmp_path / "tree")
+    for study in plan_studies(found, tmp_path / "tree", batch.suffix):
+        assert batch.do(study).status == DONE
+        assert read_only(tmp_path / "out" / f"{study.name}.npz").subject == study.subject == study.name.split("/")[0]
 
 
 def test_a_study_that_is_gone_meanwhile_fails_alone(tree, tmp_path):
     batch = make_batch(tmp_path / "out")
-    begin_batch(batch)
-    gone = Study("gone", str(tree / "gone.npz"))
-    ended = batch.do(gone)
-    assert ended.status == FAILED and "no such file" in ended.reason
-    assert batch.kept(gone) == ended and batch.lost(gone, "why").reason == "why"
-    assert replace(batch, run="another").kept(gone).reason == ended.reason
+    begin_batch(batch, tree)
+    lost = Study("gone", (str(tree / "gone.npz"),))
+    ended = batch.do(lost)
+    assert ended.status == FAILED and "no longer there" in ended.reason
+    assert batch.kept(lost) == ended and batch.lost(lost, "why").reason == "why"
+    assert replace(batch, run="another").kept(lost).reason == ended.reason
+
+
+def test_done_by_this_command_is_not_done_before(tree, tmp_path):
+    """As where a process dies after it left its record: the study is given out once more."""
+    batch = make_batch(tmp_path / "out")
+    begin_batch(batch, tree)
+    study = Study("p1", (str(tree / "ward a/p1.npz"),))
+    assert batch.do(study) == batch.do(study) == batch.kept(study)
+    assert replace(batch, run="another").do(study).reason == BEFORE
+
+
+def test_what_others_put_in_the_way_is_not_replaced(tree, tmp_path):
+    batch = make_batch(tmp_path / "out", to="dicom")
+    begin_batch(batch, tree)
+    study = Study("p1", (str(tree / "ward a/p1.npz"),))
+    mine = tmp_path / "out" / "p1" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    ended = batch.do(study)
+    assert ended.status == FAILED and "which this study did not write" in ended.reason and mine.exists()
+
+
+def test_another_tree_in_its_folder_is_refused(tree, tmp_path):
+    begin_batch(make_batch(tmp_path / "out"), tree)
+    with pytest.raises(CsmriError, match="if that tree has moved, say so in"):
+        begin_batch(make_batch(tmp_path / "out"), tmp_path)
+
+
+def test_a_link_to_nothing_is_told(tree, tmp_path):
+    (tree / "ward a" / "dead.npz").symlink_to(tmp_path / "unmounted")
+    out = str(tmp_path / "out")
+    result = CliRunner().invoke(
+        main, ["reconstruct", str(tree), out, "--acceleration", "2", "--method", "initial", "--executor", "this"]
+    )
+    assert result.exit_code == 3 and "dead.npz: a symbolic link to what is not there" in result.stderr
 
 
 def test_table_and_summary(tree, tmp_path):
@@ -170,12 +277,13 @@ def test_table_and_summary(tree, tmp_path):
     assert rows[0]["output"] == "ward a/p1.nii.gz" and (tmp_path / "out" / rows[0]["output"]).exists()
     again = CliRunner().invoke(main, [*arguments, "--executor", "this"])
     assert again.exit_code == 3 and re.search(r"done +0\nskipped +3\n +3  done before", again.stdout)
-    assert str(tmp_path) not in (tmp_path / "out" / HIDDEN / "batch.json").read_text()
+    damaged = tmp_path / "out" / HIDDEN / "batch.json"
+    damaged.write_text("{")
+    again = CliRunner().invoke(main, [*arguments, "--executor", "this"])
+    assert again.exit_code == 2 and "choose another folder" in again.stderr
 
 
 def test_summary_names_who_fails_alone():
-    from csmri.run.batch import Ended
-
     told = summary([Ended("a", DONE), Ended("b", FAILED, "why"), *(Ended(f"c{n}", SKIPPED, BEFORE) for n in "12")])
     assert told.splitlines() == [
         "done          1",
@@ -193,6 +301,8 @@ def test_summary_names_who_fails_alone():
         (["--anonymise", "key"], "--anonymise is for one"),
         (["--executor", "this", "--workers", "2"], "--workers: is for --executor processes"),
         (["--model", "nowhere"], "nowhere"),
+        (["--acceleration", "0.5"], "acceleration 0.5 is impossible"),
+        (["--beam-options", "--x 'y"], "a quotation mark is not closed"),
     ],
 )
 def test_what_is_not_for_trees_is_refused_before_any_work(tree, tmp_path, options, told):

@@ -115,5 +115,11 @@ def test_beam_does_all_items_in_several_processes(work):
     items = [f"item{number}" for number in range(8)]
     done = dict(Executor(BEAM, None, options).run(work, items))
     assert set(done) == set(items) and not any(f"done by {os.getpid()} " in told for told in done.values())
-    with pytest.raises(CsmriError, match="knows no such option"):
-        Executor(BEAM, None, ("--runer=DirectRunner",)).check()
+    for given, told in [
+        ("--runer=DirectRunner", "knows no such option"),
+        ("runner=DirectRunner", "belongs to no option"),
+        ("--runner=FooRunner", "no such runner"),
+        ("--direct_num_workers=x", "does not take them .*invalid int value"),
+    ]:
+        with pytest.raises(CsmriError, match=told):
+            Executor(BEAM, None, (given,)).check()
