@@ -50,15 +50,29 @@ for law in gaussian schlemper; do
         unet-5-hard=$work/unet5/models/final unrolled=pretrained-unrolled unrolled-patients=$work/pretrain/models/final work/beyond_store
     draw "$out" "$acdc" initial spatiotemporal-tv unet-5-hard unrolled-patients
 done
+# The Sunnybrook patient that the shipped weights have not seen, as images and through coils; blood-pool area with both.
+# `area OUT CAPTION`: without the images, it draws what area.csv.gz holds.
+area() {
+    local cine=()
+    if [ -f "$1/examples.npz" ]; then
+        cine=(--cine "$CSMRI_DATA/sunnybrook/SCD0000301" --outlines "$CSMRI_DATA/sunnybrook/SC-HF-I-4")
+    fi
+    csmri figures "$1" --only area --caption "$2" "${cine[@]}"
+}
+classical=(--method temporal-tv --method spatiotemporal-tv)
 out=$here/sunnybrook
-csmri evaluate --method all --mask-law gaussian --example-slices 8 --out "$out" unet-5-hard=$work/unet5/models/final \
+csmri evaluate --method view-sharing "${classical[@]}" --method phase-constrained-tv --mask-law gaussian --example-slices 8 --out "$out" \
     unrolled=pretrained-unrolled work/sunnybrook_store
-draw "$out" "$sunnybrook" initial temporal-tv unet-5-hard unrolled
-cine=()
-if [ -f "$out/examples.npz" ]; then
-    cine=(--cine "$CSMRI_DATA/sunnybrook/SCD0000301" --outlines "$CSMRI_DATA/sunnybrook/SC-HF-I-4")
-fi
-csmri figures "$out" --only area --caption "$sunnybrook" "${cine[@]}"
+draw "$out" "$sunnybrook" initial spatiotemporal-tv phase-constrained-tv unrolled
+area "$out" "$sunnybrook"
+out=$here/sunnybrook_coils
+csmri evaluate "${classical[@]}" --mask-law gaussian --phase moving --coils 8 --snr 25 --acceleration 4 --acceleration 8 \
+    --example-slices 8 --out "$out" unrolled=pretrained-unrolled work/sunnybrook_store
+draw "$out" "$sunnybrook" initial spatiotemporal-tv unrolled
+area "$out" "$sunnybrook"
 
 # Every method on what a scanner gives: a phase at rest, one that moves, eight coils with noise.
 csmri sweep configs/sweeps/acquisitions.toml --out $here/acquisitions --work work/acquisitions
+
+# Designs of the network under an equal budget, on patients alone.
+csmri sweep configs/sweeps/unrolled_designs.toml --out $here/designs --work work/designs
