@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import pickle
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -65,16 +66,20 @@ def run(work: Any, items: Sequence[Any], options: Sequence[str]) -> Iterator[Any
     """
     import apache_beam as beam
 
+    # As bytes: what is unpickled imports TensorFlow, which first has to be kept quiet.
+    frozen = pickle.dumps(work)
+
     class Do(beam.DoFn):
         def setup(self) -> None:
             import_tensorflow()
+            self.work = pickle.loads(frozen)
 
-        def process(self, item: Any) -> None:
-            work.do(item)
+        def process(self, item: bytes) -> None:
+            self.work.do(pickle.loads(item))
 
     try:
         with beam.Pipeline(options=_options(options)) as pipeline:
-            _ = pipeline | beam.Create(list(items)) | beam.Reshuffle() | beam.ParDo(Do())
+            _ = pipeline | beam.Create([pickle.dumps(item) for item in items]) | beam.Reshuffle() | beam.ParDo(Do())
     except Exception as error:
         told = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise CsmriError(f"Apache Beam's pipeline failed: {told:.300}; given again, the command goes on") from error
