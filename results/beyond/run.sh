@@ -31,6 +31,9 @@ csmri figures $here "${runs[@]}" --only fig3 --caption "$acdc"
 
 # Transfer, with true images and without.
 csmri sweep configs/sweeps/transfer.toml --out $here/transfer --work work/transfer
+mkdir -p $here/transfer_curves
+csmri figures $here/transfer_curves --run work/transfer/standalone-long --run "work/transfer/transfer_train_subjects=2_seed=0" --only fig3 \
+    --caption "$acdc"
 csmri sweep configs/sweeps/transfer_ways.toml --out $here/transfer_ways --work work/transfer_ways
 
 # All methods on whole test subjects, magnitude images, same masks for all. Figures 1 and 2, of the paper's network and method, are drawn in
@@ -61,12 +64,12 @@ area() {
 }
 classical=(--method temporal-tv --method spatiotemporal-tv)
 out=$here/sunnybrook
-csmri evaluate --method view-sharing "${classical[@]}" --method phase-constrained-tv --mask-law gaussian --example-slices 8 --out "$out" \
-    unrolled=pretrained-unrolled work/sunnybrook_store
+csmri evaluate --method view-sharing "${classical[@]}" --method phase-constrained-tv --mask-law gaussian --acceleration 2 --acceleration 4 \
+    --acceleration 8 --example-slices 8 --out "$out" unrolled=pretrained-unrolled work/sunnybrook_store
 draw "$out" "$sunnybrook" initial spatiotemporal-tv phase-constrained-tv unrolled
 area "$out" "$sunnybrook"
 out=$here/sunnybrook_coils
-csmri evaluate "${classical[@]}" --mask-law gaussian --phase moving --coils 8 --snr 25 --acceleration 4 --acceleration 8 \
+csmri evaluate "${classical[@]}" --mask-law gaussian --phase moving --coils 8 --snr 25 --acceleration 8 \
     --example-slices 8 --out "$out" unrolled=pretrained-unrolled work/sunnybrook_store
 draw "$out" "$sunnybrook" initial spatiotemporal-tv unrolled
 area "$out" "$sunnybrook"
