@@ -38,21 +38,23 @@ csmri sweep configs/sweeps/transfer_ways.toml --out $here/transfer_ways --work w
 
 # All methods on whole test subjects, magnitude images, same masks for all. Figures 1 and 2, of the paper's network and method, are drawn in
 # results/acdc. Without the images, which are not committed, figure 4 shows what its panels hold.
-# `draw FOLDER CAPTION METHOD ...`
+# `draw FOLDER CAPTION METHOD ...`, no figure 4 where no method is named.
 draw() {
     local out=$1 caption=$2 method show=()
     shift 2
     if [ -f "$out/examples.npz" ]; then
         for method; do show+=(--show "$method"); done
     fi
-    csmri figures "$out" --only fig4 --only table2 --only methods --caption "$caption" "${show[@]}"
+    [ $# -eq 0 ] || csmri figures "$out" --only fig4 --caption "$caption" "${show[@]}"
+    csmri figures "$out" --only table2 --only methods --caption "$caption"
 }
 for law in gaussian schlemper; do
     out=$here/acdc_$law
     csmri evaluate --method all --mask-law $law --out "$out" unet=$work/unet1/models/final "unet-hard=$work/unet1/models/final@hard" \
         unet-5-hard=$work/unet5/models/final unrolled=pretrained-unrolled unrolled-patients=$work/pretrain/models/final work/beyond_store
-    draw "$out" "$acdc" initial spatiotemporal-tv unet-5-hard unrolled-patients
 done
+draw $here/acdc_gaussian "$acdc" initial spatiotemporal-tv unrolled-patients
+draw $here/acdc_schlemper "$acdc"
 # The Sunnybrook patient that the shipped weights have not seen, as images and through coils; blood-pool area with both.
 # `area OUT CAPTION`: without the images, it draws what area.csv.gz holds.
 area() {
@@ -62,16 +64,15 @@ area() {
     fi
     csmri figures "$1" --only area --caption "$2" "${cine[@]}"
 }
-classical=(--method temporal-tv --method spatiotemporal-tv)
 out=$here/sunnybrook
-csmri evaluate --method view-sharing "${classical[@]}" --method phase-constrained-tv --mask-law gaussian --acceleration 2 --acceleration 4 \
-    --acceleration 8 --example-slices 8 --out "$out" unrolled=pretrained-unrolled work/sunnybrook_store
+csmri evaluate --method all --mask-law gaussian --example-slices 8 --out "$out" unet-5-hard=$work/unet5/models/final \
+    unrolled=pretrained-unrolled work/sunnybrook_store
 draw "$out" "$sunnybrook" initial spatiotemporal-tv phase-constrained-tv unrolled
 area "$out" "$sunnybrook"
 out=$here/sunnybrook_coils
-csmri evaluate "${classical[@]}" --mask-law gaussian --phase moving --coils 8 --snr 25 --acceleration 8 \
+csmri evaluate --method temporal-tv --method spatiotemporal-tv --mask-law gaussian --phase moving --coils 8 --snr 25 --acceleration 8 \
     --example-slices 8 --out "$out" unrolled=pretrained-unrolled work/sunnybrook_store
-draw "$out" "$sunnybrook" initial spatiotemporal-tv unrolled
+draw "$out" "$sunnybrook"
 area "$out" "$sunnybrook"
 
 # Every method on what a scanner gives: a phase at rest, one that moves, eight coils with noise.
