@@ -55,7 +55,7 @@ for law in gaussian schlemper; do
 done
 draw $here/acdc_gaussian "$acdc" initial spatiotemporal-tv unrolled-patients
 draw $here/acdc_schlemper "$acdc"
-# The Sunnybrook patient that the shipped weights have not seen, as images and through coils; blood-pool area with both.
+# The Sunnybrook patient that the shipped weights have not seen, and its blood-pool area over the cycle.
 # `area OUT CAPTION`: without the images, it draws what area.csv.gz holds.
 area() {
     local cine=()
@@ -68,11 +68,6 @@ out=$here/sunnybrook
 csmri evaluate --method all --mask-law gaussian --example-slices 8 --out "$out" unet-5-hard=$work/unet5/models/final \
     unrolled=pretrained-unrolled work/sunnybrook_store
 draw "$out" "$sunnybrook" initial spatiotemporal-tv phase-constrained-tv unrolled
-area "$out" "$sunnybrook"
-out=$here/sunnybrook_coils
-csmri evaluate --method temporal-tv --method spatiotemporal-tv --mask-law gaussian --phase moving --coils 8 --snr 25 --acceleration 8 \
-    --example-slices 8 --out "$out" unrolled=pretrained-unrolled work/sunnybrook_store
-draw "$out" "$sunnybrook"
 area "$out" "$sunnybrook"
 
 # Every method on what a scanner gives: a phase at rest, one that moves, eight coils with noise.
