@@ -19,8 +19,9 @@ from csmri.core.locks import locked
 
 if TYPE_CHECKING:
     from csmri.formats.source import Found
-    from csmri.run.batch import Batch, Ended
+    from csmri.run.batch import Batch
     from csmri.run.executors import Executor
+    from csmri.run.studies import Ended
 
 MOST_NOTES = 8
 
@@ -52,7 +53,8 @@ def reconstruct_tree(
     reading: Reading,
 ) -> None:
     """Reconstruct all that was found into the batch's folder; ends the command with another code where some failed."""
-    from csmri.run.batch import FAILED, TABLE, begin_batch, failed_files, gone, plan_studies, summary, write_table
+    from csmri.run.batch import begin_batch, failed_files, gone, summary, write_table
+    from csmri.run.studies import FAILED, TABLE, plan_studies
 
     folder = Path(batch.folder)
     check_outputs([folder], [source, batch.model.get("path")])

@@ -25,22 +25,9 @@ from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
 from csmri.formats import find_cines, read_only, write
 from csmri.formats.source import Source
-from csmri.run.batch import (
-    BEFORE,
-    DONE,
-    FAILED,
-    GONE,
-    HIDDEN,
-    SKIPPED,
-    Batch,
-    Ended,
-    Study,
-    begin_batch,
-    gone,
-    plan_studies,
-    summary,
-)
+from csmri.run.batch import BEFORE, GONE, HIDDEN, Batch, begin_batch, gone, summary
 from csmri.run.executors import Executor
+from csmri.run.studies import DONE, FAILED, SKIPPED, Ended, Study, plan_studies
 
 SIZE = 16
 
