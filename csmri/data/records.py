@@ -89,6 +89,11 @@ class Outcome:
     quality: Sequence[Mapping[str, float]]
     """Of every frame, by the names in `QUALITIES`."""
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Outcome:
+        """Make it of what `asdict` made of it, after JSON."""
+        return cls(**{**fields, "item": Item(**fields["item"]), "matrix": tuple(fields["matrix"])})
+
     def records(self) -> list[Record]:
         """A record a frame."""
         place: dict[str, Any] = {**asdict(self.item), "achieved": self.achieved}

@@ -126,10 +126,7 @@ class Journal:
             with self._path.open("r+b") as file:
                 file.truncate(len(whole))
         try:
-            return [
-                Outcome(**{**one, "item": Item(**one["item"]), "matrix": tuple(one["matrix"])})
-                for one in map(json.loads, whole.decode().splitlines())
-            ]
+            return [Outcome.of(json.loads(line)) for line in whole.decode().splitlines()]
         except (ValueError, KeyError, TypeError) as error:
             raise CsmriError(f"{self._path}: damaged ({error}); remove it, and its items are done again") from error
 

@@ -35,7 +35,7 @@ from csmri.formats.output import OUTPUTS, Output, check_place, notes_of
 from csmri.formats.source import LeftOut, Source
 from csmri.methods.classical import find_method
 from csmri.methods.model import saved_model_sha256
-from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor, load_reconstructor
+from csmri.methods.reconstruction import MethodSpec, Reconstructor
 from csmri.physics.sampling import check_acceleration
 from csmri.run.single import Request, collect, reconstruct_slices, write_images
 from csmri.run.studies import COLUMNS, DONE, FAILED, SKIPPED, TABLE, Ended, Study
@@ -238,11 +238,10 @@ def _refuse_others(output: Path, written: Output) -> None:
 def _made_ready(spec: str) -> tuple[str, list[Reconstructor], Sampling]:
     """Name, methods and law of a batch, made ready once in every process."""
     model, method, simulated = json.loads(spec)
-    if model:
-        network = load_reconstructor(**model)
-        return network.name, [network], common_law([network], **simulated)
-    beside = [baseline_reconstructor(one) for one in {method} - {ZERO_FILLED, INITIAL}]
-    return method, beside, common_law([], **simulated)
+    if method in (ZERO_FILLED, INITIAL):  # which every reconstruction has
+        return method, [], common_law([], **simulated)
+    chosen = MethodSpec(method, tuple(model.items())).load()
+    return chosen.name, [chosen], common_law([chosen], **simulated)
 
 
 def is_batch(folder: Path) -> bool:

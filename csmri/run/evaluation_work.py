@@ -171,10 +171,8 @@ def _read(path: Path, store: Store) -> Told:
         held = json.loads(str(arrays["told"]))
         evaluated = []
         for number, one in enumerate(held["evaluated"]):
-            fields = one["outcome"]
-            item = Item(**fields["item"])
-            outcome = Outcome(**{**fields, "item": item, "matrix": tuple(fields["matrix"])})
+            outcome = Outcome.of(one["outcome"])
             outside = tuple(Outside(**fields) for fields in one["outside"])
             images = arrays[f"reference{number}"], arrays[f"images{number}"]
-            evaluated.append(Evaluated(outcome, entries[item.subject], *images, outside))
+            evaluated.append(Evaluated(outcome, entries[outcome.item.subject], *images, outside))
     return Told(tuple(evaluated), held["failed"])
