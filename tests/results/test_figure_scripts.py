@@ -31,8 +31,10 @@ PRODUCTS = {**{name.partition("_")[0]: name for name in MADE}, "area": "area"}
 PRODUCTS |= {"transfer": "transfer", "transfer_curves": "transfer_curves"}
 OF_SCRIPT = {"methods": "methods_table"}
 SUNNYBROOK = "Data: Sunnybrook Cardiac Data, Radau et al., The MIDAS Journal 2009, hdl 10380/3070 (CC0)"
+ACDC = "Data: ACDC, Bernard et al., IEEE TMI 2018, doi 10.1109/TMI.2018.2837502 (CC BY-NC-SA 4.0)"
 CAPTIONS = {
-    "results/beyond": "Data: ACDC, Bernard et al., IEEE TMI 2018, doi 10.1109/TMI.2018.2837502 (CC BY-NC-SA 4.0)",
+    "results/beyond": ACDC,
+    "results/beyond/transfer_curves": ACDC,
     "results/beyond/sunnybrook": SUNNYBROOK,
     "results/pretrained": SUNNYBROOK,
 }
