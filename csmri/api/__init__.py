@@ -31,7 +31,7 @@ from csmri.api.arguments import (
 from csmri.config import EVALUATION_ACCELERATIONS, Config, Sampling, read_config
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
-from csmri.core.names import BASELINES, DEFAULT_MODEL
+from csmri.core.names import AUTO, BASELINES, DEFAULT_MODEL, RUNTIMES, TENSORFLOW
 from csmri.data.acquisition import Acquisition
 from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
@@ -308,7 +308,12 @@ def _acquisitions(given: Acquisition | Sequence[Acquisition]) -> list[Acquisitio
 
 
 def load_model(
-    path: str | Path, *, name: str = "", consistency: str | None = None, consistency_weight: float | None = None
+    path: str | Path,
+    *,
+    name: str = "",
+    consistency: str | None = None,
+    consistency_weight: float | None = None,
+    runtime: str = AUTO,
 ) -> Reconstructor:
     """Load a network once, to reconstruct many acquisitions.
 
@@ -323,10 +328,15 @@ def load_model(
         Of a U-net, in place of what its config says.
     consistency_weight : float, optional
         Of soft consistency.
+    runtime : "auto", "tensorflow" or "openvino"
+        What computes its images; auto takes OpenVINO for a U-net, where it is installed. They differ by rounding.
     """
+    if runtime not in RUNTIMES:
+        raise CsmriError(f"load_model: runtime is one of {listed(RUNTIMES)}, not {runtime!r}")
     if not isinstance(path, str | Path):
         raise CsmriError(f"load_model: expected the folder of a SavedModel or {SHIPPED_NAMES}, got {kind_of(path)}")
-    return load_reconstructor(path, name=name, consistency=consistency, consistency_weight=consistency_weight)
+    own: dict[str, Any] = {"consistency": consistency, "consistency_weight": consistency_weight, "runtime": runtime}
+    return load_reconstructor(path, name=name, **own)
 
 
 def evaluate(
@@ -531,8 +541,8 @@ def compare(
     return records
 
 
-def _network(model: str | Path | Reconstructor) -> Reconstructor:
-    return model if isinstance(model, Reconstructor) else load_model(model)
+def _network(model: str | Path | Reconstructor, runtime: str = AUTO) -> Reconstructor:
+    return model if isinstance(model, Reconstructor) else load_model(model, runtime=runtime)
 
 
 def _method_or_network(one: str | Path | Reconstructor) -> Reconstructor:
@@ -542,4 +552,4 @@ def _method_or_network(one: str | Path | Reconstructor) -> Reconstructor:
         raise CsmriError(
             f"compare: {one!r} is no classical method ({', '.join(BASELINES)}), not {SHIPPED_NAMES}, and no folder"
         )
-    return _network(one)
+    return _network(one, TENSORFLOW)  # as `csmri evaluate`, whose records are the same on every machine

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from csmri.core.errors import CsmriError
-from csmri.core.names import BASELINES
+from csmri.core.names import AUTO, BASELINES, RUNTIMES, TENSORFLOW
 
 if TYPE_CHECKING:
     from csmri.methods.reconstruction import Reconstructor
@@ -39,6 +39,17 @@ def consistency_options(command: Command) -> Command:
     )(command)
 
 
+def runtime_option(command: Command) -> Command:
+    """Add `--runtime` to a command."""
+    return click.option(
+        "--runtime",
+        type=click.Choice(RUNTIMES),
+        default=AUTO,
+        show_default=True,
+        help="What computes a network: auto takes OpenVINO for a U-net, where it is installed, and TensorFlow else.",
+    )(command)
+
+
 def baseline_names(names: tuple[str, ...]) -> list[str]:
     """Baselines asked for beside those that every comparison has, each once and in the order of the package."""
     from csmri.core.names import INITIAL, ZERO_FILLED
@@ -48,7 +59,7 @@ def baseline_names(names: tuple[str, ...]) -> list[str]:
 
 
 def model_arguments(
-    model: str, *, consistency: str | None = None, consistency_weight: float | None = None
+    model: str, *, consistency: str | None = None, consistency_weight: float | None = None, runtime: str = TENSORFLOW
 ) -> dict[str, Any]:
     """Arguments of `load_reconstructor` for what `SYNTAX` names, whose data consistency goes before the options."""
     from csmri.methods.reconstruction import model_name
@@ -60,7 +71,8 @@ def model_arguments(
     if suffix:
         consistency, consistency_weight = parts["consistency"], _weight(model, parts["weight"])
     name = parts["name"] or (model_name(Path(path)) + suffix)
-    return {"path": path, "name": name, "consistency": consistency, "consistency_weight": consistency_weight}
+    own = {"consistency": consistency, "consistency_weight": consistency_weight, "runtime": runtime}
+    return {"path": path, "name": name, **own}
 
 
 def elsewhere(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -69,12 +81,11 @@ def elsewhere(arguments: dict[str, Any]) -> dict[str, Any]:
     return {**arguments, "path": str(path.absolute()) if path.exists() else arguments["path"]}
 
 
-def load_model(model: str, *, consistency: str | None = None, consistency_weight: float | None = None) -> Reconstructor:
-    """Load what `SYNTAX` names."""
+def load_model(model: str, **options: Any) -> Reconstructor:
+    """Load what `SYNTAX` names, with options of `model_arguments`."""
     from csmri.methods.reconstruction import load_reconstructor
 
-    arguments = model_arguments(model, consistency=consistency, consistency_weight=consistency_weight)
-    return load_reconstructor(**arguments)
+    return load_reconstructor(**model_arguments(model, **options))
 
 
 def _weight(model: str, text: str | None) -> float | None:

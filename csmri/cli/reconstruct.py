@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from csmri.cli.convergence import Watch
-from csmri.cli.methods import consistency_options, elsewhere, load_model, model_arguments
+from csmri.cli.methods import consistency_options, elsewhere, load_model, model_arguments, runtime_option
 from csmri.cli.options import SEED, executor_of, executor_options, given, simulation_options
 from csmri.cli.progress import progress
 from csmri.cli.reading import Reading, axes_option
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
-from csmri.core.names import BASELINES, DEFAULT_MODEL
+from csmri.core.names import BASELINES, DEFAULT_MODEL, TENSORFLOW
 from csmri.core.quiet import import_tensorflow
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ TIME = {"cyclic": True, "real-time": False}
 )
 @click.option("--method", type=click.Choice(BASELINES), help="Classical method, instead of a network.")
 @consistency_options
+@runtime_option
 @click.option("--acceleration", type=float, help="Simulate undersampling of a fully sampled INPUT by this factor.")
 @simulation_options
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of all that is simulated.")
@@ -84,6 +85,7 @@ def reconstruct(
     method: str | None,
     consistency: str | None,
     consistency_weight: float | None,
+    runtime: str,
     acceleration: float | None,
     mask_law: str | None,
     phase: str | None,
@@ -121,20 +123,26 @@ def reconstruct(
     from csmri.formats.output import check_place, notes_of, output_of
     from csmri.results.figures import ANIMATED, PAGE, picture_suffix
 
+    of_network: dict[str, Any] = {
+        "consistency": consistency,
+        "consistency_weight": consistency_weight,
+        "runtime": runtime,
+    }
     reading, found, shared = Reading(), None, bool(executor or workers or beam_options)
     if source.is_dir():
         import_tensorflow()
         from csmri.cli.batch import is_tree, reconstruct_tree, refuse_single
         from csmri.formats import find_cines
+        from csmri.methods.reconstruction import with_runtime
         from csmri.run.batch import Batch
 
         found = find_cines(source, axes=axes)
         if is_tree(found, output, wanted=shared):
             refuse_single(source, found, picture=picture, anonymise=key, subject=subject, reference=reference)
-            network: dict[str, Any] = {"consistency": consistency, "consistency_weight": consistency_weight}
+            network = {} if method else elsewhere(model_arguments(model or DEFAULT_MODEL, **of_network))
             batch = Batch(
                 folder=os.path.abspath(output),
-                model={} if method else elsewhere(model_arguments(model or DEFAULT_MODEL, **network)),
+                model=network and with_runtime(network),
                 method=method or "",
                 to=to or DEFAULT_FORMAT,
                 acceleration=acceleration,
@@ -168,7 +176,7 @@ def reconstruct(
     if picture is not None and acceleration is None and truth is None:
         raise CsmriError(f"{source}: has no reference to draw errors against; give --reference or leave out --picture")
     watch = Watch("slices")
-    chosen, beside = _methods(model, method, watch, consistency=consistency, consistency_weight=consistency_weight)
+    chosen, beside = _methods(model, method, watch, **of_network)
     check_outputs([output, picture], [one.saved.path for one in beside if one.saved])
     request = Request(
         acceleration=acceleration,
@@ -245,19 +253,19 @@ def _truth(record: Cine | KSpace, place: Source, reference: Path | None, reading
     return truth
 
 
-def _methods(
-    model: str | None, method: str | None, watch: Watch, **consistency: Any
-) -> tuple[str, list[Reconstructor]]:
+def _methods(model: str | None, method: str | None, watch: Watch, **of_network: Any) -> tuple[str, list[Reconstructor]]:
     """Name of the method asked for, and what is to be made ready beside zero-filling and interpolation."""
     from csmri.core.names import INITIAL, ZERO_FILLED
     from csmri.evaluation.evaluate import check_names
     from csmri.methods.reconstruction import baseline_reconstructor
 
     if method is None:
-        network = load_model(DEFAULT_MODEL if model is None else model, **consistency)
+        network = load_model(DEFAULT_MODEL if model is None else model, **of_network)
         check_names([network])
         if model is None:
             click.echo(f"method: {network.name}, the default; --method and --model choose others")
+        if network.runtime != TENSORFLOW:
+            click.echo(f"{network.name}: computed in {network.runtime}; --runtime {TENSORFLOW} chooses the other")
         return network.name, [network]
     return method, [baseline_reconstructor(name, callback=watch) for name in {method} - {ZERO_FILLED, INITIAL}]
 

@@ -128,5 +128,8 @@ def title(name: str) -> str:
     return TITLES[TRANSFER] if is_transfer(name) else TITLES.get(name, name)
 
 
+AUTO, TENSORFLOW, OPENVINO = RUNTIMES = ("auto", "tensorflow", "openvino")
+"""What computes a network when it reconstructs, see `methods.runtime`."""
+
 THIS, PROCESSES, BEAM = EXECUTORS = ("this", "processes", "beam")
 """Who does work items, see `run.executors`."""

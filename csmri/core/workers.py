@@ -14,11 +14,18 @@ from csmri.core.quiet import import_tensorflow
 
 PAUSE = 1.0
 """Seconds between two looks at whether the other process is still there."""
+THREADS = "OMP_NUM_THREADS"
+"""Variable of the environment that other libraries read, too."""
 
 
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """Threads that this process computes with: a worker has its share of the cores."""
+    return int(os.environ.get(THREADS, 0)) or cores()
 
 
 def begin(parent: int, threads: int) -> None:
@@ -33,7 +40,7 @@ def begin(parent: int, threads: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, too, and ends its workers
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ[THREADS] = str(threads)
     import_tensorflow()
     import tensorflow as tf
 

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from csmri.config import Config, Sampling, make_config
 from csmri.core.errors import CsmriError
-from csmri.core.names import INITIAL, ZERO_FILLED
+from csmri.core.names import INITIAL, TENSORFLOW, ZERO_FILLED
 from csmri.data.acquisition import Acquisition
 from csmri.data.cine import Cine
 from csmri.methods.classical import find_method
 from csmri.methods.iterative import Callback
 from csmri.methods.limits import Limits, Outside, Traits, network_limits, outside
-from csmri.methods.model import SavedNetwork, load_network
+from csmri.methods.model import SavedNetwork, describe_saved_model, load_network
+from csmri.methods.runtime import choose_runtime
 from csmri.methods.task import task_of
 from csmri.physics.simulate import acquire, simulated_mask, simulated_slice
 
@@ -43,6 +44,8 @@ class Reconstructor:
     """Trained numbers; 0 for a classical method."""
     limits: Limits = Limits()
     """Within what it was trained or tuned."""
+    runtime: str = TENSORFLOW
+    """What computes its images."""
 
     def outside(self, traits: Traits) -> list[Outside]:
         """In what an acquisition lies outside of the limits."""
@@ -107,7 +110,12 @@ def baseline_reconstructor(
 
 
 def load_reconstructor(
-    path: str | Path, *, name: str = "", consistency: str | None = None, consistency_weight: float | None = None
+    path: str | Path,
+    *,
+    name: str = "",
+    consistency: str | None = None,
+    consistency_weight: float | None = None,
+    runtime: str = TENSORFLOW,
 ) -> Reconstructor:
     """Load a csmri SavedModel; see `model.load_network` for what is refused.
 
@@ -122,11 +130,14 @@ def load_reconstructor(
         keeps its own.
     consistency, consistency_weight
         In place of those in the config of a U-net.
+    runtime : "tensorflow", "openvino" or "auto"
+        What computes the images; they are the same but for rounding.
 
     Raises
     ------
     CsmriError
-        If another data consistency is asked of an unrolled network, or a weight of one that is not soft.
+        If another data consistency is asked of an unrolled network, or a weight of one that is not soft, or a runtime
+        that is not installed, or cannot compute this network.
     """
     if (backend := keras.backend.backend()) != "tensorflow":
         raise CsmriError(
@@ -136,14 +147,24 @@ def load_reconstructor(
     saved, network = load_network(path)
     changes = {"consistency": consistency, "consistency_weight": consistency_weight}
     saved = replace(saved, config=_changed(saved.config, path, **changes))
-    apply = task_of(saved.config).reconstructor(network)
+    task = task_of(saved.config)
+    runtime = choose_runtime(runtime, task.runtimes, where=str(path))
+    apply = task.reconstructor(network, runtime=runtime)
     return Reconstructor(
         name or model_name(Path(path)),
         lambda one: np.asarray(apply(one)),
         saved,
         network.count_params(),
         network_limits(saved.config, frames=saved.origin.frames, sides=saved.origin.sides),
+        runtime,
     )
+
+
+def with_runtime(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `load_reconstructor` that name the runtime which this machine chooses."""
+    config = describe_saved_model(arguments["path"]).config
+    chosen = choose_runtime(arguments["runtime"], task_of(config).runtimes, where=str(arguments["path"]))
+    return {**arguments, "runtime": chosen}
 
 
 @dataclass(frozen=True)

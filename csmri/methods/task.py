@@ -13,10 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from csmri.config import Config
-from csmri.core.names import SELF_SUPERVISED
+from csmri.core.names import OPENVINO, SELF_SUPERVISED, TENSORFLOW
 from csmri.data.acquisition import Acquisition
 from csmri.methods import scaling
 from csmri.methods.losses import CineError, CineMean, HeldOutError, HeldOutMean, ImageMean, TargetError
+from csmri.methods.runtime import Results, Serve, compiled
 from csmri.methods.unet import build_unet
 from csmri.methods.unrolled import build_unrolled
 from csmri.physics.encoding import columns, encoding_of, in_columns, share_of
@@ -25,8 +26,6 @@ from csmri.physics.initial import initial_images
 from csmri.physics.phase import unit
 from csmri.physics.simulate import Conditions, Crop, acquire, measure
 
-Serve = tuple[Callable[..., dict[str, tf.Tensor]], list[tf.TensorSpec]]
-"""What a SavedModel's default signature computes, and the names and shapes of its inputs."""
 Example = tuple[Any, tf.Tensor]
 """Inputs of a network and the target of its loss."""
 
@@ -40,6 +39,8 @@ class Task(ABC):
     """Whether data consistency is inside the network; otherwise `reconstructor` applies that of the config."""
     clip_norm: ClassVar[float | None] = None
     """Largest norm of all gradients of a step."""
+    runtimes: ClassVar[tuple[str, ...]] = (TENSORFLOW,)
+    """What its reconstructor may compute in, the fastest first."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -87,14 +88,15 @@ class Task(ABC):
         """Draw inputs of what `serve` gives, of an odd size."""
 
     @abstractmethod
-    def reconstructor(self, network: keras.Model) -> Callable[[Acquisition], tf.Tensor]:
-        """Make the network reconstruct: from an acquisition to complex images (frame, y, x)."""
+    def reconstructor(self, network: keras.Model, *, runtime: str = TENSORFLOW) -> Callable[[Acquisition], tf.Tensor]:
+        """Make the network reconstruct, in one of `runtimes`: from an acquisition to complex images (frame, y, x)."""
 
 
 class UNet(Task):
     """The paper's U-net: it corrects the magnitude of the initial reconstruction, frame by frame."""
 
     takes_cines, is_consistent = False, False
+    runtimes = (OPENVINO, TENSORFLOW)
 
     def build(self) -> keras.Model:
         config = self.config
@@ -134,7 +136,7 @@ class UNet(Task):
     def serve(self, network: keras.Model) -> Serve:
         config = self.config
 
-        def improve(initial: tf.Tensor) -> dict[str, tf.Tensor]:
+        def improve(initial: tf.Tensor) -> Results:
             peak = scaling.frame_peak(initial)
             y, x = tf.unstack(tf.shape(initial)[1:])
             padded = scaling.pad(initial, [scaling.padded_size(n, config.depth) for n in (y, x)])
@@ -149,8 +151,11 @@ class UNet(Task):
         shape = (3, 3 * multiple - 1, 2 * multiple + 1)  # both padded to 3 multiples
         return {"initial": tf.constant(np.random.default_rng(seed).gamma(2.0, 100.0, shape), tf.float32)}
 
-    def reconstructor(self, network: keras.Model) -> Callable[[Acquisition], tf.Tensor]:
-        improve, weight = _compiled(self.serve(network)), self.config.measurement_weight
+    def reconstructor(self, network: keras.Model, *, runtime: str = TENSORFLOW) -> Callable[[Acquisition], tf.Tensor]:
+        if runtime == OPENVINO:  # which rounds to fewer digits by itself, as it is asked to
+            network = self._with_all_digits(network)
+        improve = compiled(self.serve(network), runtime=runtime, precision=self.config.precision)
+        weight = self.config.measurement_weight
 
         def reconstruct(acquisition: Acquisition) -> tf.Tensor:
             initial = initial_images(acquisition)
@@ -162,9 +167,19 @@ class UNet(Task):
 
         return reconstruct
 
+    def _with_all_digits(self, network: keras.Model) -> keras.Model:
+        """Build the same network in float32."""
+        plain = UNet(self.config.model_copy(update={"precision": "float32"})).build()
+        plain.set_weights(network.get_weights())
+        return plain
+
 
 class Unrolled(Task):
-    """`csmri.methods.unrolled`: it reconstructs the complex images of a cine from the k-space of all coils."""
+    """`csmri.methods.unrolled`: it reconstructs the complex images of a cine from the k-space of all coils.
+
+    It runs in TensorFlow alone: OpenVINO does not read its loops of transforms, and takes as long for the convolutions
+    between (`benchmarks/runtimes.py`).
+    """
 
     takes_cines, is_consistent = True, True
     clip_norm = 1.0  # with one cine a step, an odd one must not throw the network off
@@ -197,9 +212,7 @@ class Unrolled(Task):
         return self._serve(network, n_coils=None)
 
     def _serve(self, network: keras.Model, *, n_coils: int | None) -> Serve:
-        def improve(
-            data: tf.Tensor, mask: tf.Tensor, maps: tf.Tensor, noise: tf.Tensor, cyclic: tf.Tensor
-        ) -> dict[str, tf.Tensor]:
+        def improve(data: tf.Tensor, mask: tf.Tensor, maps: tf.Tensor, noise: tf.Tensor, cyclic: tf.Tensor) -> Results:
             inputs = _inputs(Acquisition(data, mask, maps, noise, cyclic))
             improved = tf.convert_to_tensor(network([one[tf.newaxis] for one in inputs], training=False))[0]
             return {"improved": columns(tf.complex(*tf.unstack(improved, axis=-1)))}
@@ -220,9 +233,9 @@ class Unrolled(Task):
         one = acquire(measure(images, conditions, seed=tf.constant([seed, 0], tf.int64)), mask)
         return {"data": one.data, "mask": mask, "maps": one.maps, "noise": one.noise, "cyclic": tf.constant(True)}
 
-    def reconstructor(self, network: keras.Model) -> Callable[[Acquisition], tf.Tensor]:
+    def reconstructor(self, network: keras.Model, *, runtime: str = TENSORFLOW) -> Callable[[Acquisition], tf.Tensor]:
         # A graph of its own for one coil: it knows that one step of conjugate gradients is exact.
-        graphs = {n_coils: cache(lambda n=n_coils: _compiled(self._serve(network, n_coils=n))) for n_coils in (1, None)}
+        graphs = {n_coils: cache(lambda n=n_coils: compiled(self._serve(network, n_coils=n))) for n_coils in (1, None)}
 
         def reconstruct(acquisition: Acquisition) -> tf.Tensor:
             return graphs[1 if acquisition.n_coils == 1 else None]()(
@@ -281,15 +294,6 @@ def _maps(acquisition: Acquisition) -> tf.Tensor:
     if acquisition.maps is not None:
         return tf.convert_to_tensor(acquisition.maps)
     return tf.ones(tf.concat([[1], tf.shape(acquisition.data)[2:]], axis=0), tf.complex64)
-
-
-def _compiled(serve: Serve) -> Callable[..., dict[str, tf.Tensor]]:
-    """Trace what is served once for cines of all sizes."""
-    function, signature = serve
-    if keras.backend.backend() != "tensorflow":
-        return function
-    traced = tf.function(function, input_signature=signature, autograph=False)
-    return traced.get_concrete_function()
 
 
 TASKS: dict[str, type[Task]] = {"unet": UNet, "unrolled": Unrolled}
