@@ -332,7 +332,7 @@ def load_model(
         What computes its images; auto takes OpenVINO for a U-net, where it is installed. They differ by rounding.
     """
     if runtime not in RUNTIMES:
-        raise CsmriError(f"load_model: runtime is one of {listed(RUNTIMES)}, not {runtime!r}")
+        raise CsmriError(f"load_model: runtime is one of {', '.join(RUNTIMES)}, not {runtime!r}")
     if not isinstance(path, str | Path):
         raise CsmriError(f"load_model: expected the folder of a SavedModel or {SHIPPED_NAMES}, got {kind_of(path)}")
     own: dict[str, Any] = {"consistency": consistency, "consistency_weight": consistency_weight, "runtime": runtime}

@@ -69,6 +69,11 @@ csmri evaluate --method all --mask-law gaussian --example-slices 8 --out "$out" 
     unrolled=pretrained-unrolled work/sunnybrook_store
 draw "$out" "$sunnybrook" initial spatiotemporal-tv phase-constrained-tv unrolled
 area "$out" "$sunnybrook"
+# And with a phase that moves, eight coils and noise.
+out=$here/sunnybrook_coils
+csmri evaluate --method temporal-tv --method spatiotemporal-tv --mask-law gaussian --phase moving --coils 8 --snr 25 --acceleration 8 \
+    --example-slices 8 --out "$out" unrolled=pretrained-unrolled work/sunnybrook_store
+area "$out" "$sunnybrook"
 
 # Every method on what a scanner gives: a phase at rest, one that moves, eight coils with noise.
 csmri sweep configs/sweeps/acquisitions.toml --out $here/acquisitions --work work/acquisitions

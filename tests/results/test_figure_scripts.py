@@ -36,6 +36,7 @@ CAPTIONS = {
     "results/beyond": ACDC,
     "results/beyond/transfer_curves": ACDC,
     "results/beyond/sunnybrook": SUNNYBROOK,
+    "results/beyond/sunnybrook_coils": SUNNYBROOK,
     "results/pretrained": SUNNYBROOK,
 }
 """As in run.sh; other folders keep their caption with study or panels."""
