@@ -37,7 +37,8 @@ from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
 from csmri.data.records import QUALITIES, Item, Outcome, Record, mean_over_subjects
 from csmri.data.roi import Box, heart_box_notes
-from csmri.data.store import Store, StoreWriter, open_store, splits_of
+from csmri.data.split import splits_of
+from csmri.data.store import Store, StoreWriter, open_store
 from csmri.evaluation.evaluate import common_law, with_direct
 from csmri.evaluation.evaluate import evaluate as evaluate_store
 from csmri.evaluation.metrics import frame_quality

@@ -77,7 +77,8 @@ def prepare(
     from csmri.data.extent import acceleration_note
     from csmri.data.pseudonyms import Pseudonyms, refuse_published_key
     from csmri.data.runs import RECORD
-    from csmri.data.store import MANIFEST, StoreWriter, read_split
+    from csmri.data.split import read_split
+    from csmri.data.store import MANIFEST, StoreWriter
     from csmri.formats.subjects import one_each
     from csmri.results.figures.boxes import render_heart_boxes
     from csmri.results.folder import EVALUATION, RECORDS, SOURCE_RECORDS

@@ -17,7 +17,8 @@ from csmri.config import BLENDED, Config
 from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN
 from csmri.core.seeds import derive_seed, subject_key
-from csmri.data.store import Entry, Store, parse_slice, record_at
+from csmri.data.shard import parse_slice, record_at
+from csmri.data.store import Entry, Store
 from csmri.learning.examples import Draw, Item, item_seed, make_example
 from csmri.learning.sizes import check_sizes, count, mean_frames
 from csmri.methods.task import Example, Task, task_of
