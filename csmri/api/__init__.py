@@ -52,7 +52,7 @@ from csmri.methods.reconstruction import (
     load_reconstructor,
     simulated_acquisition,
 )
-from csmri.physics.extent import measure_extent
+from csmri.physics.extent import measure_lines
 from csmri.physics.prepare import VIRTUAL_COILS
 from csmri.physics.sampling import check_acceleration
 from csmri.results.figures import ANIMATED, middle_slice, picture_suffix, render_example
@@ -439,7 +439,7 @@ def prepare(cines: Iterable[Cine], store: str | Path, split: Mapping[str, Sequen
                 )
             found.append(cine.subject)
             if cine.subject in split_of:
-                writer.add(cine, split_of[cine.subject], extent=measure_extent(cine.images)[0])
+                writer.add(cine, split_of[cine.subject], extent=measure_lines(cine.images))
         if missing := [subject for subject in split_of if subject not in found]:
             raise CsmriError(
                 f"prepare: split names {', '.join(missing)}, who is not among the cines; they are of {', '.join(found)}"
