@@ -13,9 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from csmri.config import Config
+from csmri.core.memory import available_memory
 from csmri.core.names import SELF_SUPERVISED
 from csmri.data.acquisition import Acquisition
 from csmri.methods import scaling
+from csmri.methods.footprint import activations, in_parts
 from csmri.methods.losses import CineError, CineMean, HeldOutError, HeldOutMean, ImageMean, TargetError
 from csmri.methods.unet import build_unet
 from csmri.methods.unrolled import build_unrolled
@@ -40,6 +42,10 @@ class Task(ABC):
     """Whether data consistency is inside the network; otherwise `reconstructor` applies that of the config."""
     clip_norm: ClassVar[float | None] = None
     """Largest norm of all gradients of a step."""
+    kept_share: ClassVar[float]
+    """Of all that the layers give: memory that a step of training takes at once, measured."""
+    coil_bytes: ClassVar[int] = 0
+    """Memory that a step of training takes for a pixel of each coil after the first, measured."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -87,6 +93,10 @@ class Task(ABC):
         """Draw inputs of what `serve` gives, of an odd size."""
 
     @abstractmethod
+    def shapes(self, matrix: tuple[int, int], *, n_frames: int, n_coils: int = 1) -> list[tuple[int, ...]]:
+        """Shapes of the network's inputs for so many frames of a matrix (y, x)."""
+
+    @abstractmethod
     def reconstructor(self, network: keras.Model) -> Callable[[Acquisition], tf.Tensor]:
         """Make the network reconstruct: from an acquisition to complex images (frame, y, x)."""
 
@@ -95,6 +105,7 @@ class UNet(Task):
     """The paper's U-net: it corrects the magnitude of the initial reconstruction, frame by frame."""
 
     takes_cines, is_consistent = False, False
+    kept_share = 1.25
 
     def build(self) -> keras.Model:
         config = self.config
@@ -149,12 +160,23 @@ class UNet(Task):
         shape = (3, 3 * multiple - 1, 2 * multiple + 1)  # both padded to 3 multiples
         return {"initial": tf.constant(np.random.default_rng(seed).gamma(2.0, 100.0, shape), tf.float32)}
 
+    def shapes(self, matrix: tuple[int, int], *, n_frames: int, n_coils: int = 1) -> list[tuple[int, ...]]:
+        return [(n_frames, *(scaling.padded_size(n, self.config.depth) for n in matrix), self.config.frames)]
+
     def reconstructor(self, network: keras.Model) -> Callable[[Acquisition], tf.Tensor]:
         improve, weight = _compiled(self.serve(network)), self.config.measurement_weight
 
         def reconstruct(acquisition: Acquisition) -> tf.Tensor:
             initial = initial_images(acquisition)
-            improved = improve(initial=tf.abs(initial))["improved"]
+            _, *matrix = initial.shape
+            a_frame = activations(network, self.shapes((matrix[0], matrix[1]), n_frames=1))
+            improved = in_parts(
+                lambda frames: improve(initial=frames)["improved"],
+                tf.abs(initial),
+                n_at_once=max(1, available_memory() // 2 // a_frame),
+                beside=self.config.frames // 2,
+                cyclic=self.config.cyclic,
+            )
             image = tf.cast(improved, tf.complex64) * unit(initial)  # a magnitude has no k-space to compare
             if not weight:
                 return image
@@ -168,6 +190,7 @@ class Unrolled(Task):
 
     takes_cines, is_consistent = True, True
     clip_norm = 1.0  # with one cine a step, an odd one must not throw the network off
+    kept_share, coil_bytes = 0.71, 260
 
     def build(self) -> keras.Model:
         config = self.config
@@ -211,6 +234,11 @@ class Unrolled(Task):
             tf.TensorSpec((), tf.float32, name="noise"),
             tf.TensorSpec((), tf.bool, name="cyclic"),
         ]
+
+    def shapes(self, matrix: tuple[int, int], *, n_frames: int, n_coils: int = 1) -> list[tuple[int, ...]]:
+        y, x = matrix
+        image, data = (1, n_frames, x, y, 2), (1, n_coils, n_frames, x, y, 2)
+        return [image, data, (1, n_frames, y), (1, n_coils, x, y, 2), (1, 1), (1, 1)]
 
     def sample(self, seed: int) -> dict[str, tf.Tensor]:
         rng = np.random.default_rng(seed)
