@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,9 +10,16 @@ from pathlib import Path
 
 from csmri.core.errors import CsmriError
 
+try:
+    import resource
+except ImportError:  # not on Windows, where nobody tells
+    resource = None  # type: ignore[assignment]
+
 LIMIT = "CSMRI_MEMORY"
 """Environment variable: GiB that a process of csmri may take, instead of what is free."""
 GIB = 2**30
+UNKNOWN = 8 * GIB
+"""Taken to be free where the system tells nothing."""
 ROOT = Path("/")
 
 
@@ -47,7 +53,9 @@ def taken_memory() -> int:
 
 
 def peak_memory() -> int:
-    """Most memory that this process ever had [bytes]."""
+    """Most memory that this process ever had [bytes]; 0 where the system does not tell."""
+    if resource is None:
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -62,7 +70,10 @@ def _free(root: Path) -> int:
         for line in (root / "proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return UNKNOWN
 
 
 def _left_in_containers(root: Path) -> Iterator[int]:

@@ -17,8 +17,8 @@ from csmri.methods.task import task_of
 def test_activations_are_counted_by_hand():
     network = task_of(Config(base_channels=3, depth=1)).build()
     pixels = 2 * 8 * 12
-    # Input; two convolutions of three channels; pooled; two of six at a quarter; enlarged; both; two; one.
-    numbers = 1 + 3 + 3 + 3 / 4 + 2 * 6 / 4 + 3 + 6 + 3 + 3 + 1
+    # Two convolutions of three channels; pooled; two of six at a quarter; enlarged; both; two; one.
+    numbers = 3 + 3 + 3 / 4 + 2 * 6 / 4 + 3 + 6 + 3 + 3 + 1
     assert activations(network, [(2, 8, 12, 1)]) == pytest.approx(4 * pixels * numbers)
     assert [one.shape for one in keras.tree.flatten(network.output)] == [(None, None, None, 1)]
 
