@@ -26,8 +26,8 @@ MOST_NAMES = 6
 ITEMS = ".items"
 """End of the name of the hidden folder that parts lie in."""
 WORTH_PROCESSES = 256 * 2**20
-"""Bytes of sources from which on other processes, each of which has to import TensorFlow, gain time: measured in
-November 2026 on two cores, see docs/scale.md."""
+"""Bytes of sources from which on other processes are taken. Each has to import TensorFlow first, which takes as long as
+ten subjects do, and one process computes on all cores where it does not read [our choice]."""
 
 
 class Preparation:

@@ -15,8 +15,8 @@ from csmri.data.roi import Box
 from csmri.results.figures.pictures import ORANGE, new_figure
 
 N_COLUMNS = 6
-MOST = 120
-"""Subjects that a picture shows: 5,000 pixels of height."""
+MOST = 60
+"""Subjects that a picture shows: to draw it takes some 5 MiB a subject."""
 View = tuple[str, NDArray[np.float32], NDArray[np.float64], Box]
 """Subject, temporal mean (y, x) of its middle slice, motion map (y, x) of all slices, heart box."""
 
