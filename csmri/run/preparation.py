@@ -13,7 +13,7 @@ from pathlib import Path
 
 from csmri import __version__
 from csmri.core.errors import CsmriError
-from csmri.core.files import make_folder
+from csmri.core.files import make_folder, remove_partial
 from csmri.core.names import BEAM, PROCESSES, THIS
 from csmri.data.store import Entry, StoreWriter
 from csmri.formats.source import Source
@@ -33,7 +33,7 @@ ten subjects do, and one process computes on all cores where it does not read [o
 class Preparation:
     """Context manager that reads sources by an executor, and makes a store of what they are.
 
-    Left by an interrupt it keeps the parts, to go on with; left otherwise it takes them away.
+    Left by an interrupt, or where the executor fails, it keeps the parts, to go on with; else it takes them away.
 
     Parameters
     ----------
@@ -67,6 +67,7 @@ class Preparation:
         self.is_doubtful = False
         """Whether a heart box may miss the heart."""
         self._found: dict[str, str] = {}
+        self._is_broken = False
         self.folder = items_folder(writer.path)
         self.resumes = wanted.pseudonyms is None
         """Whether, stopped, it goes on where it was. Under pseudonyms nothing is left that tells names."""
@@ -81,6 +82,7 @@ class Preparation:
         if not self.resumes:
             self._clear()
         make_folder(self.folder)
+        remove_partial(self.folder)
         if not self.resumes:
             self.folder.chmod(0o700)
         kept = ((item, self.work.kept(item)) for item in self.items)
@@ -92,7 +94,8 @@ class Preparation:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # Refused, a person mends what is wrong first; nothing is left of it.
-        if not (self.resumes and kind and issubclass(kind, KeyboardInterrupt)):
+        is_stopped = kind is not None and issubclass(kind, KeyboardInterrupt)
+        if not (self.resumes and (is_stopped or self._is_broken)):
             self._clear()
 
     def do(self) -> Generator[Part]:
@@ -105,12 +108,19 @@ class Preparation:
         """
         for item in self.left:
             self.work.forget(item)
-        with closing(self.executor.run(self.work, self.left)) as done:
+        with closing(self._done()) as done:
             for part in done:
                 if part.refused:
                     raise CsmriError(part.refused)
                 self.parts[part.number] = part
                 yield part
+
+    def _done(self) -> Generator[Part]:
+        try:
+            yield from self.executor.run(self.work, self.left)
+        except Exception:  # no machine to be had, a disk that is full: what was read stays read
+            self._is_broken = True
+            raise
 
     def take(self) -> None:
         """Put all parts into the store, in the order of the sources.

@@ -122,6 +122,19 @@ def test_what_was_stopped_goes_on_and_ends_with_the_same_bytes(folder, read):
     assert contents(folder / "store") == contents(folder / "whole") and not items_folder(folder / "store").exists()
 
 
+def test_an_executor_that_fails_costs_nothing_that_was_read(folder, read):
+    class Failing(Elsewhere):
+        def run(self, work, items):
+            yield work.do(items[0])
+            raise CsmriError("Apache Beam's pipeline failed")
+
+    with pytest.raises(CsmriError, match="pipeline failed"):
+        prepared(folder, executor=Failing())
+    assert len(read) == 1
+    prepared(folder)
+    assert len(read) == 4
+
+
 def test_what_has_changed_or_is_asked_for_anew_is_read_again(folder, read, cines):
     with pytest.raises(KeyboardInterrupt):
         prepared(folder, stop=4)
