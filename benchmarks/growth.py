@@ -59,7 +59,15 @@ def main() -> None:
                     *("--out", str(here / "results"), store),
                 ),
                 "reconstruct": (
-                    *("reconstruct", str(here / "cines"), str(here / "images"), "--acceleration", "4", "--workers", "1"),
+                    *(
+                        "reconstruct",
+                        str(here / "cines"),
+                        str(here / "images"),
+                        "--acceleration",
+                        "4",
+                        "--workers",
+                        "1",
+                    ),
                     *("--to", "nifti"),
                 ),
             }

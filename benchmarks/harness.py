@@ -43,7 +43,9 @@ class Records:
     def add(self, case: str, contender: str, quantity: str, *values: float) -> None:
         """Add the values of all rounds."""
         self.rows += [(case, contender, quantity, number, float(value)) for number, value in enumerate(values)]
-        shown = f"{statistics.median(values):.4g}" + (f" ({min(values):.4g} to {max(values):.4g})" if values[1:] else "")
+        shown = f"{statistics.median(values):.4g}" + (
+            f" ({min(values):.4g} to {max(values):.4g})" if values[1:] else ""
+        )
         print(f"{self.question:<12} {case:<28} {contender:<32} {quantity:<10} {shown}", flush=True)
 
     def skip(self, contender: str, reason: str) -> None:

@@ -93,9 +93,7 @@ def main() -> None:
     records.write(asked.out)
 
 
-def bart(
-    records: Records, case: str, one: Acquisition, ratio: Callable[[NDArray[Any]], float], wanted: float
-) -> None:
+def bart(records: Records, case: str, one: Acquisition, ratio: Callable[[NDArray[Any]], float], wanted: float) -> None:
     """Let BART iterate until it is as good as csmri's temporal total variation."""
     if reason := peers.why_no_bart():
         return records.skip("BART", reason)

@@ -1,6 +1,6 @@
 """Seconds until something is there: `csmri --help` beside bare Python, and a first reconstruction from a cold start.
 
-    python benchmarks/startup.py [--rounds 5]
+python benchmarks/startup.py [--rounds 5]
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def main() -> None:
             def reconstruct() -> None:
                 out = folder / "out"
                 shutil.rmtree(out, ignore_errors=True)
-                run("-m", "csmri", "reconstruct", str(folder / "cine.npz"), str(out), "--acceleration", "4", *arguments)()
+                run(
+                    "-m", "csmri", "reconstruct", str(folder / "cine.npz"), str(out), "--acceleration", "4", *arguments
+                )()
 
             return reconstruct
 

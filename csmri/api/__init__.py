@@ -37,7 +37,8 @@ from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
 from csmri.data.records import QUALITIES, Item, Outcome, Record, mean_over_subjects
 from csmri.data.roi import Box, heart_box_notes
-from csmri.data.store import Store, StoreWriter, open_store, splits_of
+from csmri.data.split import splits_of
+from csmri.data.store import Store, StoreWriter, open_store
 from csmri.evaluation.evaluate import common_law, with_direct
 from csmri.evaluation.evaluate import evaluate as evaluate_store
 from csmri.evaluation.metrics import frame_quality
@@ -51,7 +52,7 @@ from csmri.methods.reconstruction import (
     load_reconstructor,
     simulated_acquisition,
 )
-from csmri.physics.extent import measure_extent
+from csmri.physics.extent import measure_lines
 from csmri.physics.prepare import VIRTUAL_COILS
 from csmri.physics.sampling import check_acceleration
 from csmri.results.figures import ANIMATED, middle_slice, picture_suffix, render_example
@@ -448,7 +449,7 @@ def prepare(cines: Iterable[Cine], store: str | Path, split: Mapping[str, Sequen
                 )
             found.append(cine.subject)
             if cine.subject in split_of:
-                writer.add(cine, split_of[cine.subject], extent=measure_extent(cine.images)[0])
+                writer.add(cine, split_of[cine.subject], extent=measure_lines(cine.images))
         if missing := [subject for subject in split_of if subject not in found]:
             raise CsmriError(
                 f"prepare: split names {', '.join(missing)}, who is not among the cines; they are of {', '.join(found)}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from csmri.cli.endings import RESUMES
-from csmri.cli.progress import progress
+from csmri.cli.progress import left, progress
 from csmri.cli.reading import INCOMPLETE, Reading
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
@@ -76,7 +76,7 @@ def reconstruct_tree(
                     ended.append(one)
                     if one.status == FAILED:
                         click.echo(f"failed: {one.study}: {one.reason}", err=True)
-                    bar.label = f"studies of {source}{_left(begun, len(ended), len(studies))}"
+                    bar.label = f"studies of {source}{left(begun, len(ended), len(studies))}"
         finally:
             table = [*ended, *damaged, *gone(records, studies)]
             write_table(folder, table)
@@ -87,11 +87,3 @@ def reconstruct_tree(
     click.echo(f"{folder / TABLE}: every study, with its notes")
     if any(one.status == FAILED for one in (*ended, *damaged)):
         raise click.exceptions.Exit(INCOMPLETE)
-
-
-def _left(begun: float, n_done: int, n_studies: int) -> str:
-    from csmri.run.plan import duration
-
-    if n_done == n_studies:
-        return ""
-    return f", about {duration((time.monotonic() - begun) / n_done * (n_studies - n_done))} left"

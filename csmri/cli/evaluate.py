@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from csmri.cli.methods import baseline_names, consistency_options, elsewhere, model_arguments
-from csmri.cli.options import executor_of, executor_options, given, simulation_options
+from csmri.cli.options import executor_of, executor_options, given, memory_option, simulation_options
 from csmri.cli.progress import progress
 from csmri.config import EVALUATION_ACCELERATIONS
 from csmri.core.errors import CsmriError
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     "--allow-trained-subjects", is_flag=True, help="Also where a model was trained on a subject of a held-out split."
 )
 @executor_options
+@memory_option
 def evaluate(
     models: tuple[str, ...],
     store: Path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from csmri.core.errors import CsmriError
+from csmri.core.memory import LIMIT
 from csmri.core.names import EXECUTORS, PROCESSES
 
 if TYPE_CHECKING:
@@ -57,6 +59,33 @@ def simulation_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def memory_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --memory to a command, for which `core.memory` asks; workers of it have their share."""
+    return click.option(
+        "--memory",
+        type=click.FloatRange(0, min_open=True),
+        metavar="GIB",
+        callback=_allow_memory,
+        expose_value=False,
+        help="Memory that may be taken, in GiB; by default what is free. Buffers of examples, and the frames that a "
+        "U-net corrects at once, fit it.",
+    )(command)
+
+
+def _allow_memory(context: click.Context, _: click.Parameter, gib: float | None) -> None:
+    if gib is None:
+        return
+    before = os.environ.get(LIMIT)
+    os.environ[LIMIT] = f"{gib:g}"
+
+    def restore() -> None:
+        os.environ.pop(LIMIT)
+        if before is not None:
+            os.environ[LIMIT] = before
+
+    context.call_on_close(restore)  # a caller in Python goes on with what was
 
 
 def executor_options(command: Callable[..., Any]) -> Callable[..., Any]:

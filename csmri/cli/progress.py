@@ -10,6 +10,8 @@ from typing import Generic, Protocol, TypeVar
 
 import click
 
+from csmri.core.texts import duration
+
 SHARE, PAUSE, LONG = 0.1, 2.0, 30.0
 """Without a terminal a line comes after each tenth of the work, but none within so many seconds of the last (`PAUSE`);
 and in any case after so many (`LONG`)."""
@@ -42,6 +44,20 @@ def progress(iterable: Iterable[Item], length: int | None = None, label: str = "
     if sys.stdout.isatty():
         return click.progressbar(iterable, length=length, label=label)
     return Lines(iterable, length, label)
+
+
+def left(begun: float, n_done: int, n_items: int) -> str:
+    """How long the rest will take, to follow a label; nothing at the end.
+
+    Parameters
+    ----------
+    begun : float
+        `time.monotonic()` at the first item.
+    n_done : int >= 1
+    """
+    if n_done == n_items:
+        return ""
+    return f", about {duration((time.monotonic() - begun) / n_done * (n_items - n_done))} left"
 
 
 class Lines(Generic[Item]):

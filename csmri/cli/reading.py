@@ -83,19 +83,28 @@ class Reading:
 
     def records(self, sources: Iterable[Source]) -> Iterator[tuple[Source, Cine | KSpace]]:
         """Read one source after the other; of several, one that cannot be read is named and left out."""
-        from csmri.formats.source import LeftOut
-
         sources = tuple(sources)
         for source in sources:
             try:
                 record = source.read()
             except CsmriError as error:
-                if len(sources) == 1 and not self.faults:
-                    raise
-                reason = str(error).removeprefix(f"{source.path}").lstrip(":, ")
-                self.leave_out([LeftOut(source.path, reason, True)])
+                self.leave_out_fault(source, str(error), n_sources=len(sources))
                 continue
             yield source, record
+
+    def leave_out_fault(self, source: Source, fault: str, *, n_sources: int) -> None:
+        """Name one of several sources that cannot be read, and leave it out.
+
+        Raises
+        ------
+        CsmriError
+            If there is no other.
+        """
+        from csmri.formats.source import LeftOut
+
+        if n_sources == 1 and not self.faults:
+            raise CsmriError(fault)
+        self.leave_out([LeftOut(source.path, fault.removeprefix(f"{source.path}").lstrip(":, "), True)])
 
     def one(self, place: Path, *, axes: str | None = None) -> tuple[Source, Cine | KSpace]:
         """Read the one record of a place; says its notes, and what else lies there."""

@@ -11,7 +11,7 @@ import click
 
 from csmri.cli.convergence import Watch
 from csmri.cli.methods import consistency_options, elsewhere, load_model, model_arguments, runtime_option
-from csmri.cli.options import SEED, executor_of, executor_options, given, simulation_options
+from csmri.cli.options import SEED, executor_of, executor_options, given, memory_option, simulation_options
 from csmri.cli.progress import progress
 from csmri.cli.reading import Reading, axes_option
 from csmri.core.errors import CsmriError
@@ -78,6 +78,7 @@ TIME = {"cyclic": True, "real-time": False}
 )
 @click.option("--caption", default="", help="Attribution under the picture.")
 @executor_options
+@memory_option
 def reconstruct(
     source: Path,
     output: Path,

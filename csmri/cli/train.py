@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from csmri.cli.options import memory_option
 from csmri.config import read_config
 from csmri.core.files import check_outputs
 from csmri.core.quiet import import_tensorflow
@@ -29,6 +30,7 @@ from csmri.core.quiet import import_tensorflow
     type=click.Path(path_type=Path),
     help='Store whose split "pretrain" is blended in by transfer = "blended"; by default the one of --store.',
 )
+@memory_option
 def train(config: Path, store: Path, run: Path, init: Path | None, source: Path | None) -> None:
     """Train the network that the TOML file CONFIG describes."""
     experiment = read_config(config)

@@ -1,4 +1,4 @@
-"""JSON, TOML and CSV files, both ways: written whole or not at all, read or refused in one line."""
+"""JSON, TOML and CSV files, both ways: written whole or not at all, read or refused in one line; times in words."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ def write_csv(path: str | Path, head: Sequence[str], rows: Iterable[Sequence[obj
         content = gzip.compress(content, mtime=0)  # without a date, the same rows give the same bytes
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people, in seconds, minutes or hours."""
+    minutes = round(seconds / 60)
+    if minutes == 0:
+        return f"{max(round(seconds), 1)} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _toml_lines(fields: Mapping[str, Any], table: tuple[str, ...]) -> list[str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from csmri.core.memory import GIB, LIMIT
 from csmri.core.quiet import import_tensorflow
 
 PAUSE = 1.0
@@ -28,7 +29,7 @@ def threads() -> int:
     return int(os.environ.get(THREADS, 0)) or cores()
 
 
-def begin(parent: int, threads: int) -> None:
+def begin(parent: int, threads: int, memory: int) -> None:
     """Make this process a worker of another: TensorFlow is imported, with so many threads.
 
     Parameters
@@ -37,10 +38,13 @@ def begin(parent: int, threads: int) -> None:
         Number of the process that it works for; a worker whose parent was killed would wait for work for ever.
     threads : int
         Of TensorFlow, so that all workers together use every core once.
+    memory : int
+        Share of this worker in all that is free [bytes].
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears of it, too, and ends its workers
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     os.environ[THREADS] = str(threads)
+    os.environ[LIMIT] = f"{max(memory, 1) / GIB:.9f}"
     import_tensorflow()
     import tensorflow as tf
 

@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from csmri import __version__
-from csmri.config import Split
 from csmri.core.errors import CsmriError
 from csmri.core.files import replacing_folder
 from csmri.core.locks import locked
 from csmri.core.provenance import without_absolute_paths
-from csmri.core.texts import read_toml, write_json
+from csmri.core.texts import write_json
 from csmri.data.cine import Cine, Outlines
 from csmri.data.extent import Extent
 from csmri.data.pseudonyms import Pseudonyms
 from csmri.data.roi import Box, heart_box, heart_box_notes
+from csmri.data.shard import read_slices, sha256_of, slice_offsets, write_shard
 
 MANIFEST = "manifest.json"
 FORMAT = 2
 """2: complex images are kept, `Entry.complex` tells. 1, which is still read: all are magnitudes."""
 READABLE = (1, FORMAT)
-COMPLEX = "complex"
-"""Feature of a record that says that its images are."""
-READ_BYTES = 65536
-"""Read at once: more only for what is longer, since most of a buffer is thrown away with one record."""
-SPLITS: tuple[str, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,21 @@ class Entry:
         """Entry of a subject that is still to be prepared: all that a plan needs to know of it."""
         return cls(subject, split, "", "", n_slices, n_frames, matrix, 1.0, Box(0, 0, *matrix), None, "", ())
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Any]) -> Entry:
+        """Entry of its fields, as JSON has them."""
+        spacing, extent = fields["spacing_mm"], fields.get("extent")
+        return cls(
+            **{
+                **fields,
+                "matrix": tuple(fields["matrix"]),
+                "heart_box": Box(*fields["heart_box"]),
+                "spacing_mm": tuple(spacing) if spacing else None,
+                "notes": tuple(fields["notes"]),
+                "extent": Extent.of(extent) if extent else None,
+            }
+        )
+
 
 @dataclass(frozen=True)
 class Store:
@@ -94,58 +104,19 @@ class Store:
 
     def offsets(self, entry: Entry) -> list[int]:
         """Where the record of every slice begins in a subject's shard [bytes], for `record_at`."""
-        offsets = []
-        with Path(self.shard(entry)).open("rb") as shard:
-            # A record of a TFRecord file: the size of the data (8 bytes), a checksum (4), the data, a checksum (4).
-            while size := shard.read(8):
-                offsets.append(shard.tell() - 8)
-                shard.seek(4 + int.from_bytes(size, "little") + 4, os.SEEK_CUR)
-        return offsets
+        return slice_offsets(self.shard(entry))
 
     def slices(self, entry: Entry) -> Iterator[NDArray[Any]]:
         """Slices (frame, y, x) of one subject, from base to apex as in the file that was read.
 
         Magnitudes in [0, 1], or complex64 of such a magnitude where `entry.complex` says so.
         """
-        for record in tf.data.TFRecordDataset(self.shard(entry)):
-            yield parse_slice(record, as_complex=entry.complex).numpy()
+        return read_slices(self.shard(entry), as_complex=entry.complex)
 
 
 def extents_of(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
     """Subject -> its extent along ky, as evaluation.json and study.json keep it, where it was measured."""
     return {entry.subject: asdict(entry.extent) for entry in entries if entry.extent}
-
-
-def read_split(path: str | Path) -> dict[str, str]:
-    """Read which subject belongs to which split from TOML such as `train = ["patient061", ...]`.
-
-    Raises
-    ------
-    CsmriError
-        If a split is unknown, a subject stands in two, or the file is not of this form.
-    """
-    return splits_of(read_toml(path, "split"), where=str(path))
-
-
-def splits_of(split: Mapping[str, Any], *, where: str) -> dict[str, str]:
-    """Turn lists of subjects by their split into the split of every subject; `where` names their source in errors."""
-    split_of: dict[str, str] = {}
-    if not isinstance(split, Mapping):
-        raise CsmriError(f"{where}: expected lists of subject names by {', '.join(SPLITS)}; found {split!r:.100}")
-    for name, subjects in split.items():
-        if (
-            name not in SPLITS
-            or not isinstance(subjects, list | tuple)
-            or not all(isinstance(s, str) for s in subjects)
-        ):
-            raise CsmriError(f"{where}: expected lists of subject names under {', '.join(SPLITS)}; found {name!r}")
-        for subject in subjects:
-            if subject in split_of:
-                raise CsmriError(f"{where}: subject {subject!r} stands in {split_of[subject]!r} and again in {name!r}")
-            split_of[subject] = name
-    if not split_of:
-        raise CsmriError(f"{where}: names no subject; expected lists of names under {', '.join(SPLITS)}")
-    return split_of
 
 
 class StoreWriter:
@@ -170,7 +141,7 @@ class StoreWriter:
     def __exit__(self, *raised: Any) -> bool | None:
         return self._whole.__exit__(*raised)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _written_whole(self) -> Iterator[StoreWriter]:
         with locked(self.path):
             if self.path.exists():
@@ -186,40 +157,87 @@ class StoreWriter:
         `extent` is what `physics.extent` measures of the cine along y; it is kept in the entry.
         """
         subject = self.pseudonyms.of(cine.subject) if self.pseudonyms else cine.subject
-        if any(subject == entry.subject for entry in self._entries):
-            raise CsmriError(f"{cine.provenance}: subject {cine.subject!r} was added already from another file")
-        magnitude = cine.magnitude
-        scale = float(magnitude.max())
-        shard = self._shard(subject)
-        with tf.io.TFRecordWriter(str(self.partial / shard)) as writer:
-            for index, images in enumerate(_divided(cine.images if cine.is_complex else magnitude, scale)):
-                writer.write(_serialise_slice(subject, index, images))
-        box = heart_box(magnitude, outlines, spacing_mm=cine.spacing_mm)
-        told = () if self.pseudonyms else (without_absolute_paths(note) for note in cine.notes)
-        entry = Entry(
-            subject=subject,
-            split=split,
-            shard=shard,
-            sha256=_sha256(self.partial / shard),
-            n_slices=cine.n_slices,
-            n_frames=cine.n_frames,
-            matrix=cine.matrix,
-            scale=scale,
-            heart_box=box,
-            spacing_mm=cine.spacing_mm,
-            provenance="" if self.pseudonyms else without_absolute_paths(cine.provenance),
-            notes=(*told, *_phase_note(cine), *_blank_notes(magnitude), *_box_notes(box, magnitude, outlines)),
-            complex=cine.is_complex,
-            extent=extent,
+        self._refuse_twice(subject, f"{cine.provenance}: subject {cine.subject!r}")
+        shard = self.partial / self._shard(subject)
+        entry = write_subject(
+            shard, cine, split, outlines, subject=subject, extent=extent, is_hidden=self.pseudonyms is not None
         )
+        return self._kept(entry, shard.name)
+
+    def take(self, entry: Entry, written: Path, *, where: str) -> Entry:
+        """Take a subject whose shard `write_subject` has written elsewhere; it stays there, too.
+
+        Parameters
+        ----------
+        where : str
+            What was read and who it is, for people.
+        """
+        self._refuse_twice(entry.subject, where)
+        shard = self._shard(entry.subject)
+        try:
+            os.link(written, self.partial / shard)
+        except OSError:  # not every disk can
+            shutil.copyfile(written, self.partial / shard)
+        return self._kept(entry, shard)
+
+    def _kept(self, entry: Entry, shard: str) -> Entry:
+        told = tuple(map(without_absolute_paths, entry.notes))
+        entry = replace(entry, shard=shard, provenance=without_absolute_paths(entry.provenance), notes=told)
         self._entries.append(entry)
         return entry
+
+    def _refuse_twice(self, subject: str, where: str) -> None:
+        if any(subject == entry.subject for entry in self._entries):
+            raise CsmriError(f"{where} was added already from another file")
 
     def _shard(self, subject: str) -> str:
         """File name for a subject: its name where that can be one (a DICOM patient ID may hold anything)."""
         if re.fullmatch(r"\w[\w.-]{0,99}", subject, re.ASCII):
             return f"{subject}.tfrecord"
         return f"subject {len(self._entries)}.tfrecord"  # with a blank, which no name above has
+
+
+def write_subject(
+    path: Path,
+    cine: Cine,
+    split: str,
+    outlines: Outlines | None = None,
+    *,
+    subject: str,
+    extent: Extent | None = None,
+    is_hidden: bool = False,
+) -> Entry:
+    """Write one subject's shard, under the name that the store has for the subject.
+
+    Parameters
+    ----------
+    outlines, extent
+        As `StoreWriter.add` has them.
+    is_hidden : bool
+        Whether provenance and the reader's notes, which may name somebody, are left out of the entry. They may hold
+        absolute paths, which `StoreWriter` shortens.
+    """
+    magnitude = cine.magnitude
+    scale = float(magnitude.max())
+    write_shard(path, cine.images if cine.is_complex else magnitude, subject, scale=scale)
+    box = heart_box(magnitude, outlines, spacing_mm=cine.spacing_mm)
+    told = () if is_hidden else cine.notes
+    return Entry(
+        subject=subject,
+        split=split,
+        shard=path.name,
+        sha256=sha256_of(path),
+        n_slices=cine.n_slices,
+        n_frames=cine.n_frames,
+        matrix=cine.matrix,
+        scale=scale,
+        heart_box=box,
+        spacing_mm=cine.spacing_mm,
+        provenance="" if is_hidden else cine.provenance,
+        notes=(*told, *_phase_note(cine), *_blank_notes(magnitude), *_box_notes(box, magnitude, outlines)),
+        complex=cine.is_complex,
+        extent=extent,
+    )
 
 
 def open_store(path: str | Path) -> Store:
@@ -238,7 +256,7 @@ def open_store(path: str | Path) -> Store:
             raise CsmriError(
                 f"{path}: store format {manifest['format']}, expected {expected}; run `csmri prepare` again"
             )
-        entries = tuple(_entry(fields) for fields in manifest["entries"])
+        entries = tuple(Entry.of(fields) for fields in manifest["entries"])
     except OSError as error:
         raise CsmriError(
             f"{path}: not a prepared store ({MANIFEST}: {error.strerror}); `csmri prepare` makes one"
@@ -249,91 +267,11 @@ def open_store(path: str | Path) -> Store:
         shard = path / entry.shard
         if not shard.is_file():
             raise CsmriError(f"{shard}: missing from the store; run `csmri prepare` again")
-        if _sha256(shard) != entry.sha256:
+        if sha256_of(shard) != entry.sha256:
             raise CsmriError(
                 f"{shard}: was altered since it was written (sha256 differs from {MANIFEST}); run `csmri prepare` again"
             )
     return Store(path, entries)
-
-
-def record_at(shard: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
-    """Read the record of one slice, for `parse_slice`; works inside tf.data.
-
-    By the operations themselves: `tf.data.TFRecordDataset` begins at the first record, and a reader in Python can hang
-    when its process ends.
-    """
-    records = tf.raw_ops.TFRecordDatasetV2(
-        filenames=[shard], compression_type="", buffer_size=READ_BYTES, byte_offsets=[offset]
-    )
-    kind = {"output_types": [tf.string], "output_shapes": [[]]}
-    return tf.raw_ops.DatasetToSingleElement(
-        dataset=tf.raw_ops.TakeDataset(input_dataset=records, count=1, **kind), **kind
-    )[0]
-
-
-def parse_slice(record: tf.Tensor, *, as_complex: bool = False) -> tf.Tensor:
-    """Parse the images (frame, y, x) of one record; works inside tf.data.
-
-    Parameters
-    ----------
-    as_complex : bool
-        Whether to give complex64 images, as is needed where any subject has them; magnitudes get the phase 0.
-        Otherwise they are float32 in [0, 1], and complex ones cannot be read.
-    """
-    features = tf.io.parse_single_example(
-        record,
-        {
-            "images": tf.io.FixedLenFeature([], tf.string),
-            COMPLEX: tf.io.FixedLenFeature([], tf.int64, default_value=0),
-        },
-    )
-
-    def parsed(kind: tf.DType) -> tf.Tensor:
-        return tf.ensure_shape(tf.io.parse_tensor(features["images"], kind), (None, None, None))
-
-    if not as_complex:
-        return parsed(tf.float32)
-    return tf.cond(
-        features[COMPLEX] > 0, lambda: parsed(tf.complex64), lambda: tf.cast(parsed(tf.float32), tf.complex64)
-    )
-
-
-def _divided(images: NDArray[Any], scale: float) -> NDArray[Any]:
-    """Images in units of `scale`; complex ones part by part, so that without a phase they are as magnitudes are."""
-    if not np.iscomplexobj(images):
-        return images / np.float32(scale)
-    return (np.ascontiguousarray(images).view(np.float32) / np.float32(scale)).view(np.complex64)
-
-
-def _serialise_slice(subject: str, index: int, images: NDArray[np.float32] | NDArray[np.complex64]) -> bytes:
-    def of_bytes(value: bytes) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-    def of_int(value: int) -> tf.train.Feature:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-    features = {
-        "images": of_bytes(tf.io.serialize_tensor(images).numpy()),
-        "subject": of_bytes(subject.encode("utf-8")),
-        "slice": of_int(index),
-    }
-    if np.iscomplexobj(images):  # a shard of magnitudes is the same as in format 1
-        features[COMPLEX] = of_int(1)
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
-
-
-def _entry(fields: dict[str, Any]) -> Entry:
-    spacing, extent = fields["spacing_mm"], fields.get("extent")
-    return Entry(
-        **{
-            **fields,
-            "matrix": tuple(fields["matrix"]),
-            "heart_box": Box(*fields["heart_box"]),
-            "spacing_mm": tuple(spacing) if spacing else None,
-            "notes": tuple(fields["notes"]),
-            "extent": Extent.of(extent) if extent else None,
-        }
-    )
 
 
 def _box_notes(box: Box, magnitude: NDArray[np.float32], outlines: Outlines | None) -> list[str]:
@@ -354,8 +292,3 @@ def _blank_notes(magnitude: NDArray[np.float32]) -> list[str]:
     slices = [f"Slice {index} is blank; it has no quality." for index in np.flatnonzero(blank.all(axis=1))]
     frames = np.argwhere(blank & ~blank.all(axis=1, keepdims=True))
     return [*slices, *(f"Slice {index}, frame {frame} is blank; it has no NMSE." for index, frame in frames)]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,6 +15,7 @@ __all__ = [
     "EXPECTED",
     "find_cines",
     "only",
+    "outlines_beside",
     "output_of",
     "read",
     "read_cine",
@@ -86,11 +87,16 @@ def read_outlines(cine: str | Path, outlines: str | Path | None = None) -> Outli
     """
     cine = Path(cine)
     if outlines is None:
-        beside = york.outlines_beside(cine)
+        beside = outlines_beside(cine)
         return york.read_outlines(beside) if beside else None
     if not Path(outlines).exists():
         raise CsmriError(f"{outlines}: no such file or folder; expected outlines of {cine}")
     return dicom.read_outlines(outlines, cine) if Path(outlines).is_dir() else york.read_outlines(outlines)
+
+
+def outlines_beside(cine: str | Path) -> Path | None:
+    """Path of the manual outlines that `read_outlines` finds beside a cine by itself."""
+    return york.outlines_beside(Path(cine))
 
 
 def truth_beside(path: str | Path) -> Path | None:

@@ -17,8 +17,10 @@ from csmri.config import BLENDED, Config
 from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN
 from csmri.core.seeds import derive_seed, subject_key
-from csmri.data.store import Entry, Store, parse_slice, record_at
+from csmri.data.shard import parse_slice, record_at
+from csmri.data.store import Entry, Store
 from csmri.learning.examples import Draw, Item, item_seed, make_example
+from csmri.learning.footprint import Buffers, fitting_buffers
 from csmri.learning.sizes import check_sizes, count, mean_frames
 from csmri.methods.task import Example, Task, task_of
 
@@ -60,6 +62,7 @@ def training_stream(store: Store, config: Config, *, source: Store | None = None
     # Items of target and source are blended, so that they must be of one kind.
     as_complex = any(entry.complex for entry in (*entries, *sources))
     turns = max(1, round(config.shuffle_frames / mean_frames(entries)))
+    buffers = fitting_buffers(task, (*entries, *sources))
 
     def every_epoch() -> tf.data.Dataset:
         target, origin = table_of(store, entries), table_of(source or store, sources)
@@ -70,10 +73,12 @@ def training_stream(store: Store, config: Config, *, source: Store | None = None
             if sources:
                 blend_in = shuffled_items(origin, config, epoch)
                 items = blended(items, blend_in, config.source_share(epoch), config.seed, epoch)
-            examples = examples_of(items.take(n_examples), epoch, task, as_complex=as_complex, turns=turns)
+            examples = examples_of(
+                items.take(n_examples), epoch, task, as_complex=as_complex, turns=turns, buffers=buffers
+            )
             return batched(examples.take(n_examples), task, entries)
 
-        return tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch).prefetch(tf.data.AUTOTUNE)
+        return buffers.at_the_end(tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch))
 
     return Stream(every_epoch, n_batches, n_frames)
 
@@ -92,9 +97,9 @@ def validation_stream(store: Store, config: Config) -> Stream:
         numbers = tf.data.Dataset.range(n_items(table, config))
         items = numbers.map(plain(lambda number: item_of(number, table, config)))
         as_complex = any(entry.complex for entry in entries)
-        return batched(examples_of(items, epoch, task, as_complex=as_complex, turns=0), task, entries).prefetch(
-            tf.data.AUTOTUNE
-        )
+        buffers = fitting_buffers(task, entries)
+        examples = examples_of(items, epoch, task, as_complex=as_complex, turns=0, buffers=buffers)
+        return buffers.at_the_end(batched(examples, task, entries))
 
     return Stream(whole, n_batches, n_frames)
 
@@ -178,7 +183,7 @@ def blended(
 
 
 def examples_of(
-    items: tf.data.Dataset, epoch: tf.Tensor, task: Task, *, as_complex: bool, turns: int
+    items: tf.data.Dataset, epoch: tf.Tensor, task: Task, *, as_complex: bool, turns: int, buffers: Buffers
 ) -> tf.data.Dataset:
     """Examples of items, a cine each, or frame by frame where the task takes frames.
 
@@ -193,7 +198,7 @@ def examples_of(
         order = permutation(tf.shape(made[1])[0], item_seed(Draw.FRAME_ORDER, item, epoch, task.config))
         return tf.nest.map_structure(lambda frames: tf.gather(frames, order), made)
 
-    examples = items.map(plain(example), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    examples = items.map(plain(example), num_parallel_calls=buffers.parallel, deterministic=True)
     if task.takes_cines:
         return examples
     return examples.interleave(plain(lambda *example: tf.data.Dataset.from_tensor_slices(example)), max(1, turns))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,14 @@ from csmri.config import BLENDED, Config
 from csmri.core.errors import CsmriError
 from csmri.core.files import remove_partial, replacing
 from csmri.core.locks import locked
+from csmri.core.memory import amount, available_memory
 from csmri.core.provenance import computes_bfloat16_in_software
 from csmri.data.runs import LOG
-from csmri.data.store import Store
+from csmri.data.store import Entry, Store
+from csmri.learning.clock import Clock
+from csmri.learning.footprint import estimate, fitting_buffers, too_little
 from csmri.learning.record import origin_of, read_record, refuse_other_run, write_record
-from csmri.learning.stream import Stream, training_stream, validation_stream
+from csmri.learning.stream import Stream, training_stream, training_subjects, validation_stream
 from csmri.learning.transfer import folded, paced, prepare, trained_parameters
 from csmri.methods.model import Origin, describe_saved_model, load_weights, write_saved_model
 from csmri.methods.task import task_of
@@ -108,6 +111,7 @@ def _train(
         f"{run}: {n_parameters:,} parameters{some}, {_size_of_an_epoch(stream, config)}, "
         f"epochs {first_epoch + 1} to {config.epochs}; the first one also compiles the network and takes longer"
     )
+    _report_memory(network, config, [*sum(training_subjects(store, config, blend), ())], report, str(run))
     network.fit(
         training_stream(store, config, source=blend, first_epoch=first_epoch).dataset,
         initial_epoch=first_epoch,
@@ -117,6 +121,7 @@ def _train(
         validation_steps=validation.n_batches if validation else None,
         callbacks=[
             _EpochLog(run / LOG, first_epoch),
+            Clock(str(run), stream.n_batches, validation.n_batches if validation else 0, config.epochs, report),
             keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
             _Keeper(run, config, origin),
         ],
@@ -124,6 +129,16 @@ def _train(
         verbose=1 if sys.stdout.isatty() else 2,
     )
     return final
+
+
+def _report_memory(
+    network: keras.Model, config: Config, entries: Sequence[Entry], report: Callable[[str], None], where: str
+) -> None:
+    task = task_of(config)
+    footprint = estimate(network, task, entries, fitting_buffers(task, entries))
+    report(f"{where}: takes {footprint.text()}; {amount(available_memory())} more are free")
+    if warning := too_little(footprint, task):
+        report(f"{where}: {warning}")
 
 
 def _size_of_an_epoch(stream: Stream, config: Config) -> str:

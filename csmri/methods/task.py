@@ -13,9 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from csmri.config import Config
+from csmri.core.memory import available_memory
 from csmri.core.names import OPENVINO, SELF_SUPERVISED, TENSORFLOW
 from csmri.data.acquisition import Acquisition
 from csmri.methods import scaling
+from csmri.methods.footprint import activations, in_parts
 from csmri.methods.losses import CineError, CineMean, HeldOutError, HeldOutMean, ImageMean, TargetError
 from csmri.methods.runtime import Results, Serve, compiled
 from csmri.methods.unet import build_unet
@@ -41,6 +43,10 @@ class Task(ABC):
     """Largest norm of all gradients of a step."""
     runtimes: ClassVar[tuple[str, ...]] = (TENSORFLOW,)
     """What its reconstructor may compute in, the fastest first."""
+    kept_share: ClassVar[float]
+    """Of all that the layers give: memory that a step of training takes at once, measured."""
+    coil_bytes: ClassVar[int] = 0
+    """Memory that a step of training takes for a pixel of each coil after the first, measured."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -88,6 +94,10 @@ class Task(ABC):
         """Draw inputs of what `serve` gives, of an odd size."""
 
     @abstractmethod
+    def shapes(self, matrix: tuple[int, int], *, n_frames: int, n_coils: int = 1) -> list[tuple[int, ...]]:
+        """Shapes of the network's inputs for so many frames of a matrix (y, x)."""
+
+    @abstractmethod
     def reconstructor(self, network: keras.Model, *, runtime: str = TENSORFLOW) -> Callable[[Acquisition], tf.Tensor]:
         """Make the network reconstruct, in one of `runtimes`: from an acquisition to complex images (frame, y, x)."""
 
@@ -97,6 +107,7 @@ class UNet(Task):
 
     takes_cines, is_consistent = False, False
     runtimes = (OPENVINO, TENSORFLOW)
+    kept_share = 1.25
 
     def build(self) -> keras.Model:
         config = self.config
@@ -151,6 +162,9 @@ class UNet(Task):
         shape = (3, 3 * multiple - 1, 2 * multiple + 1)  # both padded to 3 multiples
         return {"initial": tf.constant(np.random.default_rng(seed).gamma(2.0, 100.0, shape), tf.float32)}
 
+    def shapes(self, matrix: tuple[int, int], *, n_frames: int, n_coils: int = 1) -> list[tuple[int, ...]]:
+        return [(n_frames, *(scaling.padded_size(n, self.config.depth) for n in matrix), self.config.frames)]
+
     def reconstructor(self, network: keras.Model, *, runtime: str = TENSORFLOW) -> Callable[[Acquisition], tf.Tensor]:
         if runtime == OPENVINO:  # which rounds to fewer digits by itself, as it is asked to
             network = self._with_all_digits(network)
@@ -159,7 +173,15 @@ class UNet(Task):
 
         def reconstruct(acquisition: Acquisition) -> tf.Tensor:
             initial = initial_images(acquisition)
-            improved = improve(initial=tf.abs(initial))["improved"]
+            _, *matrix = initial.shape
+            a_frame = activations(network, self.shapes((matrix[0], matrix[1]), n_frames=1))
+            improved = in_parts(
+                lambda frames: improve(initial=frames)["improved"],
+                tf.abs(initial),
+                n_at_once=max(1, available_memory() // 2 // a_frame),
+                beside=self.config.frames // 2,
+                cyclic=self.config.cyclic,
+            )
             image = tf.cast(improved, tf.complex64) * unit(initial)  # a magnitude has no k-space to compare
             if not weight:
                 return image
@@ -183,6 +205,7 @@ class Unrolled(Task):
 
     takes_cines, is_consistent = True, True
     clip_norm = 1.0  # with one cine a step, an odd one must not throw the network off
+    kept_share, coil_bytes = 0.71, 260
 
     def build(self) -> keras.Model:
         config = self.config
@@ -224,6 +247,11 @@ class Unrolled(Task):
             tf.TensorSpec((), tf.float32, name="noise"),
             tf.TensorSpec((), tf.bool, name="cyclic"),
         ]
+
+    def shapes(self, matrix: tuple[int, int], *, n_frames: int, n_coils: int = 1) -> list[tuple[int, ...]]:
+        y, x = matrix
+        image, data = (1, n_frames, x, y, 2), (1, n_coils, n_frames, x, y, 2)
+        return [image, data, (1, n_frames, y), (1, n_coils, x, y, 2), (1, 1), (1, 1)]
 
     def sample(self, seed: int) -> dict[str, tf.Tensor]:
         rng = np.random.default_rng(seed)

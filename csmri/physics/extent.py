@@ -44,8 +44,12 @@ def measure_extent(images: NDArray[np.float32] | NDArray[np.complex64]) -> tuple
     Extent, Extent
         Along y and along x.
     """
-    y, x = (_measure(one) for one in (np.swapaxes(images, -2, -1), images))
-    return y, x
+    return measure_lines(images), _measure(images)
+
+
+def measure_lines(images: NDArray[np.float32] | NDArray[np.complex64]) -> Extent:
+    """Measure along y (ky) alone, which is all that a store keeps; see `measure_extent`."""
+    return _measure(np.swapaxes(images, -2, -1))
 
 
 def _measure(images: NDArray[np.float32] | NDArray[np.complex64]) -> Extent:

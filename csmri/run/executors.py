@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from csmri.core import workers
 from csmri.core.errors import CsmriError
+from csmri.core.memory import available_memory
 from csmri.core.names import BEAM, PROCESSES, THIS
 from csmri.run import beam
 
@@ -125,7 +126,8 @@ def _pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
     # Not forked: TensorFlow's threads do not survive that.
     context = multiprocessing.get_context("spawn")
     threads = max(1, workers.cores() // n_workers)
-    pool = ProcessPoolExecutor(n_workers, context, workers.begin, (os.getpid(), threads))
+    share = available_memory() // n_workers
+    pool = ProcessPoolExecutor(n_workers, context, workers.begin, (os.getpid(), threads, share))
     try:
         yield pool
     except BaseException:

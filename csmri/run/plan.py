@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from csmri.config import Config
+from csmri.core.texts import duration
 from csmri.data.runs import LOG, read_log
 from csmri.data.store import Entry, Store
 from csmri.evaluation.metrics import frame_quality
@@ -126,11 +127,3 @@ def plan_text(title: str, stages: Sequence[Stage], pace: Pace) -> str:
         seed = "" if stage.seed is None else f"seed {stage.seed}"
         lines.append(f"  {state:<8} {seed:<8} {stage.name:<{width}} {amount:>18}  {remaining}".rstrip())
     return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """Write a time for people, in seconds, minutes or hours."""
-    minutes = round(seconds / 60)
-    if minutes == 0:
-        return f"{max(round(seconds), 1)} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -18,7 +18,7 @@ from csmri.core.files import make_folder, remove_partial
 from csmri.core.locks import locked
 from csmri.core.names import INITIAL
 from csmri.core.provenance import git_revision, processor, versions
-from csmri.core.texts import read_json, write_json
+from csmri.core.texts import duration, read_json, write_json
 from csmri.data.records import UNTRAINED, Item, item_of, read_records
 from csmri.data.runs import RECORD
 from csmri.data.store import Entry, Store, extents_of, open_store
@@ -30,7 +30,7 @@ from csmri.results.draw import draw_all, is_drawn
 from csmri.results.folder import PROVENANCE, keep_run, refuse_other_experiment, table_path
 from csmri.results.journal import Journal
 from csmri.run.evaluation import EvaluationRun
-from csmri.run.plan import DRAW, PHANTOMS, Pace, Stage, duration, measure_pace, plan_text
+from csmri.run.plan import DRAW, PHANTOMS, Pace, Stage, measure_pace, plan_text
 
 WORK = "work"
 REPORT_SECONDS = 10.0

@@ -20,7 +20,7 @@ from csmri.config import (
     write_config,
 )
 from csmri.core.errors import CsmriError
-from csmri.data.store import read_split
+from csmri.data.split import read_split
 
 FOLDER = Path(__file__).parents[2] / "configs"
 CONFIGS = sorted(path for path in FOLDER.rglob("*.toml") if path.parent.name != "sweeps")  # see test_sweep_configs.py

@@ -16,7 +16,9 @@ from csmri.core.files import temporary_name
 from csmri.data.cine import Cine, Outlines
 from csmri.data.pseudonyms import Pseudonyms
 from csmri.data.roi import heart_box, heart_box_notes
-from csmri.data.store import StoreWriter, extents_of, open_store, parse_slice, read_split, record_at
+from csmri.data.shard import parse_slice, record_at
+from csmri.data.split import read_split
+from csmri.data.store import StoreWriter, extents_of, open_store
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def test_the_first_epoch_is_said_to_compile(store, tmp_path, monkeypatch):
     said: list[str] = []
     with pytest.raises(Begun):
         train(Config(base_channels=1, depth=1, epochs=3), store, tmp_path / "run", report=said.append)
-    assert said[-1].endswith("epochs 1 to 3; the first one also compiles the network and takes longer")
+    assert any(one.endswith("epochs 1 to 3; the first one also compiles the network and takes longer") for one in said)
 
 
 def test_config_is_kept(run, config):
@@ -319,7 +319,7 @@ def test_killed_and_resumed_is_the_same_as_uninterrupted(store, uninterrupted, t
     assert not (path / "models" / "final").exists()
     lines: list[str] = []
     train(RESUMED, store, path, report=lines.append)
-    assert "epochs 2 to 2" in lines[-1]
+    assert any("epochs 2 to 2" in line for line in lines)
 
     assert same_bits(variables(path / "models" / "final"), variables(uninterrupted / "models" / "final"))
     digests = {saved_model_sha256(one / "models" / "final") for one in (path, uninterrupted)}

@@ -7,6 +7,8 @@ import pytest
 from matplotlib import colormaps
 from PIL import Image
 
+from csmri.data.roi import Box
+from csmri.results.figures.boxes import render_heart_boxes
 from csmri.results.figures.pictures import GREYS, ORANGE, SKY, new_figure, save_png, with_palette
 
 
@@ -72,3 +74,13 @@ def test_only_png_has_a_palette(tmp_path, suffix):
         with Image.open(tmp_path / "a.png") as picture:
             assert (picture.mode, picture.size) == ("P", (180, 90))
             assert round(picture.info["dpi"][0]) == 180
+
+
+def test_more_heart_boxes_than_a_picture_shows_make_several(tmp_path, monkeypatch):
+    monkeypatch.setattr("csmri.results.figures.boxes.MOST", 2)
+    views = [
+        (f"subject {number}", np.ones((8, 8), np.float32), np.ones((8, 8)), Box(2, 2, 4, 4)) for number in range(5)
+    ]
+    drawn = render_heart_boxes(iter(views), tmp_path / "heart_boxes.png")
+    assert [path.name for path in drawn] == ["heart_boxes.png", "heart_boxes_2.png", "heart_boxes_3.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [path.name for path in drawn]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,30 @@ from csmri.data.roi import Box
 from csmri.results.figures.pictures import ORANGE, new_figure
 
 N_COLUMNS = 6
+MOST = 60
+"""Subjects that a picture shows: to draw it takes some 5 MiB a subject."""
 View = tuple[str, NDArray[np.float32], NDArray[np.float64], Box]
 """Subject, temporal mean (y, x) of its middle slice, motion map (y, x) of all slices, heart box."""
 
 
-def render_heart_boxes(views: Sequence[View], path: str | Path) -> None:
-    """Draw, for every subject, the middle slice and what moves, with the heart box on both."""
+def render_heart_boxes(views: Iterable[View], path: str | Path) -> list[Path]:
+    """Draw, for every subject, the middle slice and what moves, with the heart box on both.
+
+    Returns
+    -------
+    list of Path
+        The pictures: `path`, and for more subjects than one of them shows `heart_boxes_2.png` and so on. Only the views
+        of one are held at a time.
+    """
+    path, views, drawn = Path(path), iter(views), list[Path]()
+    while page := list(itertools.islice(views, MOST)):
+        name = f"{path.stem}_{len(drawn) + 1}{path.suffix}" if drawn else path.name
+        drawn.append(path.with_name(name))
+        _render_page(page, drawn[-1])
+    return drawn
+
+
+def _render_page(views: Sequence[View], path: Path) -> None:
     n_columns = min(N_COLUMNS, len(views))
     n_rows = math.ceil(len(views) / n_columns)
     with new_figure(path, figsize=(2.2 * n_columns, 1.4 * n_rows), layout="constrained") as figure:
