@@ -59,16 +59,8 @@ def main() -> None:
                     *("--out", str(here / "results"), store),
                 ),
                 "reconstruct": (
-                    *(
-                        "reconstruct",
-                        str(here / "cines"),
-                        str(here / "images"),
-                        "--acceleration",
-                        "4",
-                        "--workers",
-                        "1",
-                    ),
-                    *("--to", "nifti"),
+                    *("reconstruct", str(here / "cines"), str(here / "images"), "--acceleration", "4"),
+                    *("--workers", "1", "--to", "nifti"),
                 ),
             }
             for name, command in commands.items():

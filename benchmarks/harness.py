@@ -12,6 +12,7 @@ import csv
 import gc
 import importlib.util
 import json
+import math
 import os
 import statistics
 import sys
@@ -43,9 +44,9 @@ class Records:
     def add(self, case: str, contender: str, quantity: str, *values: float) -> None:
         """Add the values of all rounds."""
         self.rows += [(case, contender, quantity, number, float(value)) for number, value in enumerate(values)]
-        shown = f"{statistics.median(values):.4g}" + (
-            f" ({min(values):.4g} to {max(values):.4g})" if values[1:] else ""
-        )
+        shown = f"{statistics.median(values):.4g}"
+        if values[1:]:
+            shown += f" ({min(values):.4g} to {max(values):.4g})"
         print(f"{self.question:<12} {case:<28} {contender:<32} {quantity:<10} {shown}", flush=True)
 
     def skip(self, contender: str, reason: str) -> None:
@@ -53,19 +54,34 @@ class Records:
         if self.skipped.setdefault(contender, reason) == reason:
             print(f"{self.question:<12} {contender}: skipped, {reason}", flush=True)
 
-    def time(self, case: str, contenders: Mapping[str, Contender], *, rounds: int, per: float = 1) -> None:
-        """Time contenders in turn, A B A B, after a first call of each, which compiles; seconds are over `per`."""
-        for contender in contenders.values():
-            contender()
+    def time(
+        self, case: str, contenders: Mapping[str, Contender], *, rounds: int, per: float = 1, patience: float = math.inf
+    ) -> dict[str, Any]:
+        """Time contenders in turn, A B A B, after a first call of each, which compiles; seconds are over `per`.
+
+        Who takes longer than `patience` seconds is called but once, and that is what counts. Gives what the first
+        calls gave.
+        """
         taken: dict[str, list[float]] = {name: [] for name in contenders}
-        for _ in range(rounds):
+        results, slow = {}, {}
+        for number in range(rounds + 1):
             for name, contender in contenders.items():
+                if name in slow:
+                    continue
                 gc.collect()
                 begun = time.perf_counter()
-                contender()
-                taken[name].append((time.perf_counter() - begun) / per)
+                result = contender()
+                seconds = time.perf_counter() - begun
+                if number:
+                    taken[name].append(seconds / per)
+                    continue
+                results[name] = result
+                if seconds > patience:
+                    slow[name] = seconds / per
+        taken |= {name: [seconds] for name, seconds in slow.items()}
         for name, seconds in taken.items():
             self.add(case, name, SECONDS, *seconds)
+        return results
 
     def write(self, folder: Path = RESULTS) -> None:
         """Write the rows and what they were measured with."""

@@ -38,9 +38,8 @@ def main() -> None:
             def reconstruct() -> None:
                 out = folder / "out"
                 shutil.rmtree(out, ignore_errors=True)
-                run(
-                    "-m", "csmri", "reconstruct", str(folder / "cine.npz"), str(out), "--acceleration", "4", *arguments
-                )()
+                command = ("reconstruct", str(folder / "cine.npz"), str(out), "--acceleration", "4", *arguments)
+                run("-m", "csmri", *command)()
 
             return reconstruct
 
