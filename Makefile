@@ -8,7 +8,7 @@ CSMRI := $(VENV)/bin/csmri
 PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 DEMO := demo
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow bench lint clean
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
@@ -25,6 +25,13 @@ test: $(VENV)/tested
 
 test-slow: $(VENV)/tested
 	$(PYTEST) -m "slow or hypothesis" --hypothesis-profile slow
+
+# Some 20 minutes of a machine that does nothing else. Peers take part where they are installed: pip install '.[peers]', Debian: bart.
+bench: $(VENV)/installed
+	for question in inference training simulation methods growth startup; do \
+		TF_CPP_MIN_LOG_LEVEL=3 $(VENV)/bin/python benchmarks/$$question.py || exit 1; \
+	done
+	$(VENV)/bin/python benchmarks/goals.py
 
 lint: $(VENV)/tested
 	$(VENV)/bin/ruff check .

@@ -23,7 +23,7 @@ from harness import Records, options, version_of
 from csmri.config import Config, Sampling, make_config
 from csmri.core.names import OPENVINO, TENSORFLOW
 from csmri.core.provenance import computes_bfloat16_in_software
-from csmri.methods.model import write_saved_model
+from csmri.methods.model import load_network, write_saved_model
 from csmri.methods.reconstruction import load_reconstructor, simulated_acquisition
 from csmri.methods.task import task_of
 from csmri.phantom import make_subject
@@ -32,6 +32,7 @@ FRAMES = {16: 8, 32: 4, 64: 2}
 """As many of them at once for every number of channels: some seconds a contender."""
 CEILING, KERAS = "matrix product", "Keras"
 SIDE = 3072
+CASCADE = "unrolled network, convolutions of a cascade"
 
 
 def operations(network: keras.Model, size: int) -> float:
@@ -104,6 +105,29 @@ def contenders(config: Config, acquisition: Any, records: Records) -> dict[str, 
     return found
 
 
+def cascade(size: int, n_frames: int = 20) -> dict[str, Callable[[], Any]]:
+    """Compute the convolutions of one cascade of the shipped unrolled network, all that is real in it."""
+    _, network = load_network("pretrained-unrolled")
+    measured = network.get_layer("measured").output
+    told = next(one for one in measured.values() if len(one.shape) == 2) if isinstance(measured, dict) else None
+    told = told if told is not None else next(one for one in measured if one.shape[1:] == (3,))
+    layers = ("cascade1_motion", "cascade0_decoder0_relu")
+    inputs = [*(network.get_layer(name).output for name in layers), told, network.inputs[-1]]
+    outputs = [network.get_layer(name).output for name in ("cascade1_head_output", "cascade1_decoder0_relu")]
+    part = keras.Model(inputs, outputs)
+    rng, image = np.random.default_rng(0), (1, n_frames, size, size)
+    values = [0.1 * rng.standard_normal((*image, 4)), rng.random((*image, 12)), [[0.25, 0.0, 1.0]], [[1.0]]]
+    values = [np.asarray(one, np.float32) for one in values]
+    signature = [tf.TensorSpec(one.shape, tf.float32) for one in values]
+    function = tf.function(lambda *one: part(list(one), training=False), input_signature=signature)
+    traced, tensors = function.get_concrete_function(), [tf.constant(one) for one in values]
+    found: dict[str, Callable[[], Any]] = {"TensorFlow": lambda: traced(*tensors)[0].numpy()}
+    if version_of(OPENVINO):
+        compiled = peers.in_openvino(function)
+        found["OpenVINO"] = lambda: compiled(values)[0]
+    return found
+
+
 def main() -> None:
     asked = options(__doc__, size=256, rounds=5)
     records = Records("inference")
@@ -120,6 +144,7 @@ def main() -> None:
             records.time(case, contenders(config, one, records), rounds=asked.rounds, per=n_frames)
             if precision == "float32":
                 records.add(case, KERAS, "GFLOP", operations(task_of(config).build(), asked.size) / 1e9)
+    records.time(CASCADE, cascade(asked.size), rounds=asked.rounds)
     records.write(asked.out)
 
 

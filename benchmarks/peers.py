@@ -101,16 +101,22 @@ def run_onnxruntime(network: keras.Model, frames: NDArray[np.float32]) -> Run:
 
 def run_openvino(network: keras.Model, frames: NDArray[np.float32], *, bfloat16: bool = False) -> Run:
     """Forward in OpenVINO, for this size alone."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
     import tensorflow as tf
 
     signature = [tf.TensorSpec(frames.shape, tf.float32)]
-    graph = openvino.convert_model(tf.function(lambda one: network(one, training=False), input_signature=signature))
+    function = tf.function(lambda one: network(one, training=False), input_signature=signature)
+    compiled = in_openvino(function, bfloat16=bfloat16)
+    return lambda: compiled(frames)[0]
+
+
+def in_openvino(function: Any, *, bfloat16: bool = False) -> Any:
+    """Compile a function of TensorFlow that has a signature."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
     precision = "bf16" if bfloat16 else "f32"
     hints = {"INFERENCE_NUM_THREADS": threads(), "INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(graph, "CPU", hints)
-    return lambda: compiled(frames)[0]
+    return openvino.Core().compile_model(openvino.convert_model(function), "CPU", hints)
 
 
 def torch_step(network: keras.Model, inputs: NDArray[np.float32], target: NDArray[np.float32]) -> Callable[[], Any]:

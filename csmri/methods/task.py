@@ -200,7 +200,7 @@ class Unrolled(Task):
     """`csmri.methods.unrolled`: it reconstructs the complex images of a cine from the k-space of all coils.
 
     It runs in TensorFlow alone: OpenVINO does not read its loops of transforms, and takes as long for the convolutions
-    between (`benchmarks/runtimes.py`).
+    between (`benchmarks/inference.py`).
     """
 
     takes_cines, is_consistent = True, True

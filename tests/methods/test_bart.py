@@ -13,7 +13,7 @@ from tests.physics import bart
 
 @bart.needs_bart
 def test_temporal_tv_of_coils_is_as_good_as_bart_s(tmp_path):
-    """Measured on 128 x 128: 0.95 of its error; benchmarks/bart_pics.py tells more, and the time."""
+    """Measured on 128 x 128: 0.95 of its error; benchmarks/methods.py has the time."""
     images = make_subject(9, size=96, n_slices=1, n_frames=8).images[0]
     law = Sampling(phase="moving", coils=6, snr=25.0)
     one = simulated_acquisition(images, 4.0, law, seed=0, subject="phantom", slice_index=0)
