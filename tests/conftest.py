@@ -27,6 +27,7 @@ LONGEST = (
     "learning/test_transfer.py",
     "learning/test_unrolled_run.py",
     "learning/test_train.py",
+    "learning/test_distribute.py",
     "methods/test_pretrained.py",
     "cli/test_commands.py",
     "cli/test_bad_input.py",

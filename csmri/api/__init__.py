@@ -31,7 +31,7 @@ from csmri.api.arguments import (
 from csmri.config import EVALUATION_ACCELERATIONS, Config, Sampling, read_config
 from csmri.core.errors import CsmriError
 from csmri.core.files import check_outputs
-from csmri.core.names import AUTO, BASELINES, DEFAULT_MODEL, RUNTIMES, TENSORFLOW
+from csmri.core.names import AUTO, BASELINES, DEFAULT_MODEL, DISTRIBUTED, RUNTIMES, TENSORFLOW
 from csmri.data.acquisition import Acquisition
 from csmri.data.cine import Cine
 from csmri.data.kspace import KSpace
@@ -465,6 +465,7 @@ def train(
     init: str | Path | None = None,
     source: Store | str | Path | None = None,
     report: Callable[[str], None] = print,
+    distribute: str = "",
 ) -> Path:
     """Train a network, or go on with a training that was stopped.
 
@@ -481,6 +482,9 @@ def train(
         Whose split `pretrain` is blended in by `transfer = "blended"`.
     report : callable
         Told, in a line each, what is going on.
+    distribute : "", "mirrored" or "multiworker"
+        Who shares every batch: one device, all GPUs of this machine, or those of all that `TF_CONFIG` names. Before
+        TensorFlow has computed anything.
 
     Returns
     -------
@@ -491,8 +495,10 @@ def train(
         raise CsmriError(f"train: expected a csmri.Config or the path of its TOML file, got {kind_of(config)}")
     experiment = config if isinstance(config, Config) else read_config(config)
     opened, blend = open_given(store), open_given(source) if source is not None else None
+    if distribute not in ("", *DISTRIBUTED):
+        raise CsmriError(f"train: distribute = {distribute!r}: expected {', '.join(map(repr, DISTRIBUTED))} or ''")
     check_outputs([run], [opened.path, init, blend.path if blend else None])
-    return training.train(experiment, opened, run, init=init, source=blend, report=report)
+    return training.train(experiment, opened, run, init=init, source=blend, report=report, distribute=distribute)
 
 
 def compare(

@@ -9,6 +9,7 @@ import click
 from csmri.cli.options import memory_option
 from csmri.config import read_config
 from csmri.core.files import check_outputs
+from csmri.core.names import DISTRIBUTED
 from csmri.core.quiet import import_tensorflow
 
 
@@ -31,7 +32,14 @@ from csmri.core.quiet import import_tensorflow
     help='Store whose split "pretrain" is blended in by transfer = "blended"; by default the one of --store.',
 )
 @memory_option
-def train(config: Path, store: Path, run: Path, init: Path | None, source: Path | None) -> None:
+@click.option(
+    "--distribute",
+    type=click.Choice(DISTRIBUTED),
+    help="Share every batch among all GPUs of this machine (`mirrored`; with KERAS_BACKEND=jax, too), or among those "
+    "of several machines that TF_CONFIG names and on which the same command runs (`multiworker`). Results are those "
+    "of one GPU but for rounding: see docs/scale.md.",
+)
+def train(config: Path, store: Path, run: Path, init: Path | None, source: Path | None, distribute: str | None) -> None:
     """Train the network that the TOML file CONFIG describes."""
     experiment = read_config(config)
     check_outputs([run], [store, init, source])  # before TensorFlow, which takes its time
@@ -39,5 +47,5 @@ def train(config: Path, store: Path, run: Path, init: Path | None, source: Path 
     import_tensorflow()
     from csmri import api
 
-    final = api.train(experiment, store, run, init=init, source=source, report=click.echo)
+    final = api.train(experiment, store, run, init=init, source=source, report=click.echo, distribute=distribute or "")
     click.echo(f"{final}: SavedModel after {experiment.epochs} epochs")

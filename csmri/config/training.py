@@ -36,7 +36,7 @@ class Training(Sampling, TrainingConditions, Network):
     shuffle_frames: Count = 512
     """Frames that are mixed: as many cines as have about so many take turns, each with its frames in random order."""
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
-    """Images a step; 1 for the unrolled network, a whole cine."""
+    """Images a step, of the unrolled network cines; of all devices together, so that their number changes no result."""
     loss: Literal["absolute", "relative", "self-supervised"] = "absolute"
     """Mean squared error of the network's target, as it is or divided by that of the initial reconstruction; or, of
     the unrolled network, the error of acquired lines that it was not given (`methods.losses.HeldOutError`)."""
@@ -52,12 +52,6 @@ class Training(Sampling, TrainingConditions, Network):
     """`cosine` lets the learning rate fall to zero over all epochs."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Arithmetic of the convolutions; the sigmoid and the loss are always float32."""
-
-    @model_validator(mode="after")
-    def _unrolled_takes_one_cine(self) -> Self:
-        if self.network == "unrolled" and self.batch_size != 1:
-            raise ValueError(f'network = "unrolled" takes one cine a step: batch_size must be 1, got {self.batch_size}')
-        return self
 
     @model_validator(mode="after")
     def _self_supervised_takes_what_was_measured(self) -> Self:

@@ -61,6 +61,25 @@ def ending_cleanly() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Let signals end the process at once, while a library waits and Python would hear of none.
+
+    Afterwards Python hears again of all, also of one that the library has taken for itself, as TensorFlow SIGTERM.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def locked(folder: str | Path) -> Iterator[None]:
     """Keep a folder, which need not be there yet, to this process; others are refused until it is through or dead.
 

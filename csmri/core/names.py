@@ -133,3 +133,6 @@ AUTO, TENSORFLOW, OPENVINO = RUNTIMES = ("auto", "tensorflow", "openvino")
 
 THIS, PROCESSES, BEAM = EXECUTORS = ("this", "processes", "beam")
 """Who does work items, see `run.executors`."""
+
+MIRRORED, MULTIWORKER = DISTRIBUTED = ("mirrored", "multiworker")
+"""Who trains, where it is more than one device, see `learning.devices`."""

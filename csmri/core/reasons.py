@@ -5,20 +5,20 @@ from __future__ import annotations
 import errno
 import os
 
-from csmri.core.errors import CsmriError
+from csmri.core.errors import CsmriError, WorkerLostError
 from csmri.core.locks import Stopped
 
 TRACEBACK = "CSMRI_TRACEBACK"
 """Environment variable that, not empty, also shows where an error came from."""
-MENDABLE, FAULT = 2, 1
-"""Exit codes: of what a person can mend, and of a fault of csmri itself."""
+MENDABLE, FAULT, TRY_AGAIN = 2, 1, 75
+"""Exit codes: of what a person can mend, of a fault of csmri itself, and of what only has to be given again."""
 
 
 def reason(error: BaseException, *, resumes: bool) -> tuple[str, int]:
     """Say why a command ended, and the exit code for it; parameters as for `tell`."""
     text = str(error)
     if isinstance(error, CsmriError):
-        return text, MENDABLE
+        return text, TRY_AGAIN if isinstance(error, WorkerLostError) else MENDABLE
     if isinstance(error, KeyboardInterrupt):
         goes_on = "the same command goes on where it was" if resumes else "nothing half-written is left"
         return f"stopped; {goes_on}", error.code if isinstance(error, Stopped) else 130

@@ -15,8 +15,8 @@ from csmri.methods.task import Task
 from csmri.physics.sampling import NEVER_HELD_OUT, check_acceleration, lines_per_frame
 
 
-def count(task: Task, entries: Sequence[Entry]) -> tuple[int, int, int]:
-    """Count the batches, the images and the examples (images or cines) of an epoch."""
+def count(task: Task, entries: Sequence[Entry]) -> tuple[int, int, int, tuple[int, ...]]:
+    """Count the batches, the images and the examples (images or cines) of an epoch, and the images of each matrix."""
     config = task.config
     variants = len(config.accelerations) * config.passes
     if task.takes_cines:
@@ -26,7 +26,7 @@ def count(task: Task, entries: Sequence[Entry]) -> tuple[int, int, int]:
                 f"images_per_epoch = {config.images_per_epoch} is more than the {n_cines} cines of an epoch"
             )
         n_cines = config.images_per_epoch or n_cines
-        return n_cines, round(n_cines * mean_frames(entries)), n_cines
+        return math.ceil(n_cines / config.batch_size), round(n_cines * mean_frames(entries)), n_cines, ()
     frames_of: Counter[tuple[int, int]] = Counter()
     for entry in entries:
         frames_of[task.matrix(*entry.matrix)] += entry.n_slices * entry.n_frames * variants
@@ -42,7 +42,7 @@ def count(task: Task, entries: Sequence[Entry]) -> tuple[int, int, int]:
     if config.images_per_epoch:
         frames_of = Counter(dict.fromkeys(frames_of, config.images_per_epoch))
     n_batches = sum(math.ceil(n / config.batch_size) for n in frames_of.values())
-    return n_batches, frames_of.total(), frames_of.total()
+    return n_batches, frames_of.total(), frames_of.total(), tuple(frames_of.values())
 
 
 def mean_frames(entries: Sequence[Entry]) -> float:

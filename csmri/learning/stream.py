@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import tensorflow as tf
 
@@ -31,14 +32,45 @@ plain = tf.autograph.experimental.do_not_convert
 
 
 @dataclass(frozen=True)
+class Part:
+    """What one of several workers takes of a stream: whole cines, every `n_workers`th of an epoch.
+
+    Disjoint and complete, whatever the number of workers, and chosen by number, so that no worker reads or simulates
+    what another takes.
+    """
+
+    worker: int = 0
+    n_workers: int = 1
+
+    def has(self, number: tf.Tensor | int) -> tf.Tensor | bool:
+        """Whether the item with this number in its epoch is of this part."""
+        return number % self.n_workers == self.worker
+
+    def n_cines(self, batch: int, batch_size: int, n_cines: int) -> int:
+        """Count the cines of this part in a batch of an epoch of so many."""
+        return sum(bool(self.has(one)) for one in range(batch * batch_size, min((batch + 1) * batch_size, n_cines)))
+
+
+WHOLE = Part()
+
+
+@dataclass(frozen=True)
 class Stream:
-    """A data set of batches of a task's examples: (inputs, target), frame by frame or cine by cine."""
+    """A data set of a task's examples, (inputs, target): batches of frames, or single cines.
+
+    Of a part of a stream, batches have those frames that fall to it, perhaps none.
+    """
 
     make: Callable[[], tf.data.Dataset]
     n_batches: int
     """Per epoch."""
     n_frames: int
     """Images per epoch; of whole cines drawn at random, what is to be expected."""
+    n_cines: int = 0
+    """Examples per epoch where they are cines, of which a step takes `batch_size`."""
+    by_matrix: tuple[int, ...] = ()
+    """Images per epoch of each padded matrix; batches are of one. None of cines."""
+    part: Part = WHOLE
 
     @cached_property
     def dataset(self) -> tf.data.Dataset:
@@ -46,7 +78,9 @@ class Stream:
         return self.make()
 
 
-def training_stream(store: Store, config: Config, *, source: Store | None = None, first_epoch: int = 0) -> Stream:
+def training_stream(
+    store: Store, config: Config, *, source: Store | None = None, first_epoch: int = 0, part: Part = WHOLE
+) -> Stream:
     """Batches of all epochs from `first_epoch` on, one after the other.
 
     Parameters
@@ -54,11 +88,13 @@ def training_stream(store: Store, config: Config, *, source: Store | None = None
     source : Store, optional
         Whose split `pretrain` is blended in where that is the way to transfer, by default that of `store`. An epoch has
         as many images then as of the target alone.
+    part : Part
+        What is taken of it, by default all.
     """
     entries, sources = training_subjects(store, config, source)
     task = task_of(config)
     check_sizes(task, entries, sources)
-    n_batches, n_frames, n_examples = count(task, entries)
+    n_batches, n_frames, n_examples, by_matrix = count(task, entries)
     # Items of target and source are blended, so that they must be of one kind.
     as_complex = any(entry.complex for entry in (*entries, *sources))
     turns = max(1, round(config.shuffle_frames / mean_frames(entries)))
@@ -74,23 +110,23 @@ def training_stream(store: Store, config: Config, *, source: Store | None = None
                 blend_in = shuffled_items(origin, config, epoch)
                 items = blended(items, blend_in, config.source_share(epoch), config.seed, epoch)
             examples = examples_of(
-                items.take(n_examples), epoch, task, as_complex=as_complex, turns=turns, buffers=buffers
+                items.take(n_examples), epoch, task, as_complex=as_complex, turns=turns, buffers=buffers, part=part
             )
             return batched(examples.take(n_examples), task, entries)
 
         return buffers.at_the_end(tf.data.Dataset.range(first_epoch, config.epochs).flat_map(of_epoch))
 
-    return Stream(every_epoch, n_batches, n_frames)
+    return Stream(every_epoch, n_batches, n_frames, n_examples if task.takes_cines else 0, by_matrix, part)
 
 
-def validation_stream(store: Store, config: Config) -> Stream:
+def validation_stream(store: Store, config: Config, *, part: Part = WHOLE) -> Stream:
     """Batches of the validation split: whole, no augmentation, one pass, the same masks every time, in order."""
     assert config.validation_split
     entries = store.of_split(config.validation_split)
     config = config.model_copy(update={"augment": False, "passes": 1, "images_per_epoch": 0, "crop_columns": 0})
     task, epoch = task_of(config), tf.constant(VALIDATION_EPOCH, tf.int64)
     check_sizes(task, entries)
-    n_batches, n_frames, _ = count(task, entries)
+    n_batches, n_frames, n_examples, by_matrix = count(task, entries)
 
     def whole() -> tf.data.Dataset:
         table = table_of(store, entries)
@@ -98,10 +134,10 @@ def validation_stream(store: Store, config: Config) -> Stream:
         items = numbers.map(plain(lambda number: item_of(number, table, config)))
         as_complex = any(entry.complex for entry in entries)
         buffers = fitting_buffers(task, entries)
-        examples = examples_of(items, epoch, task, as_complex=as_complex, turns=0, buffers=buffers)
+        examples = examples_of(items, epoch, task, as_complex=as_complex, turns=0, buffers=buffers, part=part)
         return buffers.at_the_end(batched(examples, task, entries))
 
-    return Stream(whole, n_batches, n_frames)
+    return Stream(whole, n_batches, n_frames, n_examples if task.takes_cines else 0, by_matrix, part)
 
 
 def training_subjects(
@@ -122,14 +158,14 @@ def training_subjects(
 
 
 def table_of(store: Store, entries: Sequence[Entry]) -> Item:
-    """Every slice of these subjects: whose it is, and where its record lies."""
+    """Every slice of these subjects: whose it is, where its record lies, and its size."""
     rows = [
-        (store.shard(entry), subject_key(entry.subject), index, offset)
+        (store.shard(entry), subject_key(entry.subject), index, offset, entry.n_frames, *entry.matrix)
         for entry in entries
         for index, offset in enumerate(store.offsets(entry))
     ]
-    shards, *numbers = zip(*rows, strict=True) if rows else [()] * 4
-    names = ("subject_key", "slice", "offset")
+    names = ("subject_key", "slice", "offset", "n_frames", "n_y", "n_x")
+    shards, *numbers = zip(*rows, strict=True) if rows else [()] * (1 + len(names))
     columns = {name: tf.constant(column, tf.int64) for name, column in zip(names, numbers, strict=True)}
     return {"shard": tf.constant(shards, tf.string), **columns}
 
@@ -183,11 +219,20 @@ def blended(
 
 
 def examples_of(
-    items: tf.data.Dataset, epoch: tf.Tensor, task: Task, *, as_complex: bool, turns: int, buffers: Buffers
+    items: tf.data.Dataset,
+    epoch: tf.Tensor,
+    task: Task,
+    *,
+    as_complex: bool,
+    turns: int,
+    buffers: Buffers,
+    part: Part = WHOLE,
 ) -> tf.data.Dataset:
     """Examples of items, a cine each, or frame by frame where the task takes frames.
 
     `turns` cines take turns then, each with its frames in random order; 0 leaves all frames as they follow each other.
+    Of a part, cines of others are left out; their frames are kept as blanks, so that every frame stays in its batch,
+    and a third component tells which are none.
     """
 
     def example(item: Item) -> Example:
@@ -198,27 +243,49 @@ def examples_of(
         order = permutation(tf.shape(made[1])[0], item_seed(Draw.FRAME_ORDER, item, epoch, task.config))
         return tf.nest.map_structure(lambda frames: tf.gather(frames, order), made)
 
-    examples = items.map(plain(example), num_parallel_calls=buffers.parallel, deterministic=True)
+    def example_or_blank(number: tf.Tensor, item: Item) -> tuple[tf.Tensor, ...]:
+        taken, n_frames = part.has(number), item["n_frames"]
+        made = tf.cond(taken, lambda: example(item), lambda: task.blank(n_frames, (item["n_y"], item["n_x"])))
+        return *made, tf.repeat(taken, n_frames)
+
+    function: Callable[..., tuple[Any, ...]] = example
+    if part != WHOLE and task.takes_cines:
+        items = items.enumerate().filter(plain(lambda number, item: part.has(number)))
+        items = items.map(plain(lambda number, item: item))
+    elif part != WHOLE:
+        items, function = items.enumerate(), example_or_blank
+    examples = items.map(plain(function), num_parallel_calls=buffers.parallel, deterministic=True)
     if task.takes_cines:
         return examples
     return examples.interleave(plain(lambda *example: tf.data.Dataset.from_tensor_slices(example)), max(1, turns))
 
 
 def batched(examples: tf.data.Dataset, task: Task, entries: Sequence[Entry]) -> tf.data.Dataset:
-    """Batches of examples of one size, which TensorFlow is told where it is that of all subjects."""
+    """Batches of examples of one size, which TensorFlow is told where it is that of all subjects.
+
+    Cines, each of a size of its own, stay one by one. Blanks are taken out of the batches that they held a place in.
+    """
     if task.takes_cines:
         return examples.batch(1, drop_remainder=True)
     batch_size, matrices = task.config.batch_size, {task.matrix(*entry.matrix) for entry in entries}
     if len(matrices) == 1:
         (matrix,) = matrices
-        return examples.map(
-            lambda inputs, target: (
+        batches = examples.map(
+            lambda inputs, target, *taken: (
                 tf.ensure_shape(inputs, (*matrix, inputs.shape[-1])),
                 tf.ensure_shape(target, (*matrix, target.shape[-1])),
+                *taken,
             )
         ).batch(batch_size)
-    return examples.group_by_window(
-        key_func=lambda inputs, target: tf.cast(tf.shape(target)[0] * 65536 + tf.shape(target)[1], tf.int64),
-        reduce_func=lambda key, bucket: bucket.batch(batch_size),
-        window_size=batch_size,
+    else:
+        batches = examples.group_by_window(
+            key_func=lambda inputs, target, *_: tf.cast(tf.shape(target)[0] * 65536 + tf.shape(target)[1], tf.int64),
+            reduce_func=lambda key, bucket: bucket.batch(batch_size),
+            window_size=batch_size,
+        )
+    if len(batches.element_spec) == 2:
+        return batches
+    return batches.map(
+        lambda inputs, target, taken: (tf.boolean_mask(inputs, taken), tf.boolean_mask(target, taken)),
+        num_parallel_calls=tf.data.AUTOTUNE,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,22 +22,17 @@ from csmri.core.provenance import computes_bfloat16_in_software
 from csmri.data.runs import LOG
 from csmri.data.store import Entry, Store
 from csmri.learning.clock import Clock
+from csmri.learning.compiling import compile_network, compiled_network
+from csmri.learning.devices import Devices, devices_of
+from csmri.learning.distribute import agree, fit
 from csmri.learning.footprint import estimate, fitting_buffers, too_little
 from csmri.learning.record import origin_of, read_record, refuse_other_run, write_record
 from csmri.learning.stream import Stream, training_stream, training_subjects, validation_stream
-from csmri.learning.transfer import folded, paced, prepare, trained_parameters
+from csmri.learning.transfer import folded, prepare, trained_parameters
 from csmri.methods.model import Origin, describe_saved_model, load_weights, write_saved_model
 from csmri.methods.task import task_of
 
 CHECKPOINT, MODELS, FINAL = "checkpoint.keras", "models", "final"
-
-# The target's spread is of the order of 0.01, so that gradients are tiny; the usual 1e-7 would damp them.
-EPSILON = 1e-10
-OPTIMIZERS: dict[str, Callable[..., keras.Optimizer]] = {
-    "adam": lambda rate, **options: keras.optimizers.Adam(rate, epsilon=EPSILON, **options),
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": lambda rate, **options: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, **options),
-}
 
 
 def train(
@@ -47,6 +43,7 @@ def train(
     init: str | Path | None = None,
     source: Store | None = None,
     report: Callable[[str], None] = print,
+    distribute: str = "",
 ) -> Path:
     """Train a network, or go on with a run that was stopped.
 
@@ -61,7 +58,10 @@ def train(
     source : Store, optional
         Whose split `pretrain` is blended in where `config.transfer` is "blended", by default that of `store`.
     report : callable
-        Told, in a line each, what is going on.
+        Told, in a line each, what is going on; by the chief alone.
+    distribute : "", "mirrored" or "multiworker"
+        One device; all of this machine; or those of all workers that the environment variable `TF_CONFIG` names, which
+        all make this call. They share every batch, and results are those of one device but for rounding.
 
     Returns
     -------
@@ -72,11 +72,21 @@ def train(
     ------
     CsmriError
         Before anything is written, if store, init and config do not fit or `run` holds another run.
+    WorkerLostError
+        If another worker ended before the training; the same call on all of them goes on with it.
     """
     run = Path(run)
     _refuse_impossible_transfer(config, init, source)
-    with locked(run):
-        return _train(config, store, run, init, source, report)
+    with (
+        devices_of(distribute, report) as devices,
+        devices.watched(),
+        locked(run) if devices.is_chief else nullcontext(),
+    ):
+        return _train(config, store, run, init, source, report if devices.is_chief else _silent, devices)
+
+
+def _silent(line: str) -> None:
+    """Report nothing: the chief does."""
 
 
 def _train(
@@ -86,49 +96,97 @@ def _train(
     init: str | Path | None,
     source: Store | None,
     report: Callable[[str], None],
+    devices: Devices,
 ) -> Path:
-    remove_partial(run)
+    if devices.is_chief:
+        remove_partial(run)
     blend = (source or store) if config.transfer == BLENDED else None
     refuse_other_run(run, config, store, init, blend)
     stream = training_stream(store, config, source=blend)
-    validation = validation_stream(store, config) if config.validation_split else None
+    validation = validation_stream(store, config, part=devices.part) if config.validation_split else None
+    devices.check(config, [stream, *([validation] if validation else [])])
     network, first_epoch = _start(config, run, init, stream, report)
     final = run / MODELS / FINAL
     if first_epoch == config.epochs and final.exists():
         report(f"{run}: finished already, nothing to do")
         return final
 
+    agree(network, devices, first_epoch)  # all workers have read what the chief is going to write
+    callbacks: list[keras.callbacks.Callback] = []
+    if devices.is_chief:
+        write_record(run, config, store, init, blend, network, stream)
+        callbacks = _begin(run, config, network, stream, validation, first_epoch, devices, report)
+        entries = [entry for some in training_subjects(store, config, blend) for entry in some]
+        _report_memory(network, config, entries, report, str(run))
+    ahead = training_stream(store, config, source=blend, first_epoch=first_epoch, part=devices.part)
+    _fit(network, config, devices, ahead, validation, first_epoch, callbacks)
+    return final
+
+
+def _begin(
+    run: Path,
+    config: Config,
+    network: keras.Model,
+    stream: Stream,
+    validation: Stream | None,
+    first_epoch: int,
+    devices: Devices,
+    report: Callable[[str], None],
+) -> list[keras.callbacks.Callback]:
+    """Tell what is going to be trained; returns what writes to the folder of the run meanwhile."""
     on_tensorflow = keras.backend.backend() == "tensorflow"
     if config.precision == "mixed_bfloat16" and on_tensorflow and computes_bfloat16_in_software():
         report(f'{run}: precision = "mixed_bfloat16" is slow on this processor, which has no AVX-512; "float32" is not')
-    write_record(run, config, store, init, blend, network, stream)
     origin = origin_of(read_record(run))
     if not (first_epoch == 0 or origin.subjects):
         raise CsmriError(f"{run}: an older csmri began it and took images in another order; remove it and train again")
     n_parameters, n_trained = folded(network).count_params(), trained_parameters(network)
     some = f" ({n_trained:,} of them trained)" if config.transfer != "all" else ""
     report(
-        f"{run}: {n_parameters:,} parameters{some}, {_size_of_an_epoch(stream, config)}, "
+        f"{run}: {n_parameters:,} parameters{some}, {_size_of_an_epoch(stream, config)}{devices.told}, "
         f"epochs {first_epoch + 1} to {config.epochs}; the first one also compiles the network and takes longer"
     )
-    _report_memory(network, config, [*sum(training_subjects(store, config, blend), ())], report, str(run))
+    return [
+        _EpochLog(run / LOG, first_epoch),
+        Clock(str(run), stream.n_batches, validation.n_batches if validation else 0, config.epochs, report),
+        keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
+        _Keeper(run, config, origin),
+    ]
+
+
+def _fit(
+    network: keras.Model,
+    config: Config,
+    devices: Devices,
+    stream: Stream,
+    validation: Stream | None,
+    first_epoch: int,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """Train to the last epoch, by Keras' own loop where one step takes one element of the stream on one device."""
+    verbose = (1 if sys.stdout.isatty() else 2) if devices.is_chief else 0
+    if devices.is_distributed or (stream.n_cines and config.batch_size > 1):
+        told = keras.callbacks.CallbackList(
+            callbacks,
+            add_progbar=bool(verbose),
+            model=network,
+            verbose=verbose,
+            epochs=config.epochs,
+            steps=stream.n_batches,
+        )
+        fit(network, devices, config, stream=stream, validation=validation, first_epoch=first_epoch, callbacks=told)
+        return
     network.fit(
-        training_stream(store, config, source=blend, first_epoch=first_epoch).dataset,
+        stream.dataset,
         initial_epoch=first_epoch,
         epochs=config.epochs,
         steps_per_epoch=stream.n_batches,
         validation_data=validation.dataset.repeat() if validation else None,
         validation_steps=validation.n_batches if validation else None,
-        callbacks=[
-            _EpochLog(run / LOG, first_epoch),
-            Clock(str(run), stream.n_batches, validation.n_batches if validation else 0, config.epochs, report),
-            keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
-            _Keeper(run, config, origin),
-        ],
+        callbacks=callbacks,
         shuffle=False,
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=verbose,
     )
-    return final
 
 
 def _report_memory(
@@ -142,33 +200,11 @@ def _report_memory(
 
 
 def _size_of_an_epoch(stream: Stream, config: Config) -> str:
-    if task_of(config).takes_cines:  # a step takes one whole cine
+    if not task_of(config).takes_cines:
+        return f"{stream.n_frames:,} images an epoch in {stream.n_batches:,} batches"
+    if config.batch_size == 1:  # a step takes one whole cine
         return f"{stream.n_batches:,} cines ({stream.n_frames:,} images) an epoch"
-    return f"{stream.n_frames:,} images an epoch in {stream.n_batches:,} batches"
-
-
-def compiled_network(config: Config, n_batches: int) -> keras.Model:
-    """Build and compile the network of a config; `n_batches` an epoch set the pace of the cosine schedule."""
-    return compile_network(task_of(config).build(), config, n_batches)
-
-
-def compile_network(network: keras.Model, config: Config, n_batches: int) -> keras.Model:
-    """Give a network the optimizer, loss and metrics of a config."""
-    rate: Any = config.learning_rate
-    if config.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, config.epochs * n_batches)
-    task = task_of(config)
-    optimizer = OPTIMIZERS[config.optimizer](rate, global_clipnorm=task.clip_norm)
-    network.compile(
-        paced(optimizer, network, config),
-        loss=task.loss(),
-        metrics=task.metrics(),
-        # XLA of TensorFlow wants loops of a known length, and cines have as many coils as they have.
-        jit_compile=False if task.takes_cines and keras.backend.backend() == "tensorflow" else "auto",
-    )
-    # Made inside the first step, the optimizer's variables would have TensorFlow trace the step twice.
-    network.optimizer.build(network.trainable_variables)
-    return network
+    return f"{stream.n_cines:,} cines ({stream.n_frames:,} images) an epoch in {stream.n_batches:,} batches"
 
 
 def load_checkpoint(run: Path) -> keras.Model:

@@ -7,7 +7,7 @@ Layers are known by their names, so that any functional network of csmri will do
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -142,7 +142,7 @@ def folded(network: keras.Model) -> keras.Model:
     """
     if not any(type(layer) in UNSCALED for layer in network.layers):
         return network
-    plain = _rebuilt(network, UNSCALED)
+    plain = rebuilt(network, UNSCALED)
     for layer, origin in zip(plain.layers, network.layers, strict=True):
         if isinstance(origin, _ScaleShift):
             layer.set_weights([ops.convert_to_numpy(origin.folded_kernel()), *_bias(origin)])
@@ -156,7 +156,7 @@ def _scaled(network: keras.Model) -> keras.Model:
         raise CsmriError(
             f"transfer = 'scale-shift': no layer of the network {network.name!r} is a convolution to scale"
         )
-    scaled = _rebuilt(network, SCALED)
+    scaled = rebuilt(network, SCALED)
     for layer, origin in zip(scaled.layers, network.layers, strict=True):
         if isinstance(layer, _ScaleShift):
             layer._kernel.assign(origin.kernel)
@@ -171,8 +171,8 @@ def _bias(layer: Any) -> list[Any]:
     return [ops.convert_to_numpy(layer.bias)] if layer.use_bias else []
 
 
-def _rebuilt(network: keras.Model, kinds: dict[type[keras.Layer], type[keras.Layer]]) -> keras.Model:
-    """Build the same network with layers of other kinds, without the weights."""
+def rebuilt(network: keras.Model, kinds: Mapping[type[keras.Layer], type[keras.Layer]]) -> keras.Model:
+    """Build the same network with layers of other kinds, untrained; what is frozen stays so."""
     # A model of its own over the same layers, since a compiled one would be compiled again.
     bare = keras.Model(network.input, network.output, name=network.name)
     return keras.models.clone_model(

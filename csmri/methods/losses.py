@@ -26,7 +26,19 @@ COILS_AND_LINES = (0, 2, 3, 4)
 """All axes but the batch of data (coil, batch, frame, x, ky)."""
 
 
-class _Relative(keras.losses.Loss):
+class Additive(keras.losses.Loss):
+    """A loss of a batch that is a total over an amount, both of which add up over parts of the batch.
+
+    So that devices that have parts of a batch, of whatever size, find the loss of the whole.
+    """
+
+    def total_and_amount(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        """Total error of a part and how much it counts, two float32 scalars; by default as many cines as it has."""
+        errors = self.call(y_true, y_pred)
+        return ops.sum(errors), ops.cast(ops.shape(errors)[0], errors.dtype)
+
+
+class _Relative(Additive):
     """A loss that may be `relative`: divided, image by image or cine by cine, by that of the initial reconstruction."""
 
     def __init__(self, relative: bool = False, name: str | None = None, **kwargs: Any) -> None:
@@ -46,12 +58,16 @@ class TargetError(_Relative):
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
+        total, amount = self.total_and_amount(y_true, y_pred)
+        return total / amount
+
+    def total_and_amount(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         target, weight = y_true[..., 0], y_true[..., 2]
         error = weight * ops.square(target - y_pred[..., 0])
         if self.relative:
             initial = ops.sum(weight * ops.square(target - NO_ERROR), axis=(1, 2), keepdims=True)
             error = error / ops.maximum(initial / ops.sum(weight, axis=(1, 2), keepdims=True), LEAST_ERROR)
-        return ops.sum(error) / ops.sum(weight)
+        return ops.sum(error), ops.sum(weight)
 
 
 @keras.saving.register_keras_serializable("csmri")
@@ -148,7 +164,7 @@ class CineMean(ImageMean):
 
 
 @keras.saving.register_keras_serializable("csmri")
-class HeldOutError(keras.losses.Loss):
+class HeldOutError(Additive):
     """Error of held-out lines of all coils, as complex images (batch, frame, x, y, 2) predict them.
 
     Half of the norm of the error over that of the data, and half of the same in the 1-norm of real and imaginary parts

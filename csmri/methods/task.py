@@ -18,7 +18,7 @@ from csmri.core.names import OPENVINO, SELF_SUPERVISED, TENSORFLOW
 from csmri.data.acquisition import Acquisition
 from csmri.methods import scaling
 from csmri.methods.footprint import activations, in_parts
-from csmri.methods.losses import CineError, CineMean, HeldOutError, HeldOutMean, ImageMean, TargetError
+from csmri.methods.losses import Additive, CineError, CineMean, HeldOutError, HeldOutMean, ImageMean, TargetError
 from csmri.methods.runtime import Results, Serve, compiled
 from csmri.methods.unet import build_unet
 from csmri.methods.unrolled import build_unrolled
@@ -36,7 +36,7 @@ class Task(ABC):
     """What one network does, in training and after it; `task_of` finds the one of a config."""
 
     takes_cines: ClassVar[bool]
-    """Whether a step of training takes whole cines, one at a time, instead of batches of single frames."""
+    """Whether an example is a whole cine, of a size of its own, instead of a single frame of a batch."""
     is_consistent: ClassVar[bool]
     """Whether data consistency is inside the network; otherwise `reconstructor` applies that of the config."""
     clip_norm: ClassVar[float | None] = None
@@ -77,8 +77,15 @@ class Task(ABC):
             Of all frames, frame by frame along the first axis.
         """
 
+    def blank(self, n_frames: tf.Tensor, matrix: tuple[Any, Any]) -> Example:
+        """Ones of the shapes that `example` gives, for the frames of a cine (rows, columns) that another worker takes.
+
+        Where `takes_cines`, there is no need of them: whole examples are left out.
+        """
+        raise NotImplementedError
+
     @abstractmethod
-    def loss(self) -> keras.losses.Loss:
+    def loss(self) -> Additive:
         """Loss of the targets that `example` makes."""
 
     @abstractmethod
@@ -138,7 +145,11 @@ class UNet(Task):
         inputs = scaling.network_input(initial, peak, frames=config.frames, cyclic=config.cyclic)
         return inputs, tf.stack([target, inputs[..., config.frames // 2], weight], axis=-1)
 
-    def loss(self) -> keras.losses.Loss:
+    def blank(self, n_frames: tf.Tensor, matrix: tuple[Any, Any]) -> Example:
+        shape = [n_frames, *self.matrix(*matrix)]
+        return tf.ones([*shape, self.config.frames]), tf.ones([*shape, 3])
+
+    def loss(self) -> Additive:
         return TargetError(relative=self.config.loss == "relative")
 
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -204,7 +215,7 @@ class Unrolled(Task):
     """
 
     takes_cines, is_consistent = True, True
-    clip_norm = 1.0  # with one cine a step, an odd one must not throw the network off
+    clip_norm = 1.0  # with a cine or a few a step, an odd one must not throw the network off
     kept_share, coil_bytes = 0.71, 260
 
     def build(self) -> keras.Model:
@@ -225,7 +236,7 @@ class Unrolled(Task):
         truth = as_pair(columns(tf.cast(crop(reference), tf.complex64)))
         return inputs, tf.concat([truth, inputs[0]], axis=-1)
 
-    def loss(self) -> keras.losses.Loss:
+    def loss(self) -> Additive:
         return CineError(relative=self.config.loss == "relative", magnitude_share=self.config.magnitude_share)
 
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -298,7 +309,7 @@ class SelfSupervised(Unrolled):
         common = tf.pad(tf.stack([initial, in_every_column]), [(0, 0), (0, 1), (0, 0), (0, 0), (0, 0)])
         return inputs, tf.concat([common, coils], axis=0)
 
-    def loss(self) -> keras.losses.Loss:
+    def loss(self) -> Additive:
         return HeldOutError()
 
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -106,7 +106,7 @@ def measure_pace(target_store: Store, stages: Sequence[Stage]) -> Pace:
         begun = time.monotonic()
         network.train_on_batch(*arguments)
         seconds.append(time.monotonic() - begun)
-    return Pace(min(seconds) * stream.n_batches / stream.n_frames, quality)
+    return Pace(min(seconds) * (stream.n_cines or stream.n_batches) / stream.n_frames, quality)
 
 
 def plan_text(title: str, stages: Sequence[Stage], pace: Pace) -> str:

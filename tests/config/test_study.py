@@ -136,10 +136,7 @@ def test_a_study_of_ways_has_a_table_for_its_pretraining():
         ("[finetune]\nepochs = 5", "unknown key 'finetune'; allowed are"),
         ("pretrain = 5", "pretrain = 5: expected a table [pretrain] of accelerations, "),
         ("[[pretrain]]\npasses = 5", "pretrain = [{'passes': 5}]: expected a table [pretrain] of accelerations, "),
-        (
-            "network = 'unrolled'\nbatch_size = 1\n[standalone]\nbatch_size = 2",
-            '[standalone] network = "unrolled" takes one cine a step: batch_size must be 1, got 2',
-        ),
+        ("[standalone]\nbatch_size = 0", "[standalone] batch_size = 0: Input should be greater than or equal to 1"),
         ("standalone_epochs = 0", "[standalone] epochs = 0: Input should be greater than or equal to 1"),
         ("pretrain_epochs = 5", "unknown key 'pretrain_epochs'; allowed are"),
         ("pretrain_passes = 2\npretrain = 5", "pretrain = 5: expected a table [pretrain]"),

@@ -123,7 +123,6 @@ def test_both_laws_are_drawn(store):
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"batch_size": 8}, "batch_size must be 1"),
         ({"consistency": "hard"}, "data consistency inside, leave out consistency"),
         ({"frames": 3}, "frames = 3 is for the U-net"),
     ],

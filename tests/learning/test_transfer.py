@@ -16,10 +16,11 @@ from csmri.config import Config, Sampling
 from csmri.core.errors import CsmriError
 from csmri.core.provenance import published_path
 from csmri.data.store import StoreWriter, open_store
-from csmri.learning import train as training
+from csmri.learning import compiling
+from csmri.learning.compiling import compile_network
 from csmri.learning.export import export, parity
 from csmri.learning.record import read_record
-from csmri.learning.train import compile_network, load_checkpoint, train
+from csmri.learning.train import load_checkpoint, train
 from csmri.learning.transfer import folded, learning_rates, paced, part, prepare, trained_parameters
 from csmri.methods.layers import FrameConvolution, FrameTranspose
 from csmri.methods.model import load_weights, saved_variables, write_saved_model
@@ -280,7 +281,7 @@ def one_step(network, optimizer):
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
 def test_every_layer_steps_by_its_own_rate(name):
     config = of_way("discriminative", rate_decay=0.5)
-    optimizer = training.OPTIMIZERS[name]
+    optimizer = compiling.OPTIMIZERS[name]
     plain = one_step(build_unet(base_channels=2, depth=2), optimizer(1e-2))
     network = build_unet(base_channels=2, depth=2)
     slowed = one_step(network, paced(optimizer(1e-2), network, config))
@@ -294,7 +295,7 @@ def test_optimizer_with_rates_comes_back(trained):
     optimizer = load_checkpoint(trained("discriminative")).optimizer
     assert optimizer.rates == learning_rates(build_unet(base_channels=2, depth=1), 0.7)
     assert isinstance(optimizer, keras.optimizers.Adam)
-    assert optimizer.epsilon == training.EPSILON
+    assert optimizer.epsilon == compiling.EPSILON
     network = compile_network(build_unet(base_channels=2, depth=2), of_way("all"), 1)
     assert type(network.optimizer) is keras.optimizers.Adam
 
