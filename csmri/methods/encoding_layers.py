@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
 from keras import KerasTensor, ops
 
 from csmri.methods.layers import Fixed, LikeFirst
 from csmri.methods.phase_layers import InPhase, MovingPhase, WithPhase
-from csmri.physics.differences import primal_dual
+from csmri.physics.differences import ascended, descended
 from csmri.physics.encoding import Encoding
 from csmri.physics.fourier import as_complex, from_pair, from_parts
+from csmri.physics.fused import fused
 from csmri.physics.linear import damped_least_squares
 from csmri.physics.phase import resting_phase
 
@@ -183,28 +183,23 @@ class SoftTotalVariation(LikeFirst):
         out_of_phase: float,
         iterations: KerasTensor,
     ) -> KerasTensor:
-        heavier: Any = np.array([1.0, out_of_phase], np.float32).reshape(2, 1, 1, 1, 1)
-
-        def fitted(parts: KerasTensor) -> KerasTensor:
-            image = fit(from_parts(parts[0], parts[1]))
-            return ops.stack([ops.real(image), ops.imag(image)])
+        before, after = fused(descended), fused(ascended)
+        dual = 1 / (12 * primal)  # 12 is the largest squared norm of the differences: 4 along each axis
+        # In tensors, for a compiled function to be the same for both parts.
+        heavier = [ops.convert_to_tensor(weight, "float32") for weight in (1.0, out_of_phase)]
+        weights = [(self.temporal * one, self.spatial * one) for one in heavier]
 
         def iterate(_: KerasTensor, state: tuple[Any, ...]) -> tuple[Any, ...]:
-            parts, duals = primal_dual(
-                state[0],
-                state[1:],
-                fitted,
-                primal=primal,
-                dual=1 / (12 * primal),  # 12 is the largest squared norm of the differences: 4 along each axis
-                weights=(self.temporal * heavier, self.spatial * heavier),
-                cyclic=cyclic,
-                relaxation=RELAXATION,
+            fitted = fit(from_parts(*(before(part, duals, primal) for part, duals in state)))
+            return tuple(
+                after(part, new, duals, dual, weight, cyclic, relaxation=RELAXATION)
+                for (part, duals), new, weight in zip(state, (ops.real(fitted), ops.imag(fitted)), weights, strict=True)
             )
-            return (parts, *duals)
 
-        parts = ops.moveaxis(image, -1, 0)
-        state = (parts, *(ops.zeros_like(parts) for _ in range(3)))
-        return ops.moveaxis(ops.fori_loop(0, iterations, iterate, state)[0], 0, -1)
+        parts = [image[..., 0], image[..., 1]]
+        state = tuple((part, tuple(ops.zeros_like(part) for _ in range(3))) for part in parts)
+        (real, _), (imaginary, _) = ops.fori_loop(0, iterations, iterate, state)
+        return ops.stack([real, imaginary], axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         names = ("iterations", "temporal", "spatial", "out_of_phase", "step", "growth")

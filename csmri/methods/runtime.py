@@ -15,6 +15,7 @@ import tensorflow as tf
 from csmri.core.errors import CsmriError
 from csmri.core.names import AUTO, OPENVINO, TENSORFLOW
 from csmri.core.workers import threads
+from csmri.physics.fused import fusing
 
 SIZES = 4
 """Of images that are kept compiled at a time."""
@@ -57,7 +58,8 @@ def _in_tensorflow(serve: Serve) -> Callable[..., Results]:
     function, signature = serve
     if keras.backend.backend() != "tensorflow":
         return function
-    return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+    with fusing():
+        return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
 
 
 def _in_openvino(serve: Serve, precision: str) -> Callable[..., Results]:

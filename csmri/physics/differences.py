@@ -91,7 +91,19 @@ def primal_dual(
     Chambolle and Pock, J Math Imaging Vis 2011, doi 10.1007/s10851-010-0251-1 [algorithm 1, theta = 1]; Condat, J Optim
     Theory Appl 2013, doi 10.1007/s10957-012-0245-9 [relaxation].
     """
-    new = fit(image - ops.cast(primal, image.dtype) * adjoint_difference(duals))
+    new = fit(descended(image, duals, primal))
+    return ascended(image, new, duals, dual, weights, cyclic, relaxation=relaxation)
+
+
+def descended(image: Any, duals: Axes, primal: Any) -> Any:
+    """First half of `primal_dual`: the image whose `fit` is the new one."""
+    return image - ops.cast(primal, image.dtype) * adjoint_difference(duals)
+
+
+def ascended(
+    image: Any, new: Any, duals: Axes, dual: Any, weights: tuple[Any, Any], cyclic: Any, *, relaxation: float
+) -> tuple[Any, Axes]:
+    """Second half: the image and the duals of the next step."""
     ahead = ops.cast(dual, image.dtype) * (2 * new - image)
     gained = difference(ahead, cyclic=cyclic, in_space=len(duals) > 1)
     moved = project(tuple(q + more for q, more in zip(duals, gained, strict=True)), *weights)
