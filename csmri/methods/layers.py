@@ -55,6 +55,39 @@ class FrameConvolution(_OverFrames, keras.layers.Conv2D):
 
 
 @keras.saving.register_keras_serializable(package="csmri")
+class JointConvolution(FrameConvolution):
+    """One of features that lie apart, [cine, cine, ...]: as of their channels side by side, which are not copied."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.input_spec = None  # of one input
+
+    def build(self, input_shape: Any) -> None:
+        super().build(_side_by_side(input_shape))
+
+    def call(self, cines: list[KerasTensor]) -> KerasTensor:
+        batch, n_frames, *_ = ops.shape(cines[0])
+        first, parts = 0, []
+        for cine in cines:
+            _, _, *image = ops.shape(cine)
+            kernel = ops.cast(self.kernel[:, :, first : first + cine.shape[-1]], cine.dtype)
+            parts.append(ops.conv(ops.reshape(cine, (-1, *image)), kernel, self.strides, self.padding))
+            first += cine.shape[-1]
+        total = sum(parts[1:], parts[0])
+        frames = self.activation(total + ops.cast(self.bias, total.dtype))
+        return ops.reshape(frames, (batch, n_frames, *ops.shape(frames)[1:]))
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return super().compute_output_shape(_side_by_side(input_shape))
+
+
+def _side_by_side(shapes: Any) -> tuple[int | None, ...]:
+    if not isinstance(shapes[0], list | tuple):  # `build` asks for that of a frame
+        return shapes
+    return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
+
+
+@keras.saving.register_keras_serializable(package="csmri")
 class FrameTranspose(_OverFrames, keras.layers.Conv2DTranspose):
     """Conv2DTranspose of every frame (batch, frame, x, y, channel)."""
 
@@ -162,19 +195,18 @@ def _waves(n_frames: Any) -> tuple[KerasTensor, KerasTensor]:
 
 def moved(features: KerasTensor, by: int, cyclic: KerasTensor) -> KerasTensor:
     """Features of the frame before (1) or after (-1)."""
-    n_frames = ops.shape(features)[1]
-    first, last = _frames(features, 0, 1), _frames(features, n_frames - 1, 1)
+    batch, n_frames, *others = ops.shape(features)
+
+    def frames(first: Any, number: Any) -> KerasTensor:
+        # Not features[:, first:last], whose gradient costs TensorFlow as much as a convolution.
+        return ops.slice(features, (0, first, *[0] * len(others)), (batch, number, *others))
+
+    first, last = frames(0, 1), frames(n_frames - 1, 1)
     around = ops.cast(ops.reshape(cyclic, (-1,) + (1,) * (len(features.shape) - 1)), features.dtype)
     # Where there is one frame, it is its own neighbour.
     if by == 1:
-        return ops.concatenate([first + around * (last - first), _frames(features, 0, n_frames - 1)], axis=1)
-    return ops.concatenate([_frames(features, 1, n_frames - 1), last + around * (first - last)], axis=1)
-
-
-def _frames(features: KerasTensor, first: Any, number: Any) -> KerasTensor:
-    # Not features[:, first:last], whose gradient costs TensorFlow as much as a convolution.
-    batch, _, *others = ops.shape(features)
-    return ops.slice(features, (0, first, *[0] * len(others)), (batch, number, *others))
+        return ops.concatenate([first + around * (last - first), frames(0, n_frames - 1)], axis=1)
+    return ops.concatenate([frames(1, n_frames - 1), last + around * (first - last)], axis=1)
 
 
 @keras.saving.register_keras_serializable(package="csmri")

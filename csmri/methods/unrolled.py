@@ -23,7 +23,15 @@ import numpy as np
 from keras import KerasTensor, layers, ops
 
 from csmri.methods.encoding_layers import DataConsistency, Measured, SoftTotalVariation
-from csmri.methods.layers import FrameConvolution, FrameTranspose, Neighbours, PadTo, TemporalShift, TemporalSpectrum
+from csmri.methods.layers import (
+    FrameConvolution,
+    FrameTranspose,
+    JointConvolution,
+    Neighbours,
+    PadTo,
+    TemporalShift,
+    TemporalSpectrum,
+)
 from csmri.methods.phase_layers import Corrected, InPhase, Motion, MovingPhase, WithPhase
 
 Temporal = Literal["shift", "separable", "spectrum", "none"]
@@ -143,11 +151,10 @@ def build_unrolled(
             skip0 + enlarged(features, full, f"{name}_decoder0_up")
         )
         # What is seen once more: what is linear in it, as smoothing in time is, needs no features.
-        last = layers.Concatenate(dtype=precision, name=f"{name}_last")([features, seen])
-        output = FrameConvolution(
+        output = JointConvolution(
             2, 3, padding="same", kernel_initializer="zeros", dtype=precision, name=f"{name}_head_output"
         )
-        return output(last), features
+        return output([features, seen]), features
 
     # --- what was measured, of a cine whose maximum is one, in the frame of its resting phase
     initial = keras.Input((None, None, None, 2), name="initial")

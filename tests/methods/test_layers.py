@@ -329,3 +329,16 @@ def test_knows_no_backend(module):
     names |= {str(node.module) for node in imported if isinstance(node, ast.ImportFrom)}
     others = {name for name in names if not name.startswith(("csmri.core", "csmri.physics", "csmri.methods"))}
     assert others <= {"__future__", "collections.abc", "math", "typing", "keras", "numpy"}
+
+
+def test_a_joint_convolution_is_that_of_all_channels_side_by_side():
+    rng = np.random.default_rng(0)
+    one, other = (rng.standard_normal((2, 3, 7, 6, n)).astype(np.float32) for n in (4, 3))
+    joint = layers.JointConvolution(5, 3, padding="same", activation="relu")
+    plain = layers.FrameConvolution(5, 3, padding="same", activation="relu")
+    found = joint([one, other])
+    plain.build((2, 3, 7, 6, 7))
+    joint.bias.assign(rng.standard_normal(5))
+    plain.set_weights(joint.get_weights())
+    assert found.shape == joint.compute_output_shape([one.shape, other.shape]) == (2, 3, 7, 6, 5)
+    np.testing.assert_allclose(joint([one, other]), plain(np.concatenate([one, other], -1)), rtol=1e-5, atol=1e-5)
