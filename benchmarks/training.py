@@ -69,7 +69,7 @@ def main() -> None:
         if asked.size < 128:  # its config undersamples by 8
             return records.write(asked.out)
         config = read_config(ROOT / "configs" / "beyond" / "pretrain.toml")
-        config = config.model_copy(update={"train_split": "train", "epochs": 1000})
+        config = config.model_copy(update={"train_split": "train", "epochs": 1000, "images_per_epoch": 0})
         found, *_ = steps(config, store, asked.steps)
         records.time("unrolled network, a cine", found, rounds=2 * asked.rounds, per=asked.steps)
     return records.write(asked.out)

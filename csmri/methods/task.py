@@ -182,14 +182,16 @@ class UNet(Task):
         improve = compiled(self.serve(network), runtime=runtime, precision=self.config.precision)
         weight = self.config.measurement_weight
 
+        @cache
+        def bytes_of_a_frame(y: int, x: int) -> int:
+            return activations(network, self.shapes((y, x), n_frames=1))
+
         def reconstruct(acquisition: Acquisition) -> tf.Tensor:
             initial = initial_images(acquisition)
-            _, *matrix = initial.shape
-            a_frame = activations(network, self.shapes((matrix[0], matrix[1]), n_frames=1))
             improved = in_parts(
                 lambda frames: improve(initial=frames)["improved"],
                 tf.abs(initial),
-                n_at_once=max(1, available_memory() // 2 // a_frame),
+                n_at_once=max(1, available_memory() // 2 // bytes_of_a_frame(*initial.shape[1:])),
                 beside=self.config.frames // 2,
                 cyclic=self.config.cyclic,
             )

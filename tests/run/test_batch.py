@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -312,34 +311,49 @@ def test_an_output_inside_the_tree_and_one_study_with_workers(tree, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_and_given_again_it_goes_on(tmp_path):
-    """Several processes; by a signal that cannot be caught."""
+def test_forty_studies_of_which_five_are_broken_killed_twice(tmp_path):
+    """By a signal that cannot be caught; with one process, four, and Apache Beam where it is installed."""
     tree = tmp_path / "tree"
-    for number in range(8):
-        write(tree / f"p{number}.npz", cine(f"p{number}", number))
-    arguments = ["reconstruct", str(tree), str(tmp_path / "out"), "--method", "temporal-tv", "--acceleration", "2"]
-    command = [sys.executable, "-m", "csmri", *arguments, "--to", "npz", "--workers", "2"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        until = time.monotonic() + 120
-        while len(images_of(tmp_path / "out")) < 2 and time.monotonic() < until:
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.npz")}
-    assert 2 <= len(done) < 8
-    time.sleep(2.5)  # its workers end by themselves
-    again = subprocess.run(command, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    assert len(list((tmp_path / "out").glob("*.npz"))) == 8
-    recorded = sum(path.stat().st_mtime_ns == stamp for path, stamp in done.items())
-    assert recorded >= len(done) - 2, "only what was in work is done again"
-    assert not [path for path in (tmp_path / "out").rglob("*") if ".partial-" in path.name]
-    shutil.rmtree(tmp_path / "whole", ignore_errors=True)
-    command[command.index(str(tmp_path / "out"))] = str(tmp_path / "whole")
-    assert subprocess.run(command, capture_output=True).returncode == 0
-    one, other = (
-        {name: read_only(Path(folder, name)).magnitude for name in images_of(folder)}
-        for folder in (tmp_path / "out", tmp_path / "whole")
-    )
-    assert one.keys() == other.keys()
-    for name, images in one.items():
-        np.testing.assert_array_equal(images, other[name])
+    for number in range(35):
+        write(tree / f"ward {number % 3}" / f"p{number}.npz", cine(f"p{number}", number))
+    for number in range(5):
+        (tree / "ward 1" / f"broken{number}.npz").write_bytes(b"PK\x03\x04 not an archive")
+
+    def command(folder, *options):
+        method = ("--method", "temporal-tv", "--acceleration", "2", "--to", "npz")
+        return [sys.executable, "-m", "csmri", "reconstruct", str(tree), str(tmp_path / folder), *method, *options]
+
+    def stamps(folder):
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / folder).rglob("*.npz")}
+
+    done = {}
+    for enough in (6, 18):
+        killed = command("killed", "--workers", "4")
+        with subprocess.Popen(killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            until = time.monotonic() + 200
+            while len(stamps("killed")) < enough and time.monotonic() < until:
+                time.sleep(0.005)
+            os.kill(process.pid, signal.SIGKILL)
+        time.sleep(2.5)  # its workers end by themselves
+        before, done = done, stamps("killed")
+        assert enough <= len(done) < 35
+        assert sum(done.get(path) == stamp for path, stamp in before.items()) >= len(before) - 4, "work was repeated"
+    last = subprocess.run(command("killed", "--workers", "4"), capture_output=True, text=True)
+    assert last.returncode == 3, last.stderr
+    after = stamps("killed")
+    # What was written but not yet recorded when a worker died is done again: at most one study a worker.
+    assert sum(after[path] == stamp for path, stamp in done.items()) >= len(done) - 4
+    with (tmp_path / "killed" / "studies.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["study"] for row in rows if row["status"] == FAILED) == [f"ward 1/broken{n}" for n in range(5)]
+    assert all("NumPy archive" in row["reason"] for row in rows if row["status"] == FAILED)
+    assert len(after) == 35 == sum(row["status"] in (DONE, SKIPPED) for row in rows)
+    assert not [path for path in (tmp_path / "killed").rglob("*") if ".partial-" in path.name]
+
+    ways = {"one": ("--workers", "1"), "this": ("--executor", "this")}
+    if importlib.util.find_spec("apache_beam") is not None:
+        beam = "--direct_running_mode=multi_processing --direct_num_workers=2"
+        ways["beam"] = ("--executor", "beam", "--beam-options", beam)
+    for folder, options in ways.items():
+        assert subprocess.run(command(folder, *options), capture_output=True).returncode == 3
+        assert images_of(tmp_path / folder) == images_of(tmp_path / "killed")
