@@ -17,6 +17,7 @@ from typing import Any
 
 from harness import SECONDS, options
 from inference import CEILING, KERAS
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from methods import BART, RATIO
 from training import KEPT, STREAM
 
@@ -211,18 +212,23 @@ def draw(found: Found, path: Path) -> None:
             axes.plot(*zip(*best, strict=True), color=GREY, linewidth=1, zorder=1)
             for name, (seconds, error) in points.items():
                 colour = GREY if name in BASELINES else ORANGE if name.startswith((BART, "sigpy")) else PURPLE
-                axes.plot(seconds, error, "o", color=BLUE if name == NETWORK else colour, zorder=2)
+                axes.plot(seconds, error, "o", color=BLUE if name == NETWORK else colour, markersize=4, zorder=2)
                 axes.annotate(
-                    name.removeprefix("csmri "),
+                    name.removeprefix("csmri ").replace("temporal TV, ", "TV, ").removesuffix(" iterations"),
                     (seconds, error),
-                    xytext=(4, 3),
+                    xytext=(5, 0),
                     textcoords="offset points",
+                    va="center",
                     color=BLACK if name == NETWORK else GREY,
                     fontsize=6,
                     weight="bold" if name == NETWORK else "normal",
                 )
-            axes.set(xscale="log", xlabel="seconds", title=case)
-            axes.margins(x=0.3)
+            # Names stand to the right of their points.
+            times = [seconds for seconds, _ in points.values()]
+            axes.set(xscale="log", xlabel="seconds", title=case, xlim=(min(times) / 2, 60 * max(times)))
+            axes.xaxis.set_major_locator(FixedLocator([10.0**power for power in range(-3, 4)]))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: f"{seconds:g}"))
+            axes.xaxis.set_minor_locator(NullLocator())
         figure.axes[0].set_ylabel("error left of linear interpolation's")
 
 
