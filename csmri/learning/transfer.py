@@ -15,7 +15,7 @@ from keras import layers, ops
 
 from csmri.config import Config
 from csmri.core.errors import CsmriError
-from csmri.methods.layers import FrameConvolution, FrameTranspose
+from csmri.methods.layers import FrameConvolution, FrameTranspose, JointConvolution
 
 FROZEN = {"frozen-encoder": ("encoder",), "frozen-decoder": ("decoder", "head")}
 """Way -> parts that keep their pretrained weights. The bottom belongs to neither half and is trained in both ways: it
@@ -113,6 +113,11 @@ class ScaledFrameConvolution(_ScaleShift, FrameConvolution):
 
 
 @keras.saving.register_keras_serializable("csmri")
+class ScaledJointConvolution(_ScaleShift, JointConvolution):
+    """JointConvolution with a pretrained kernel that is only scaled."""
+
+
+@keras.saving.register_keras_serializable("csmri")
 class ScaledConv2DTranspose(_ScaleShift, layers.Conv2DTranspose):
     """Conv2DTranspose with a pretrained kernel that is only scaled."""
 
@@ -129,6 +134,7 @@ class ScaledFrameTranspose(_ScaleShift, FrameTranspose):
 SCALED: dict[type[keras.Layer], type[keras.Layer]] = {
     layers.Conv2D: ScaledConv2D,
     FrameConvolution: ScaledFrameConvolution,
+    JointConvolution: ScaledJointConvolution,
     layers.Conv2DTranspose: ScaledConv2DTranspose,
     FrameTranspose: ScaledFrameTranspose,
 }

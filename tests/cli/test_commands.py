@@ -185,7 +185,7 @@ def test_reconstruct_by_a_classical_method_or_consistently(folder, printed):
     source = read_cine(folder / "phantoms" / "k_phantom_001.npz")
     methods = [
         baseline_reconstructor("kt-focuss"),
-        load_reconstructor(folder / "exported", name="hard", consistency="hard"),
+        load_reconstructor(folder / "exported", name="hard", consistency="hard", runtime="auto"),
     ]
     done = list(simulate_slices(source, 4.0, seed=2, law=Sampling(), reconstructors=methods))
     for name, method in {"hard": "hard", "focuss": "kt-focuss", "initial": "initial"}.items():
@@ -231,7 +231,7 @@ def test_export_has_the_weights_of_the_run(folder, printed):
 
 def test_reconstruct_writes_the_networks_images(folder, printed):
     source = read_cine(folder / "phantoms" / "k_phantom_001.npz")
-    reconstructor = load_reconstructor(folder / "exported")
+    reconstructor = load_reconstructor(folder / "exported", runtime="auto")
     done = simulate_slices(source, 4.0, seed=2, law=reconstructor.saved.config, reconstructors=(reconstructor,))
     wanted = np.stack([one.methods["exported"] for one in done])
     written = read_cine(folder / "out" / "new.npz")

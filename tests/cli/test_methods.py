@@ -26,10 +26,13 @@ def test_a_model_is_named_with_its_consistency(text, expected, monkeypatch):
     """What follows the @ goes before the options, here `firm` and 7, only where it says something."""
     monkeypatch.setattr(
         "csmri.methods.reconstruction.load_reconstructor",
-        lambda path, *, name, consistency, consistency_weight: (path, name, consistency, consistency_weight),
+        lambda path, *, name, consistency, consistency_weight, runtime: (
+            (path, name, consistency, consistency_weight) if runtime == "tensorflow" else runtime
+        ),
     )
     options = {} if expected[2] is None else {"consistency": "firm", "consistency_weight": 7.0}
     assert methods.load_model(text, **options) == expected
+    assert methods.load_model(text, **options, runtime="openvino") == "openvino"
 
 
 @pytest.mark.parametrize(
