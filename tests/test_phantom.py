@@ -192,3 +192,31 @@ def test_bad_arguments_are_refused_in_one_line(arguments: dict, word: str) -> No
     with pytest.raises(CsmriError) as caught:
         make_subject(**({"index": 0} | arguments))
     assert word in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_textures_are_pictures_of_which_a_part_moves_in_a_cycle():
+    cine = make_subject(1, domain="textures", size=48, n_slices=3, n_frames=8)
+    assert cine.subject == "textures_phantom_001" and cine.images.shape == (3, 8, 48, 48)
+    assert cine.images.dtype == np.float32 and 0 <= cine.images.min() and 100 < cine.images.max() < 400
+    differences = np.abs(np.diff(cine.images, axis=1, append=cine.images[:, :1])).mean(axis=(0, 1))
+    middle, edge = differences[16:32, 16:32].mean(), differences[:4].mean()
+    assert middle > 2 * edge  # outside the disc only noise changes
+    assert not np.array_equal(cine.images[0], cine.images[1])
+
+
+def test_textures_depend_on_nothing_but_their_numbers():
+    one, same, other = (
+        make_subject(index, domain="textures", size=32, n_slices=1, n_frames=4, seed=seed)
+        for index, seed in ((2, 0), (2, 0), (2, 1))
+    )
+    assert np.array_equal(one.images, same.images) and not np.array_equal(one.images, other.images)
+    assert make_subject(0, domain="textures", size=32).images.shape[:2] == (8, 24)
+
+
+def test_textures_have_no_anatomy():
+    with pytest.raises(CsmriError, match="'textures' has no persons, expected one of k, york"):
+        make_labels(0, domain="textures")
+    with pytest.raises(CsmriError, match="unknown domain 'cats', expected one of k, york, textures"):
+        make_subject(0, domain="cats")
+    with pytest.raises(CsmriError, match="size must be at least 32, got 8"):
+        make_subject(0, domain="textures", size=8)

@@ -19,9 +19,9 @@ MOST_SUBJECTS, MOST_DRAWN = 1_000_000, 3
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--domain",
-    type=click.Choice(["york", "k"]),
+    type=click.Choice(["york", "k", "textures"]),
     required=True,
-    help="Quality: patients at 1.5 T (york) or volunteers at 3 T (k).",
+    help="Patients at 1.5 T (york), volunteers at 3 T (k), or natural pictures that move (textures).",
 )
 @click.option("--subjects", type=click.IntRange(1, MOST_SUBJECTS), required=True, help="How many subjects.")
 @click.option(

@@ -16,13 +16,15 @@ def study(config: Path, results: Path | None, work: Path | None, plan: bool) -> 
     """Run the comparison of the paper as the TOML file CONFIG describes it.
 
     For every seed: pretraining, standalone learning, transfer from each saved pretraining, evaluation on the test
-    subjects; then figures, tables and report. A stage that is done is never run twice.
+    subjects; then figures, tables and report. A stage that is done is never run twice. A study with variants, tables
+    [variants.NAME], does so for each, keeps learning curves and mean errors, and draws what the saving depends on.
     """
     from csmri.config import read_study
 
     experiment = read_study(config)
 
     import_tensorflow()
-    from csmri.run import StudyRun
+    from csmri.run import StudyRun, VariantsRun
 
-    run_plan(StudyRun(experiment, results_folder(results, config), work, report=click.echo), plan=plan)
+    kind = VariantsRun if experiment.variants else StudyRun
+    run_plan(kind(experiment, results_folder(results, config), work, report=click.echo), plan=plan)

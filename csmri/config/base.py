@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -21,6 +22,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Split = Literal["pretrain", "train", "validation", "test"]
 Way = Literal["all", "frozen-encoder", "frozen-decoder", "scale-shift", "discriminative", "blended"]
 BLENDED = "blended"
+NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,79}")
+"""What a person may call a method, an acquisition or a variant: it names folders, too."""
 
 
 class Frozen(BaseModel):
@@ -67,6 +70,14 @@ def table_of(kind: type[Frozen], key: str) -> type[Frozen] | None:
     field = kind.model_fields.get(key)
     found = field.annotation if field else None
     return found if isinstance(found, type) and issubclass(found, Frozen) else None
+
+
+def merged(fields: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Fields with some of them changed, those of tables one by one."""
+    return fields | {
+        key: merged(fields[key], value) if isinstance(value, dict) and isinstance(fields.get(key), dict) else value
+        for key, value in own.items()
+    }
 
 
 def first_message(error: ValidationError) -> str:

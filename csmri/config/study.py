@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from csmri.config.base import (
     EVALUATION_ACCELERATIONS,
+    NAME,
     Accelerations,
     Count,
     Epochs,
@@ -16,6 +17,7 @@ from csmri.config.base import (
     Way,
     checked,
     first_message,
+    merged,
     table_of,
 )
 from csmri.config.stages import Pretraining, SourceTraining, TargetTraining
@@ -23,6 +25,9 @@ from csmri.config.training import Config, Training, Ways
 from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN, SELF_SUPERVISED, STANDALONE, TRANSFER, transfer_name, way_name
 from csmri.core.texts import read_toml
+
+AS_IT_IS = "as it is"
+"""Name of a study among its variants."""
 
 Method = Literal["standalone", Way, "self-supervised"]
 
@@ -66,6 +71,8 @@ class Study(Comparison):
     """Prepared store with the Y set in its split `pretrain`; environment variables are expanded."""
     target_store: str = ""
     """Prepared store with the K set in its splits `train` and `test`; phantoms are made where both are empty."""
+    target_subjects: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Train on the first so many subjects of the K set only; 0 for all of them."""
     pretrain_at: Annotated[Epochs, Field(min_length=1)] = (10, 20, 50)
     """Epochs of pretraining whose weights a transfer starts from; the last ends the pretraining."""
     pretrain_once: bool = False
@@ -76,6 +83,9 @@ class Study(Comparison):
     """How many phantoms to make for pretraining, training and test where no store is named."""
     phantom_size: Annotated[int, Field(ge=32, le=4096)] = 96
     phantom_slices: Count = 5
+    variants: Annotated[dict[str, dict[str, Any]], Field(exclude_if=lambda variants: not variants)] = {}
+    """Further studies, by a name each, that differ from this one in some fields: `[variants."a tenth of the rate"]`
+    with `learning_rate = 1e-4`, or `transfer.learning_rate`. What they have in common is trained once."""
     pretrain: Pretraining = Pretraining()
     standalone: TargetTraining = TargetTraining()
     transfer: TargetTraining = TargetTraining()
@@ -104,6 +114,29 @@ class Study(Comparison):
         self.stages()
         return self
 
+    @model_validator(mode="after")
+    def _variants_are_possible(self) -> Self:
+        self.with_variants()
+        return self
+
+    def with_variants(self) -> dict[str, Study]:
+        """This study as `AS_IT_IS`, and its variants by their names."""
+        fields = self.model_dump(exclude={"variants"}, exclude_none=True)
+        found = {AS_IT_IS: Study.model_validate(fields)} if self.variants else {}
+        for name, own in self.variants.items():
+            if not NAME.fullmatch(name) or name == AS_IT_IS:
+                raise ValueError(f"{name!r} cannot name a variant: take letters, digits, spaces, . @ + - _")
+            if unknown := own.keys() & {"variants", "seeds"}:
+                raise ValueError(f"[variants.{name}] {min(unknown)}: all variants have those of the study")
+            if not own:
+                raise ValueError(f"[variants.{name}] changes nothing; name a field in which it differs")
+            try:
+                found[name] = Study.model_validate(merged(fields, own))
+            except ValidationError as error:
+                place = ".".join(str(part) for part in error.errors()[0]["loc"])
+                raise ValueError(f"[variants.{name}] {place}: {first_message(error)}") from error
+        return found
+
     @property
     def pretraining_seeds(self) -> tuple[int, ...]:
         """Seeds that a pretraining is done with."""
@@ -112,10 +145,10 @@ class Study(Comparison):
     def stages(self) -> dict[str, Config]:
         """Trainings of one seed in order, by name: pretrain, standalone, transfer_10, ...; seed 0."""
         saved = tuple(sorted(self.pretrain_at))
-        transfer = self._config(TRANSFER)
+        transfer = self._config(TRANSFER, train_subjects=self.target_subjects)
         return {
             PRETRAIN: self._config(PRETRAIN, train_split=PRETRAIN, epochs=saved[-1], save_epochs=saved),
-            STANDALONE: self._config(STANDALONE),
+            STANDALONE: self._config(STANDALONE, train_subjects=self.target_subjects),
             **{transfer_name(epochs): transfer for epochs in saved},
         }
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import re
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from csmri.config.base import EVALUATION_ACCELERATIONS, Accelerations, Frozen, Seed, Split, checked
+from csmri.config.base import EVALUATION_ACCELERATIONS, NAME, Accelerations, Frozen, Seed, Split, checked
 from csmri.config.sampling import Sampling
 from csmri.core.names import BASELINES, INITIAL, ZERO_FILLED
 from csmri.core.texts import read_toml
 
 Value = bool | int | float | str
-NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,79}")
 
 
 class Variants(Frozen):

@@ -19,6 +19,10 @@ Passes = Annotated[int, Field(ge=1, le=10_000)]
 Images = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
+def _examples_a_step(fields: dict[str, Any]) -> int:
+    return 1 if fields.get("network") == "unrolled" else 8
+
+
 class Training(Sampling, TrainingConditions, Network):
     """What all trainings of a study share."""
 
@@ -35,11 +39,15 @@ class Training(Sampling, TrainingConditions, Network):
     """End every epoch after this many images (cines of the unrolled network), drawn anew each time; 0 for all."""
     shuffle_frames: Count = 512
     """Frames that are mixed: as many cines as have about so many take turns, each with its frames in random order."""
-    batch_size: Annotated[int, Field(ge=1, le=4096)] = 8
-    """Images a step, of the unrolled network cines; of all devices together, so that their number changes no result."""
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = Field(default_factory=_examples_a_step)
+    """Images a step, of the unrolled network cines; of all devices together, so that their number changes no result.
+    8 images or one cine where a config says nothing."""
     loss: Literal["absolute", "relative", "self-supervised"] = "absolute"
     """Mean squared error of the network's target, as it is or divided by that of the initial reconstruction; or, of
     the unrolled network, the error of acquired lines that it was not given (`methods.losses.HeldOutError`)."""
+    initial_output: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """What the U-net gives everywhere before it has learnt anything, but for its random weights, by the bias of its
+    sigmoid. 0.5 is `no error` in equation (2), and so the mean of its target but for a thousandth."""
     held_out_share: Annotated[float, Field(gt=0, lt=1)] = 0.4
     """Of the lines of one scan: held out for the self-supervised loss, drawn anew in every epoch and pass. 0.4 after
     Yaman et al., Magn Reson Med 2020, doi 10.1002/mrm.28378."""

@@ -122,6 +122,7 @@ class UNet(Task):
             base_channels=config.base_channels,
             depth=config.depth,
             frames=config.frames,
+            initial_output=config.initial_output,
             seed=config.seed,
             precision=config.precision,
         )

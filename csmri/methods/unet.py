@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 
 def build_unet(
-    *, base_channels: int, depth: int, frames: int = 1, seed: int = 0, precision: str = "float32"
+    *,
+    base_channels: int,
+    depth: int,
+    frames: int = 1,
+    initial_output: float = 0.5,
+    seed: int = 0,
+    precision: str = "float32",
 ) -> keras.Model:
     """Build the U-net: per level two 3x3 convolutions + ReLU, 2x2 max-pooling down, 2x2 transpose convolution up.
 
@@ -23,6 +29,8 @@ def build_unet(
         Number of poolings; y and x must be multiples of 2**depth.
     frames : int
         Channels of the input: the frame to correct in the middle, neighbours in time before and after it.
+    initial_output : float in (0, 1)
+        What the sigmoid gives where its features are zero, by its bias.
     seed : int
         Of the Glorot initialisation.
     precision : "float32" or "mixed_bfloat16"
@@ -76,6 +84,12 @@ def build_unet(
 
     # --- head and model
     outputs = layers.Conv2D(
-        1, 1, activation="sigmoid", kernel_initializer=glorot(), dtype="float32", name="normalised_error"
+        1,
+        1,
+        activation="sigmoid",
+        kernel_initializer=glorot(),
+        bias_initializer=keras.initializers.Constant(np.log(initial_output / (1 - initial_output))),
+        dtype="float32",
+        name="normalised_error",
     )(features)
     return keras.Model(inputs, outputs, name="unet")

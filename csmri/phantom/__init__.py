@@ -8,12 +8,13 @@ from scipy import ndimage
 
 from csmri.core.errors import CsmriError
 from csmri.data.cine import Cine
-from csmri.phantom.anatomy import Anatomy, draw_anatomy
+from csmri.phantom.anatomy import TEXTURES, Anatomy, check_person, draw_anatomy
 from csmri.phantom.chest import Chest, make_chest_textures
 from csmri.phantom.drawing import Array, make_grid
 from csmri.phantom.heart import Textures, make_field, render_heart
 from csmri.phantom.motion import Beat, Shape, make_beats, make_shape, volume_curve
 from csmri.phantom.signal import Scanner, make_shading
+from csmri.phantom.textures import FOV_MM, N_FRAMES, N_SLICES, make_textures
 
 __all__ = ["make_labels", "make_subject", "subject_shape", "volume_curve"]
 
@@ -31,18 +32,20 @@ def make_subject(
     n_frames: int | None = None,
     seed: int = 0,
 ) -> Cine:
-    """Return the short-axis cine of a numerical person.
+    """Return the short-axis cine of a numerical person, or natural pictures that move.
 
     Parameters
     ----------
     index : int >= 0
         Number of the person; with `domain` and `seed` it decides everything about them.
-    domain : "k" or "york"
-        Healthy volunteers at 3 T, sharp and with little noise; or patients at 1.5 T, blurred and noisier.
+    domain : "k", "york" or "textures"
+        Healthy volunteers at 3 T, sharp and with little noise; patients at 1.5 T, blurred and noisier; or no persons,
+        but natural pictures (`csmri.phantom.textures`), to learn from what is no heart.
     size : int, 32 to MAX_SIZE
         Matrix (y, x) of the square images; the field of view stays the same.
     n_slices, n_frames : int or None
-        None draws the number for the person: 12 slices and 16-24 frames (k), 5-10 slices and 20 frames (york).
+        None draws the number for the person: 12 slices and 16-24 frames (k), 5-10 slices and 20 frames (york); 8 and 24
+        of textures.
         Slices run from base to apex, frames over one beat from the R wave on.
     seed : int >= 0
         Another seed is another population.
@@ -57,6 +60,8 @@ def make_subject(
     CsmriError
         If an argument is out of its range.
     """
+    if domain == TEXTURES:
+        return _texture_subject(index, size, n_slices, n_frames, seed)
     anatomy, n_slices, n_frames = _checked(index, domain, size, n_slices, n_frames, seed)
     positions = _positions(n_slices)
     beats = make_beats(anatomy, n_frames)
@@ -82,6 +87,20 @@ def make_subject(
         frame_times_ms=times.astype(np.float32),
         provenance=f"csmri.phantom, domain {domain}, index {index}, seed {seed}",
         notes=(f"numerical phantom, no real person; pathology: {anatomy.pathology}",),
+    )
+
+
+def _texture_subject(index: int, size: int, n_slices: int | None, n_frames: int | None, seed: int) -> Cine:
+    n_slices = N_SLICES if n_slices is None else n_slices
+    n_frames = N_FRAMES if n_frames is None else n_frames
+    check_person(index, TEXTURES, seed)
+    _check_sizes(size, n_slices, n_frames)
+    return Cine(
+        images=make_textures(index, size=size, n_slices=n_slices, n_frames=n_frames, seed=seed),
+        subject=_name(index, TEXTURES),
+        spacing_mm=(FOV_MM / size, FOV_MM / size),
+        provenance=f"csmri.phantom, domain {TEXTURES}, index {index}, seed {seed}, pictures of scikit-image",
+        notes=("natural pictures, moved about; no heart",),
     )
 
 
@@ -145,6 +164,11 @@ def _checked(
     anatomy = draw_anatomy(index, domain, seed)
     n_slices = anatomy.n_slices if n_slices is None else n_slices
     n_frames = anatomy.n_frames if n_frames is None else n_frames
+    _check_sizes(size, n_slices, n_frames)
+    return anatomy, n_slices, n_frames
+
+
+def _check_sizes(size: int, n_slices: int, n_frames: int) -> None:
     for name, value, least in (("size", size, 32), ("n_slices", n_slices, 1), ("n_frames", n_frames, 2)):
         if value < least:
             raise CsmriError(f"phantom: {name} must be at least {least}, got {value}")
@@ -155,7 +179,6 @@ def _checked(
             f"phantom: {n_slices} slices x {n_frames} frames x {size} x {size} are more than {MAX_PIXELS:,} pixels "
             "(1 GiB); ask for fewer slices or frames or a smaller size"
         )
-    return anatomy, n_slices, n_frames
 
 
 def _positions(n_slices: int) -> NDArray[np.float64]:

@@ -9,6 +9,8 @@ import numpy as np
 from csmri.core.errors import CsmriError
 
 DOMAINS = ("k", "york")
+TEXTURES = "textures"
+"""The domain that has no persons."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,14 @@ def _heart(rng: np.random.Generator, pathology: str) -> dict[str, float]:
     return values
 
 
+def check_person(index: int, domain: str, seed: int) -> None:
+    """Refuse an unknown domain and negative numbers."""
+    if domain not in (known := (*DOMAINS, TEXTURES)):
+        raise CsmriError(f"phantom: unknown domain {domain!r}, expected one of {', '.join(known)}")
+    if index < 0 or seed < 0:
+        raise CsmriError(f"phantom: index and seed must not be negative, got index {index}, seed {seed}")
+
+
 def draw_anatomy(index: int, domain: str, seed: int) -> Anatomy:
     """Draw one person; the same (index, domain, seed) always gives the same one.
 
@@ -118,10 +128,9 @@ def draw_anatomy(index: int, domain: str, seed: int) -> Anatomy:
     CsmriError
         If the domain is unknown, or index or seed are negative.
     """
-    if domain not in DOMAINS:
-        raise CsmriError(f"phantom: unknown domain {domain!r}, expected one of {', '.join(DOMAINS)}")
-    if index < 0 or seed < 0:
-        raise CsmriError(f"phantom: index and seed must not be negative, got index {index}, seed {seed}")
+    check_person(index, domain, seed)
+    if domain == TEXTURES:
+        raise CsmriError(f"phantom: domain {domain!r} has no persons, expected one of {', '.join(DOMAINS)}")
     rng = np.random.default_rng([seed, DOMAINS.index(domain), index])
     uniform, york = rng.uniform, domain == "york"
     kinds = ("none", "none", "dilated", "thick", "poor")

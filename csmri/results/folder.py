@@ -30,7 +30,15 @@ EXAMPLES, RUNS, STUDY = "examples.npz", "runs", "study.toml"
 SOURCE_RECORDS, TRANSFER_STUDY = "source_records.csv.gz", "transfer.toml"
 """Of a study of ways to transfer: records of held-out source subjects, beside those of target subjects; its config."""
 SWEEP = "sweep.toml"
-EXPERIMENTS = {STUDY: "study", TRANSFER_STUDY: "study of ways to transfer", SWEEP: "sweep", EVALUATION: "evaluation"}
+VARIANTS = "variants.toml"
+"""A study with variants; what they came to is kept by `results.variants`."""
+EXPERIMENTS = {
+    STUDY: "study",
+    TRANSFER_STUDY: "study of ways to transfer",
+    SWEEP: "sweep",
+    VARIANTS: "study with variants",
+    EVALUATION: "evaluation",
+}
 """File that only one kind of experiment leaves -> what that is."""
 
 

@@ -3,5 +3,6 @@
 from csmri.run.paper import StudyRun
 from csmri.run.sweep import SweepRun
 from csmri.run.transfer import TransferRun
+from csmri.run.variants import VariantsRun
 
-__all__ = ["StudyRun", "SweepRun", "TransferRun"]
+__all__ = ["StudyRun", "SweepRun", "TransferRun", "VariantsRun"]

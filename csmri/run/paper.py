@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from csmri.config import Study, read_study
+from csmri.config import Config, Study, read_study
 from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN, ZERO_FILLED, transfer_name
 from csmri.data.records import Item
@@ -20,12 +20,15 @@ from csmri.run.plan import EVALUATE, PHANTOMS, Stage, measure_pace, n_images, pl
 from csmri.run.runner import ComparisonRun, open_named
 
 N_EXAMPLE_SLICES = 3
+Made = dict[tuple[str, Path, Path | None], Path]
+"""Config, store and start of a training -> its folder."""
 
 
 class StudyRun(ComparisonRun):
     """The paper's study bound to its stores and folders; everything that can be refused is refused on making it.
 
-    Where it names no stores, the first stage makes phantoms in `work`.
+    Where it names no stores, the first stage makes phantoms in `work`. A training that `made` has is not planned in a
+    folder of its own; those that it lacks are added to it.
 
     Raises
     ------
@@ -44,8 +47,10 @@ class StudyRun(ComparisonRun):
         work: str | Path | None = None,
         *,
         report: Callable[[str], None] = print,
+        made: Made | None = None,
     ) -> None:
         super().__init__(study, results, work, report=report)
+        self._made: Made = {} if made is None else made
         self.phantoms = None if study.target_store else self.work / "phantoms"
         self._open_stores()
         _refuse_shared_subjects(self.pretrain_store, self.target_store)
@@ -94,7 +99,7 @@ class StudyRun(ComparisonRun):
                 and item.method not in hidden
             )
 
-        models = {name: self.work / f"seed_{stage.seed}" / name / MODELS / FINAL for name in names}
+        models = {one.name: one.run / MODELS / FINAL for one in self.stages if one.seed == stage.seed and one.name in names}
         return self.evaluate(models, records=RECORDS, is_example=is_example)
 
     def _open_stores(self) -> None:
@@ -119,16 +124,24 @@ class StudyRun(ComparisonRun):
         stores = {name: self.pretrain_store if name == PRETRAIN else self.target_store for name in configs}
         images = {name: training_stream(stores[name], config).n_frames for name, config in configs.items()}
         for seed in study.seeds:
-            folder = self.work / f"seed_{seed}"
             own = seed in study.pretraining_seeds
-            saved = (folder if own else self.work / f"seed_{study.pretraining_seeds[0]}") / PRETRAIN / MODELS
+            saved = self._run(PRETRAIN, configs[PRETRAIN], seed if own else study.pretraining_seeds[0]) / MODELS
             inits = {transfer_name(epoch): saved / f"epoch_{epoch:03d}" for epoch in study.pretrain_at}
             for name, config in configs.items():
                 if name != PRETRAIN or own:
-                    seeded = config.model_copy(update={"seed": seed})
-                    yield Stage(name, seed, seeded, folder / name, inits.get(name), images[name])
+                    seeded, init = config.model_copy(update={"seed": seed}), inits.get(name)
+                    yield Stage(name, seed, seeded, self._run(name, config, seed, init), init, images[name])
             seeds = dict.fromkeys([name for name in configs if name != PRETRAIN], seed)
             yield self.evaluation(EVALUATE, seed, seeds, records=RECORDS, images=n_tested)
+
+
+    def _run(self, name: str, config: Config, seed: int, init: Path | None = None) -> Path:
+        """Folder of a training."""
+        store = self.pretrain_store if name == PRETRAIN else self.target_store
+        seeded = config.model_copy(update={"seed": seed})
+        return self._made.setdefault(
+            (seeded.model_dump_json(), store.path, init), self.work / f"seed_{seed}" / name
+        )
 
 
 def _refuse_shared_subjects(pretrain_store: Store, target_store: Store) -> None:

@@ -222,3 +222,9 @@ def test_every_config_of_the_project_reads(path):
 
 def test_there_are_configs():
     assert CONFIGS
+
+
+def test_a_step_takes_eight_images_or_one_cine_where_nothing_is_said():
+    assert Config().batch_size == 8
+    assert Config(network="unrolled").batch_size == 1
+    assert Config(network="unrolled", batch_size=2).batch_size == 2

@@ -77,7 +77,7 @@ def test_committed_studies_have_tables_but_for_the_golden_one():
 def test_stages_take_what_they_lack_from_the_study():
     shared = {"accelerations": (2.0,), "batch_size": 3, "loss": "relative", "schedule": "cosine", "optimizer": "sgd"}
     others = {"both_laws": True, "crop_columns": 9, "shuffle_frames": 7, "precision": "mixed_bfloat16"}
-    others |= {"magnitude_share": 0.25, "held_out_share": 0.3}
+    others |= {"magnitude_share": 0.25, "held_out_share": 0.3, "initial_output": 0.4}
     apart = {"learning_rate": 0.5, "augment": True, "passes": 5, "images_per_epoch": 11}
     assert set(shared) | set(others) | set(apart) == TRAINING
     stages = Study(**shared, **others, **apart).stages()
@@ -94,7 +94,7 @@ def test_stages_take_what_they_lack_from_the_study():
 OVERRIDES = {
     **{"accelerations": (3.0,), "both_laws": True, "augment": False, "passes": 2, "crop_columns": 8},
     **{"images_per_epoch": 16, "shuffle_frames": 9, "batch_size": 2, "loss": "relative", "optimizer": "sgd"},
-    **{"magnitude_share": 0.25, "held_out_share": 0.3},
+    **{"magnitude_share": 0.25, "held_out_share": 0.3, "initial_output": 0.4},
     **{"learning_rate": 0.25, "schedule": "cosine", "precision": "mixed_bfloat16"},
 }
 
@@ -266,3 +266,11 @@ def test_tables_are_named_after_the_stages(kind, names):
 def test_a_stage_may_have_all_that_training_is_but_network_and_sampling():
     assert set(Stage.model_fields) == TRAINING
     assert not TRAINING & set(Ways.model_fields)
+
+
+def test_the_first_target_subjects_are_a_field_of_the_study():
+    stages = Study(target_subjects=2).stages()
+    assert {name: config.train_subjects for name, config in stages.items() if name != PRETRAIN} == {
+        name: 2 for name in stages if name != PRETRAIN
+    }
+    assert stages[PRETRAIN].train_subjects == 0

@@ -138,3 +138,10 @@ def test_a_window_of_frames_changes_the_first_kernel_and_nothing_else():
     assert [tuple(variable.shape) for variable in first] == [(3, 3, 1, 2), (3, 3, 3, 2)]
     for plain, windowed in others:
         np.testing.assert_array_equal(plain.numpy(), windowed.numpy())
+
+
+def test_the_sigmoid_starts_where_it_is_told_to():
+    frames = np.zeros((1, 16, 16, 1), np.float32)
+    for initial_output in (0.5, 0.4):
+        model = build_unet(base_channels=2, depth=2, initial_output=initial_output)
+        assert np.asarray(model(frames)) == pytest.approx(initial_output, abs=1e-6)
