@@ -20,7 +20,9 @@ from csmri.core.quiet import import_tensorflow
 def export(run: Path, out: Path, precision: str | None) -> None:
     """Write the network of RUN as the SavedModel OUT, as far as it was trained.
 
-    Its default signature takes `initial` (frame, y, x), unnormalised, of any size, and returns `improved`.
+    Its default signature takes `initial` (frame, y, x), unnormalised, of any size, and returns `improved`;
+    with acceleration_input in the config of the run it takes `acceleration_factor` besides, all k-t lines over the
+    acquired ones. An unrolled network takes the fields of an acquisition.
     """
     import_tensorflow()
     from csmri.learning import export as exporting

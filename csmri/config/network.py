@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 
 from csmri.config.base import Frozen
 
+AFTER_TRAINING = ("consistency", "consistency_weight")
+"""Fields that matter only where a trained network reconstructs: no training depends on them."""
+
 
 class Network(Frozen):
     """Which network, and its size; the paper's is the U-net of one frame, 64 channels and depth 4."""
@@ -21,6 +24,9 @@ class Network(Frozen):
     """Poolings of the U-net; the unrolled network has none of its own to choose."""
     frames: Annotated[int, Field(ge=1, le=63)] = 1
     """Frames that the U-net sees at once, cyclic neighbours on both sides of the one that it corrects; odd."""
+    acceleration_input: bool = False
+    """Whether the U-net is told how much was sampled: an input channel with the share of all k-t lines of the cine that
+    were acquired, 1 / `acceleration_factor(mask)`, in (0, 1]."""
     cascades: Annotated[int, Field(ge=1, le=20)] = 3
     """Of the unrolled network."""
     cg_steps: Annotated[int, Field(ge=1, le=20)] = 2
@@ -38,6 +44,11 @@ class Network(Frozen):
     unrolled network has its data consistency inside."""
     consistency_weight: Annotated[float, Field(gt=0, le=1e9)] = 10.0
     """Trust in the measurement over the network for `soft`: ratio of the inverses of their error variances."""
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of the U-net's input."""
+        return self.frames + self.acceleration_input
 
     @property
     def measurement_weight(self) -> float:
@@ -60,4 +71,6 @@ class Network(Frozen):
             )
         if self.network == "unrolled" and self.frames != 1:
             raise ValueError(f"frames = {self.frames} is for the U-net; the unrolled network sees all frames at once")
+        if self.network == "unrolled" and self.acceleration_input:
+            raise ValueError("acceleration_input = true is for the U-net; the unrolled network takes the mask itself")
         return self

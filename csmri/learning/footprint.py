@@ -151,7 +151,7 @@ def _example(task: Task, entry: Entry) -> int:
     """Bytes of inputs and target of a cine."""
     y, x = task.matrix(*entry.matrix)
     if not task.takes_cines:
-        return 4 * entry.n_frames * y * x * (task.config.frames + 3)
+        return 4 * entry.n_frames * y * x * (task.config.input_channels + 3)
     return 8 * entry.n_frames * y * x * (3 + _most_coils(task))
 
 

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,8 @@ def write_saved_model(
 ) -> None:
     """Write a SavedModel with window, scaling, padding and cropping inside; replaces what is at `path` in one step.
 
-    Signature `serving_default` of a U-net: `initial` (frame, y, x) float32 >= 0 -> {`improved`: (frame, y, x)}; of an
+    Signature `serving_default` of a U-net: `initial` (frame, y, x) float32 >= 0 -> {`improved`: (frame, y, x)},
+    with `acceleration_input` also `acceleration_factor` () float32 >= 1, all k-t lines over the acquired ones; of an
     unrolled network: `data` (coil, frame, ky, x) complex64, `mask` (frame, ky) bool, `maps` (coil, y, x) complex64,
     `noise` float32 and `cyclic` bool, as the fields of an `Acquisition` -> {`improved`: (frame, y, x) complex64}.
     """
@@ -238,7 +239,7 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
     ------
     CsmriError
         If a variable of the network is missing from the SavedModel or has another shape, as that of a window of other
-        frames has; nothing is assigned then.
+        frames or of a U-net that is told the acceleration has; nothing is assigned then.
     """
     saved = saved_variables(path)
     for variable in network.weights:
@@ -248,12 +249,21 @@ def load_weights(network: keras.Model, path: str | Path) -> list[str]:
         if saved[variable.path].dtype != variable.dtype:
             raise CsmriError(f"{path}: variable {variable.path} holds {saved[variable.path].dtype.name}, not float32")
         if found != wanted:
-            # Kernels end in (input channel, output channel); the U-net's first has the window of frames as input.
-            differs = "frames" if variable is network.weights[0] and found[-2] != wanted[-2] else "base_channels"
+            differs = _first_kernel_differs(found, wanted) if variable is network.weights[0] else ""
             raise CsmriError(
                 f"{path}: variable {variable.path} has shape {found}, the network needs {wanted}; "
-                f"{differs} of the config and of the SavedModel differ"
+                f"{differs or 'base_channels'} of the config and of the SavedModel differ"
             )
     for variable in network.weights:
         variable.assign(saved.pop(variable.path).numpy())
     return sorted(saved)
+
+
+def _first_kernel_differs(found: Sequence[int], wanted: Sequence[int]) -> str:
+    """Fields in which U-nets differ by the inputs of their first kernels (..., input channel, output channel).
+
+    These are an odd number of frames, and one more with `acceleration_input`.
+    """
+    n_found, n_wanted = found[-2], wanted[-2]
+    differs = {"acceleration_input": n_found % 2 != n_wanted % 2, "frames": (n_found - 1) // 2 != (n_wanted - 1) // 2}
+    return " and ".join(name for name, is_other in differs.items() if is_other)

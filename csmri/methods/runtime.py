@@ -84,6 +84,8 @@ def _in_openvino(serve: Serve, precision: str) -> Callable[..., Results]:
 
     def run(**inputs: Any) -> Results:
         arrays = {name: np.asarray(values) for name, values in inputs.items()}
+        # Of a lone number it wants one that could be written.
+        arrays = {name: array if array.ndim else array.copy() for name, array in arrays.items()}
         found = of_shapes(*((name, array.shape) for name, array in arrays.items()))(arrays)
         return {"improved": tf.convert_to_tensor(found["improved"])}
 

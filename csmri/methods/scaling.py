@@ -29,7 +29,14 @@ def normalise_initial(initial: tf.Tensor, peak: tf.Tensor) -> tf.Tensor:
     return initial / peak
 
 
-def network_input(initial: tf.Tensor, peak: tf.Tensor, *, frames: int = 1, cyclic: bool = True) -> tf.Tensor:
+def network_input(
+    initial: tf.Tensor,
+    peak: tf.Tensor,
+    *,
+    frames: int = 1,
+    cyclic: bool = True,
+    acceleration_factor: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Equation (1) for a window of frames around every frame, divided by the maximum of the middle one.
 
     Parameters
@@ -41,12 +48,23 @@ def network_input(initial: tf.Tensor, peak: tf.Tensor, *, frames: int = 1, cycli
         Of the window.
     cyclic : bool
         Whether the last frame neighbours the first; otherwise the first and last frame are held.
+    acceleration_factor : (), float32, >= 1, optional
+        Of the whole cine, for a network with `acceleration_input`.
 
     Returns
     -------
     tf.Tensor (frame, y, x, channel)
-        Channels in the order of time, the frame itself in the middle: in [0, 1], its neighbours about that.
+        Channels in the order of time, the frame itself in the middle: in [0, 1], its neighbours about that; then the
+        share of acquired lines, 1 / `acceleration_factor`, the same everywhere, where that is given.
     """
+    window = _window(initial, peak, frames, cyclic)
+    if acceleration_factor is None:
+        return window
+    # Not the factor or its logarithm: the share needs no largest acceleration to be divided by.
+    return tf.concat([window, tf.ones_like(window[..., :1]) / acceleration_factor], axis=-1)
+
+
+def _window(initial: tf.Tensor, peak: tf.Tensor, frames: int, cyclic: bool) -> tf.Tensor:
     if frames == 1:
         return normalise_initial(initial, peak)[..., tf.newaxis]
     n_frames = tf.shape(initial)[0]

@@ -26,6 +26,7 @@ from csmri.physics.encoding import columns, encoding_of, in_columns, share_of
 from csmri.physics.fourier import as_pair
 from csmri.physics.initial import initial_images
 from csmri.physics.phase import unit
+from csmri.physics.sampling import acceleration_factor
 from csmri.physics.simulate import Conditions, Crop, acquire, measure
 
 Example = tuple[Any, tf.Tensor]
@@ -123,6 +124,7 @@ class UNet(Task):
             depth=config.depth,
             frames=config.frames,
             initial_output=config.initial_output,
+            acceleration_input=config.acceleration_input,
             seed=config.seed,
             precision=config.precision,
         )
@@ -143,12 +145,12 @@ class UNet(Task):
         initial, target = crop(initial), crop(target)
         weight = scaling.pad(tf.ones_like(initial), matrix)
         initial, target = scaling.pad(initial, matrix), scaling.pad(target, matrix, scaling.NO_ERROR)
-        inputs = scaling.network_input(initial, peak, frames=config.frames, cyclic=config.cyclic)
+        inputs = self._input(initial, peak, acceleration_factor(mask))
         return inputs, tf.stack([target, inputs[..., config.frames // 2], weight], axis=-1)
 
     def blank(self, n_frames: tf.Tensor, matrix: tuple[Any, Any]) -> Example:
         shape = [n_frames, *self.matrix(*matrix)]
-        return tf.ones([*shape, self.config.frames]), tf.ones([*shape, 3])
+        return tf.ones([*shape, self.config.input_channels]), tf.ones([*shape, 3])
 
     def loss(self) -> Additive:
         return TargetError(relative=self.config.loss == "relative")
@@ -157,25 +159,46 @@ class UNet(Task):
         return [ImageMean(quantity) for quantity in ("nmse", "initial_nmse", "bias")]
 
     def serve(self, network: keras.Model) -> Serve:
-        config = self.config
-
-        def improve(initial: tf.Tensor) -> Results:
+        def corrected(initial: tf.Tensor, factor: tf.Tensor | None) -> Results:
             peak = scaling.frame_peak(initial)
             y, x = tf.unstack(tf.shape(initial)[1:])
-            padded = scaling.pad(initial, [scaling.padded_size(n, config.depth) for n in (y, x)])
-            window = scaling.network_input(padded, peak, frames=config.frames, cyclic=config.cyclic)
-            target = tf.convert_to_tensor(network(window, training=False))[:, :y, :x, 0]
+            padded = scaling.pad(initial, [scaling.padded_size(n, self.config.depth) for n in (y, x)])
+            target = tf.convert_to_tensor(network(self._input(padded, peak, factor), training=False))[:, :y, :x, 0]
             return {"improved": scaling.corrected(initial, target, peak)}
 
-        return improve, [tf.TensorSpec((None, None, None), tf.float32, name="initial")]
+        def improve(initial: tf.Tensor) -> Results:
+            return corrected(initial, None)
+
+        def improve_at(initial: tf.Tensor, acceleration_factor: tf.Tensor) -> Results:
+            return corrected(initial, acceleration_factor)
+
+        images = tf.TensorSpec((None, None, None), tf.float32, name="initial")
+        if not self.config.acceleration_input:
+            return improve, [images]
+        return improve_at, [images, tf.TensorSpec((), tf.float32, name="acceleration_factor")]
+
+    def _input(self, initial: tf.Tensor, peak: tf.Tensor, factor: tf.Tensor | None) -> tf.Tensor:
+        config = self.config
+        return scaling.network_input(
+            initial,
+            peak,
+            frames=config.frames,
+            cyclic=config.cyclic,
+            acceleration_factor=factor if config.acceleration_input else None,
+        )
+
+    def _further_inputs(self, factor: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What `serve` takes besides the images."""
+        return {"acceleration_factor": factor} if self.config.acceleration_input else {}
 
     def sample(self, seed: int) -> dict[str, tf.Tensor]:
         multiple = 2**self.config.depth
         shape = (3, 3 * multiple - 1, 2 * multiple + 1)  # both padded to 3 multiples
-        return {"initial": tf.constant(np.random.default_rng(seed).gamma(2.0, 100.0, shape), tf.float32)}
+        initial = tf.constant(np.random.default_rng(seed).gamma(2.0, 100.0, shape), tf.float32)
+        return {"initial": initial, **self._further_inputs(tf.constant(4.0))}
 
     def shapes(self, matrix: tuple[int, int], *, n_frames: int, n_coils: int = 1) -> list[tuple[int, ...]]:
-        return [(n_frames, *(scaling.padded_size(n, self.config.depth) for n in matrix), self.config.frames)]
+        return [(n_frames, *(scaling.padded_size(n, self.config.depth) for n in matrix), self.config.input_channels)]
 
     def reconstructor(self, network: keras.Model, *, runtime: str = TENSORFLOW) -> Callable[[Acquisition], tf.Tensor]:
         if runtime == OPENVINO:  # which rounds to fewer digits by itself, as it is asked to
@@ -189,8 +212,9 @@ class UNet(Task):
 
         def reconstruct(acquisition: Acquisition) -> tf.Tensor:
             initial = initial_images(acquisition)
+            further = self._further_inputs(acceleration_factor(acquisition.mask))
             improved = in_parts(
-                lambda frames: improve(initial=frames)["improved"],
+                lambda frames: improve(initial=frames, **further)["improved"],
                 tf.abs(initial),
                 n_at_once=max(1, available_memory() // 2 // bytes_of_a_frame(*initial.shape[1:])),
                 beside=self.config.frames // 2,

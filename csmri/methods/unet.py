@@ -16,6 +16,7 @@ def build_unet(
     depth: int,
     frames: int = 1,
     initial_output: float = 0.5,
+    acceleration_input: bool = False,
     seed: int = 0,
     precision: str = "float32",
 ) -> keras.Model:
@@ -31,6 +32,8 @@ def build_unet(
         Channels of the input: the frame to correct in the middle, neighbours in time before and after it.
     initial_output : float in (0, 1)
         What the sigmoid gives where its features are zero, by its bias.
+    acceleration_input : bool
+        Whether a last channel of the input tells the share of acquired lines.
     seed : int
         Of the Glorot initialisation.
     precision : "float32" or "mixed_bfloat16"
@@ -67,7 +70,7 @@ def build_unet(
         return features
 
     # --- encoder, bottom, decoder
-    inputs = keras.Input((None, None, frames), name="normalised_initial")
+    inputs = keras.Input((None, None, frames + acceleration_input), name="normalised_initial")
     features, skips = inputs, []
     for level in range(depth):
         features = double_convolution(features, base_channels * 2**level, f"encoder{level}")

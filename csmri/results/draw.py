@@ -166,7 +166,12 @@ def inputs_sha256(results: Path) -> str:
 
 def _unet(results: Results, wish: Wish) -> Drawn:
     size = _network(results)
-    model = build_unet(base_channels=size.base_channels, depth=size.depth, frames=size.frames)
+    model = build_unet(
+        base_channels=size.base_channels,
+        depth=size.depth,
+        frames=size.frames,
+        acceleration_input=size.acceleration_input,
+    )
     return _pictures(results.path, "fig1_unet", wish, partial(render_unet, model))
 
 

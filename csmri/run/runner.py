@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from csmri.config import BLENDED, Comparison, Sweep, by_key, write_config
+from csmri.config import BLENDED, Comparison, Config, Sweep, by_key, make_config, write_config
 from csmri.core.errors import CsmriError
 from csmri.core.files import make_folder, remove_partial
 from csmri.core.locks import locked
@@ -143,7 +143,7 @@ class PlanRun(ABC):
             if before.get("store_sha256", {}).get(key) != store.sha256:
                 raise CsmriError(f"{self.results}: holds a study on other data in {key}; choose another --out")
         for key, value in self.made_of().items():
-            if key in before.get("made_of", {}) and before["made_of"][key] != value:
+            if key in before.get("made_of", {}) and _as_now(before["made_of"][key], value) != value:
                 raise CsmriError(f"{self.results}: holds results with other {key}; choose another --out")
         for stage in self.stages:
             if stage.config and (stage.run / RECORD).exists():
@@ -292,6 +292,12 @@ def items_in(table: Path) -> frozenset[Item]:
 @lru_cache(maxsize=8)
 def _items_of(table: Path, changed: int) -> frozenset[Item]:
     return frozenset(map(item_of, read_records(table)))
+
+
+def _as_now(held: Any, value: Any) -> Any:
+    """Config of a network with the fields that are newer than the folder, by their defaults; all else as it is."""
+    is_config = isinstance(value, dict) and value.keys() == Config.model_fields.keys()
+    return make_config(held, where=PROVENANCE).model_dump(mode="json") if is_config else held
 
 
 def _listed(value: Any) -> Any:

@@ -53,6 +53,8 @@ DEEP = 5000
         ("mask_width = 0", ["mask_width = 0"]),
         ("depth = 8", ["depth = 8", "less than or equal to 7"]),
         ("base_channels = 0", ["base_channels = 0"]),
+        ('network = "unrolled"\nacceleration_input = true', ["acceleration_input = true is for the U-net", "the mask"]),
+        ("acceleration_input = 2.0", ["acceleration_input = 2.0", "boolean"]),
         ('train_split = "test set"', ["train_split = 'test set'", "'pretrain'", "'test'"]),
         ('validation_split = "held out"', ["validation_split = 'held out'", "'validation'"]),
         ('validation_split = "train"', ["validation_split must differ from train_split", "'train'"]),

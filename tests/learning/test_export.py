@@ -39,10 +39,13 @@ def test_export_is_the_trained_network(run, config, tmp_path):
     assert all(found[name].tobytes() == final[name].tobytes() for name in final)
 
 
-@pytest.mark.parametrize(("depth", "frames"), [(1, 1), (2, 1), (3, 1), (2, 5)])
-def test_parity_at_every_depth_and_window(tmp_path, depth, frames):
-    config = Config(base_channels=2, depth=depth, frames=frames)
-    network = build_unet(base_channels=2, depth=depth, frames=frames)
+@pytest.mark.parametrize(
+    ("depth", "frames", "acceleration_input"),
+    [(1, 1, False), (2, 1, False), (3, 1, False), (2, 5, False), (1, 1, True), (2, 3, True)],
+)
+def test_parity_at_every_depth_and_input(tmp_path, depth, frames, acceleration_input):
+    config = Config(base_channels=2, depth=depth, frames=frames, acceleration_input=acceleration_input)
+    network = build_unet(base_channels=2, depth=depth, frames=frames, acceleration_input=acceleration_input)
     for variable in network.weights:  # biases that are not zero, so that padding in the wrong place shows
         if variable.path.endswith("bias"):
             variable.assign(np.linspace(-0.3, 0.3, variable.shape[0]))

@@ -60,6 +60,8 @@ def test_the_estimate_follows_what_is_computed(store):
     assert of(store, batch_size=16).step > 1.5 * small.step
     assert of(store, base_channels=8).step > 2 * small.step
     assert of(store, shuffle_frames=5).examples < small.examples
+    told = of(store, acceleration_input=True)
+    assert told.examples > small.examples and told.step > small.step
     one, several = of(store, **UNROLLED), of(store, **UNROLLED, coils=8)
     assert several.step > 1.5 * one.step and several.examples > 2 * one.examples
     assert of(store, **UNROLLED, crop_columns=8).step < one.step / 2

@@ -260,7 +260,11 @@ def test_logged_numbers_are_those_of_the_reconstructed_images(run, standstill, s
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"base_channels": 3}, "variable encoder0_conv0/kernel has shape"), ({"depth": 3}, "no variable encoder2_conv0")],
+    [
+        ({"base_channels": 3}, "variable encoder0_conv0/kernel has shape"),
+        ({"depth": 3}, "no variable encoder2_conv0"),
+        ({"acceleration_input": True}, "acceleration_input of the config and of the SavedModel differ"),
+    ],
 )
 def test_init_of_another_size_is_refused_before_anything_is_written(run, config, store, tmp_path, fields, message):
     with pytest.raises(CsmriError, match=message):

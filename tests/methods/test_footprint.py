@@ -13,6 +13,8 @@ from csmri.methods.footprint import activations, in_parts
 from csmri.methods.reconstruction import simulated_acquisition
 from csmri.methods.task import task_of
 
+WITH_ACCELERATION = {"frames": 3, "acceleration_input": True}
+
 
 def test_activations_are_counted_by_hand():
     network = task_of(Config(base_channels=3, depth=1)).build()
@@ -24,7 +26,11 @@ def test_activations_are_counted_by_hand():
 
 
 def test_networks_tell_the_shapes_of_their_inputs():
-    for fields in ({"frames": 3, "depth": 2}, {"network": "unrolled", "batch_size": 1, "cascades": 1}):
+    for fields in (
+        {"frames": 3, "depth": 2},
+        {**WITH_ACCELERATION, "depth": 2},
+        {"network": "unrolled", "batch_size": 1, "cascades": 1},
+    ):
         task = task_of(Config(base_channels=2, **fields))
         network, shapes = task.build(), task.shapes((18, 20), n_frames=5, n_coils=2)
         inputs = [keras.ops.ones(shape) for shape in shapes]
@@ -50,7 +56,9 @@ def test_parts_see_the_neighbours_that_the_whole_sees(cyclic, n_at_once):
     assert max(sizes) == (7 if n_at_once >= 7 else n_at_once + 2)
 
 
-@pytest.mark.parametrize("fields", [{"consistency": "hard"}, {"frames": 3}, {"frames": 3, "cyclic": False}])
+@pytest.mark.parametrize(
+    "fields", [{"consistency": "hard"}, {"frames": 3}, {"frames": 3, "cyclic": False}, WITH_ACCELERATION]
+)
 def test_a_unet_reconstructs_the_same_with_little_memory(fields, cines, monkeypatch):
     config = Config(base_channels=2, depth=2, **fields)
     cine = cines["k_phantom_003"]

@@ -93,6 +93,36 @@ def test_default_signature_corrects_images_of_any_size(saved, network, shape):
     np.testing.assert_allclose(answer["improved"], wanted, atol=2e-6 * initial.max())
 
 
+def test_signature_takes_the_acceleration_where_the_network_is_told_it(tmp_path):
+    config = CONFIG.model_copy(update={"acceleration_input": True})
+    network = build_unet(base_channels=2, depth=2, acceleration_input=True, seed=3)
+    write_saved_model(network, tmp_path / "model", config=config, epoch=1)
+    signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    _, arguments = signature.structured_input_signature
+    assert {name: (spec.shape.as_list(), spec.dtype) for name, spec in arguments.items()} == {
+        "initial": ([None, None, None], tf.float32),
+        "acceleration_factor": ([], tf.float32),
+    }
+    initial = images(2, 17, 14)
+    peak = initial.max(axis=(1, 2), keepdims=True)
+    padded = np.zeros((2, 20, 16, 2), np.float32)
+    padded[:, :17, :14, 0], padded[..., 1] = initial / peak, 1 / 2.5
+    wanted = initial + (2 * network.predict_on_batch(padded)[:, :17, :14, 0] - 1) * peak
+    answer = signature(initial=tf.constant(initial), acceleration_factor=tf.constant(2.5))["improved"]
+    np.testing.assert_allclose(answer, np.maximum(wanted, 0), atol=2e-6 * initial.max())
+
+
+def test_network_of_before_there_was_an_acceleration_input_loads(saved, network, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "model")
+    description = json.loads((folder / "csmri.json").read_text())
+    assert description["config"].pop("acceleration_input") is False
+    (folder / "csmri.json").write_text(json.dumps(description))
+    described, loaded = load_network(folder)
+    assert described.config == CONFIG
+    for new, wanted in zip(loaded.weights, network.weights, strict=True):
+        assert new.numpy().tobytes() == wanted.numpy().tobytes()
+
+
 def test_frames_are_scaled_one_by_one(saved):
     """A frame's result does not depend on its neighbours."""
     improve = partial(serve, saved)
@@ -164,6 +194,11 @@ def test_variables_without_a_place_are_named(saved, network):
         ({"depth": 3}, r"has no variable encoder2_conv0/kernel; .*depth"),
         ({"depth": 1}, r"variable bottom_conv0/kernel has shape"),
         ({"frames": 3}, r"has shape \(3, 3, 1, 2\), the network needs \(3, 3, 3, 2\); frames of the config and"),
+        (
+            {"acceleration_input": True},
+            r"has shape \(3, 3, 1, 2\), the network needs \(3, 3, 2, 2\); acceleration_input of the config and of",
+        ),
+        ({"frames": 3, "acceleration_input": True}, "; acceleration_input and frames of the config and of"),
     ],
 )
 def test_network_of_another_size_is_refused_and_stays_as_it_was(saved, fields, message):

@@ -40,7 +40,15 @@ def difference(a, b):
 
 
 @needs_openvino
-@pytest.mark.parametrize("fields", [{}, {"frames": 3, "consistency": "hard"}, {"frames": 3, "consistency": "soft"}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"frames": 3, "consistency": "hard"},
+        {"frames": 3, "consistency": "soft"},
+        {"acceleration_input": True, "consistency": "hard"},
+    ],
+)
 def test_openvino_gives_what_tensorflow_gives(fields, tmp_path, acquisition):
     folder = saved(tmp_path / "model", **fields)
     ours, theirs = (load_reconstructor(folder, runtime=one).reconstruct(acquisition) for one in (OPENVINO, TENSORFLOW))

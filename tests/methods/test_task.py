@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from csmri.config import Config, Sampling
 from csmri.data.acquisition import Acquisition
+from csmri.methods.scaling import frame_peak, network_input
 from csmri.methods.task import TASKS, task_of
 from csmri.physics.encoding import encoding_of
 from csmri.physics.initial import initial_images
+from csmri.physics.sampling import make_mask
 from csmri.physics.simulate import acquire, conditions_of, measure, simulate, with_phase_of
 
 CONFIGS = {
     "unet": Config(base_channels=2, depth=2, augment=False),
     "window": Config(base_channels=2, depth=1, frames=3),
+    "acceleration": Config(base_channels=2, depth=1, frames=3, acceleration_input=True, augment=False),
     "unrolled": Config(network="unrolled", batch_size=1, base_channels=2, cascades=1),
 }
 SEED = tf.constant([1, 2], tf.int64)
@@ -66,7 +70,8 @@ def test_reconstruction_is_what_is_served(name, n_coils):
         expected = serve(data=acquisition.data, mask=mask, maps=maps, **fields)["improved"]
     else:
         initial = initial_images(acquisition)
-        expected = tf.cast(serve(initial=tf.abs(initial))["improved"], tf.complex64) * initial
+        further = {"acceleration_factor": mask.shape.num_elements() / np.sum(mask)} if name == "acceleration" else {}
+        expected = tf.cast(serve(initial=tf.abs(initial), **further)["improved"], tf.complex64) * initial
         expected /= tf.cast(tf.abs(initial), tf.complex64)
     np.testing.assert_allclose(images, expected, atol=1e-4 * np.abs(expected).max())
     assert np.abs(images - initial_images(acquisition)).max() > 1e-2
@@ -85,7 +90,7 @@ def test_unet_puts_acquired_lines_back(n_coils):
     assert n_coils > 1 or misfits["hard"] < 1e-5 * misfits["none"]
 
 
-@pytest.mark.parametrize("name", ["unet", "unrolled"])
+@pytest.mark.parametrize("name", ["unet", "acceleration", "unrolled"])
 def test_one_trace_serves_cines_of_all_sizes(name, monkeypatch):
     monkeypatch.setattr("csmri.methods.task.activations", lambda *_: 1)  # of a network alone, which `counted` is not
     task, traces = task_of(CONFIGS[name]), []
@@ -130,6 +135,50 @@ def test_unrolled_is_trained_on_all_coils_and_the_image_with_its_phase(n_coils):
     expected = np.ones((1, 13, 18)) if n_coils == 1 else np.swapaxes(full.maps, 1, 2)
     np.testing.assert_allclose(maps @ [1, 1j], expected, rtol=1e-6)
     assert noise[0] == float(full.noise) > 0 and cyclic[0] == 0
+
+
+def test_unet_acceleration_input_the_share_of_acquired_lines_of_the_whole_cine():
+    config, shares = CONFIGS["acceleration"], []
+    plain = task_of(config.model_copy(update={"acceleration_input": False}))
+    for acceleration in (2.0, 8.0):
+        full, _, images = draw(shape=(4, 24, 13))
+        mask = make_mask(SEED, 4, 24, acceleration, Sampling())
+        (inputs, target), (window, same) = (
+            task.example(full, mask, tf.constant(images), crop=identity) for task in (task_of(config), plain)
+        )
+        np.testing.assert_array_equal(inputs[..., :3], window)
+        np.testing.assert_array_equal(target, same)
+        assert inputs.shape == (4, 24, 14, 4)  # padded columns are told as well
+        np.testing.assert_allclose(inputs[..., 3], np.full((4, 24, 14), np.mean(mask)), rtol=1e-6)
+        shares.append(float(inputs[0, 0, 0, 3]))
+        blank, _ = task_of(config).blank(tf.constant(4), (24, 13))
+        assert blank.shape == inputs.shape
+    assert shares == pytest.approx([1 / 2, 1 / 8])
+
+
+def test_images_depend_on_the_acceleration_that_the_network_acceleration_input():
+    task = task_of(CONFIGS["acceleration"])
+    serve, _ = task.serve(changed(task.build()))
+    initial = task.sample(0)["initial"]
+    two, again, eight = (
+        serve(initial=initial, acceleration_factor=tf.constant(r))["improved"] for r in (2.0, 2.0, 8.0)
+    )
+    np.testing.assert_array_equal(two, again)
+    assert np.abs(two - eight).max() > 1e-2 * np.max(initial)
+
+
+@pytest.mark.parametrize(("acceleration_input", "least", "most"), [(True, 0.0, 0.001), (False, 0.0099, 1.0)])
+def test_training_learns_what_only_the_acceleration_tells(acceleration_input, least, most):
+    """The same images, to be made darker at R = 2 and brighter at R = 8, by 0.1 in the target of equation (2)."""
+    task = task_of(Config(base_channels=4, depth=1, acceleration_input=acceleration_input))
+    network, initial = task.build(), tf.constant(np.random.default_rng(0).random((3, 8, 8)), tf.float32)
+    factors = (2.0, 8.0) if acceleration_input else (None, None)
+    inputs = tf.concat([network_input(initial, frame_peak(initial), acceleration_factor=r) for r in factors], axis=0)
+    target = tf.repeat([0.4, 0.6], len(initial))[:, None, None, None] * tf.ones_like(inputs[..., :1])
+    network.compile(keras.optimizers.Adam(1e-2), "mse")
+    for _ in range(150):
+        error = network.train_on_batch(inputs, target)
+    assert least <= error < most
 
 
 def test_noise_and_coils_reach_the_input_and_not_the_reference():
