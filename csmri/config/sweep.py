@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -10,11 +11,14 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from csmri.config.base import EVALUATION_ACCELERATIONS, NAME, Accelerations, Frozen, Seed, Split, checked
+from csmri.config.network import AFTER_TRAINING
 from csmri.config.sampling import Sampling
 from csmri.core.names import BASELINES, INITIAL, ZERO_FILLED
 from csmri.core.texts import read_toml
 
 Value = bool | int | float | str
+Setting = Value | list[Value]
+"""Of one field, which may itself be a list: accelerations."""
 
 
 class Variants(Frozen):
@@ -33,9 +37,10 @@ class Variants(Frozen):
     """Config whose network is taken as it is before any training."""
     init: str = ""
     """Of `train`: SavedModel to start from."""
-    settings: dict[str, Value | list[Value]] = {}
+    settings: dict[str, Value | list[Setting]] = {}
     """What to change, by name: fields of the method's settings, of the training's config, or of the data consistency of
-    a model. A list is tried value by value; several lists make a grid."""
+    a model. A list is tried value by value; several lists make a grid. Of a field that is a list itself, a list of
+    lists: `accelerations = [[4.0, 8.0]]`. Several values of data consistency are tried on one training."""
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
@@ -51,15 +56,21 @@ class Variants(Frozen):
         """How many combinations of settings there are."""
         return math.prod(len(value) for value in self.settings.values() if isinstance(value, list))
 
-    def combinations(self) -> dict[str, dict[str, Value]]:
+    @property
+    def after_training(self) -> frozenset[str]:
+        """Settings that are tried on one training, because it does not depend on them."""
+        return frozenset(name for name in AFTER_TRAINING if isinstance(self.settings.get(name), list))
+
+    def combinations(self) -> dict[str, dict[str, Setting]]:
         """Every combination of settings, by what tells it from the others: `strength=0.01`; "" where there is one."""
         lists = {name: value if isinstance(value, list) else [value] for name, value in self.settings.items()}
-        varied = [name for name, value in self.settings.items() if isinstance(value, list)]
-        found = {}
-        for values in product(*lists.values()):
-            own = dict(zip(lists, values, strict=True))
-            found[" ".join(f"{name}={_short(own[name])}" for name in varied)] = own
-        return found
+        every = (dict(zip(lists, values, strict=True)) for values in product(*lists.values()))
+        return {self.suffix(own): own for own in every}
+
+    def suffix(self, own: Mapping[str, Setting], *, without: Collection[str] = ()) -> str:
+        """What tells a combination from the others by all settings but some."""
+        varied = [name for name, value in self.settings.items() if isinstance(value, list) and name not in without]
+        return " ".join(f"{name}={_short(own[name])}" for name in varied)
 
 
 class Sweep(Frozen):
@@ -98,7 +109,7 @@ class Sweep(Frozen):
                 )
         return self
 
-    def variants(self) -> dict[str, tuple[Variants, dict[str, Value]]]:
+    def variants(self) -> dict[str, tuple[Variants, dict[str, Setting]]]:
         """Every method with every combination of its settings, by the name that records have for it."""
         return {
             f"{name} {told}".rstrip(): (method, own)
@@ -113,4 +124,6 @@ def read_sweep_config(path: str | Path) -> Sweep:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_short, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -146,7 +146,7 @@ def load_reconstructor(
         )
     saved, network = load_network(path)
     changes = {"consistency": consistency, "consistency_weight": consistency_weight}
-    saved = replace(saved, config=_changed(saved.config, path, **changes))
+    saved = replace(saved, config=with_consistency(saved.config, path, **changes))
     task = task_of(saved.config)
     runtime = choose_runtime(runtime, task.runtimes, where=str(path))
     apply = task.reconstructor(network, runtime=runtime)
@@ -187,7 +187,14 @@ class MethodSpec:
         return baseline_reconstructor(self.baseline) if self.baseline else load_reconstructor(**dict(self.model))
 
 
-def _changed(config: Config, path: str | Path, **changes: Any) -> Config:
+def with_consistency(config: Config, path: str | Path, **changes: Any) -> Config:
+    """Config of a network with another data consistency, by the names of its fields; None changes nothing.
+
+    Raises
+    ------
+    CsmriError
+        As `load_reconstructor`; `path` names what is refused.
+    """
     given = {name: value for name, value in changes.items() if value is not None}
     if given and task_of(config).is_consistent:
         raise CsmriError(f"{path}: the unrolled network has its data consistency inside; it takes no other")

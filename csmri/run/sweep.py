@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from csmri.config import Config, Sweep, Variants, make_config, read_config, read_sweep_config
+from csmri.config import Config, Setting, Sweep, Variants, make_config, read_config, read_sweep_config
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.records import UNTRAINED
@@ -25,7 +25,7 @@ from csmri.methods.model import (
     saved_model_sha256,
     write_saved_model,
 )
-from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor, load_reconstructor
+from csmri.methods.reconstruction import Reconstructor, baseline_reconstructor, load_reconstructor, with_consistency
 from csmri.methods.task import task_of
 from csmri.physics.sampling import check_acceleration
 from csmri.results.folder import RECORDS, SWEEP, table_path
@@ -37,13 +37,15 @@ from csmri.run.runner import PlanRun, items_in, open_named
 
 @dataclass(frozen=True)
 class _Trained:
-    """A method of the sweep whose network is made in the work folder."""
+    """A method of the sweep whose network is made in the work folder; several variants may share one."""
 
     name: str
     config: Config
     run: Path
     init: Path | None
     is_trained: bool
+    after: Mapping[str, Any] = field(default_factory=dict)
+    """Data consistency of the variant, which is no part of its training."""
 
 
 class SweepRun(PlanRun):
@@ -133,10 +135,9 @@ class SweepRun(PlanRun):
         journal.finish(self.items)
 
     def _plan(self) -> Iterator[Stage]:
-        for one in self._trained.values():
-            if one and one.is_trained:
-                images = training_stream(self.store, one.config).n_frames
-                yield Stage(one.name, one.config.seed, one.config, one.run, one.init, images)
+        for one in {one.name: one for one in self._trained.values() if one and one.is_trained}.values():
+            images = training_stream(self.store, one.config).n_frames
+            yield Stage(one.name, one.config.seed, one.config, one.run, one.init, images)
         n_frames = {entry.subject: entry.n_frames for entry in self.entries}
         n_judged = sum(n_frames[item.subject] for item in self.items)
         yield Stage(EVALUATE, images=n_judged, is_finished=self._is_evaluated)
@@ -144,17 +145,23 @@ class SweepRun(PlanRun):
     def _is_evaluated(self) -> bool:
         return {item.as_kept for item in self.items} <= items_in(table_path(self.results, RECORDS))
 
-    def _training(self, name: str, method: Variants, own: Mapping[str, object]) -> _Trained | None:
+    def _training(self, name: str, method: Variants, own: Mapping[str, Setting]) -> _Trained | None:
         path = method.train or method.untrained
         if not path:
             if not method.model:
                 find_method(method.method or name.split(" ")[0]).changed(own)
             return None
-        config = read_config(os.path.expandvars(path))
-        config = make_config({**config.model_dump(), **own}, where=f"[methods.{name}]")
+        where, config = f"[methods.{name}]", read_config(os.path.expandvars(path))
+        _refuse_values_of_lists(config, own, where=where)
+        later = {key: value for key, value in own.items() if key in method.after_training}
+        trained = {key: value for key, value in own.items() if key not in later}
+        config = make_config({**config.model_dump(), **trained}, where=where)
+        with_consistency(config, where, **later)  # refused now, not after the training
         init = saved_model_folder(os.path.expandvars(method.init)) if method.init else None
+        method_name = name.removesuffix(method.suffix(own)).rstrip()
+        name = f"{method_name} {method.suffix(own, without=later)}".rstrip()
         run = self.work / re.sub(r"[^\w.@+=-]", "_", name)
-        return _Trained(name, config, run, init, bool(method.train))
+        return _Trained(name, config, run, init, bool(method.train), later)
 
     def _seed(self, name: str, method: Variants) -> int:
         if made := self._trained[name]:
@@ -168,8 +175,17 @@ class SweepRun(PlanRun):
                 if not made.is_trained and not folder.exists():
                     network = task_of(made.config).build()
                     write_saved_model(network, folder, config=made.config, epoch=0, origin=Origin(is_complete=True))
-                yield load_reconstructor(folder, name=name)
+                yield load_reconstructor(folder, name=name, **made.after)
             elif method.model:
                 yield load_reconstructor(os.path.expandvars(method.model), name=name, **own)  # type: ignore[arg-type]
             else:
                 yield baseline_reconstructor(method.method or name.split(" ")[0], settings=own, label=name)
+
+
+def _refuse_values_of_lists(config: Config, own: Mapping[str, Setting], *, where: str) -> None:
+    for key, value in own.items():
+        if isinstance(getattr(config, key, None), tuple) and not isinstance(value, list):
+            raise CsmriError(
+                f"{where}: {key} = {value!r} is one value, and {key} is a list; in settings a list is tried value by "
+                f"value, so that one of lists is needed: {key} = [[{value!r}, ...]]"
+            )

@@ -23,6 +23,10 @@ method = "temporal-tv"
 [methods.small]
 train = "configs/k_target.toml"
 settings.learning_rate = [1e-3, 3e-4]
+[methods.mixed]
+train = "configs/k_target.toml"
+settings.accelerations = [[4.0, 8.0], [2.0, 4.0]]
+settings.consistency = ["none", "hard"]
 """
 
 
@@ -32,10 +36,12 @@ def test_every_combination_has_a_name(tmp_path):
     assert list(sweep.variants()) == [
         *(f"temporal-tv step={step} max_iterations={n}" for step in ("0.15", "1.5") for n in (10, 20)),
         *("slow", "small learning_rate=0.001", "small learning_rate=0.0003"),
+        *(f"mixed accelerations={some} consistency={one}" for some in ("4,8", "2,4") for one in ("none", "hard")),
     ]
     own = {name: settings for name, (_, settings) in sweep.variants().items()}
     assert own["temporal-tv step=1.5 max_iterations=10"] == {"step": 1.5, "max_iterations": 10, "tolerance": 1e-3}
     assert own["slow"] == {} and own["small learning_rate=0.0003"] == {"learning_rate": 3e-4}
+    assert own["mixed accelerations=2,4 consistency=hard"] == {"accelerations": [2.0, 4.0], "consistency": "hard"}
     assert sweep.acquisitions["moving"].phase_moving == 0.7
     write_config(sweep, tmp_path / "again.toml")
     assert read_sweep_config(tmp_path / "again.toml") == sweep

@@ -10,14 +10,21 @@ import pytest
 from click.testing import CliRunner
 
 from csmri.cli import main
-from csmri.config import Sweep, write_config
+from csmri.config import Sampling, Sweep, write_config
 from csmri.core.errors import CsmriError
-from csmri.core.texts import read_json
+from csmri.core.texts import read_json, write_json
 from csmri.data.records import read_records
+from csmri.data.store import open_store
+from csmri.evaluation.evaluate import evaluate
+from csmri.methods.model import describe_saved_model
+from csmri.methods.reconstruction import load_reconstructor
 from csmri.results.folder import RECORDS
 from csmri.results.tables import sweep_ratios
 from csmri.results.tables.sweep import worst_ratios
 from csmri.run import SweepRun
+
+TRAINED = "the config of the fixture"
+MIXED = {"accelerations": [[2.0, 8.0]], "acceleration_input": True, "consistency": ["none", "hard"]}
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +46,7 @@ def fields(store, run, config, tmp_path_factory):
             "unet": {"model": str(run / "models" / "final"), "settings": {"consistency": ["none", "hard"]}},
             "small": {"train": path, "settings": {"learning_rate": [1e-3, 3e-3]}},
             "untouched": {"untrained": path},
+            "mixed": {"train": path, "settings": MIXED},
         },
     }
 
@@ -49,14 +57,14 @@ def results(fields, tmp_path_factory):
     write_config(Sweep(**fields), folder / "sweep.toml")
     done = CliRunner().invoke(main, ["sweep", str(folder / "sweep.toml"), "--out", str(folder / "results")])
     assert done.exit_code == 0, done.output
-    assert "4 of 4 stages done" in done.output
+    assert "5 of 5 stages done" in done.output
     return folder / "results"
 
 
 METHODS = [
     *("zero-filled", "initial", "view-sharing", "tv step=0.15", "tv step=0.5"),
     *("unet consistency=none", "unet consistency=hard", "small learning_rate=0.001", "small learning_rate=0.003"),
-    "untouched",
+    *("untouched", "mixed accelerations=2,8 consistency=none", "mixed accelerations=2,8 consistency=hard"),
 ]
 
 
@@ -104,6 +112,32 @@ def test_the_worst_slice_stands_beside_the_means(results):
     assert "the worst of 2 slices; beyond 1 it is worse." in table
 
 
+def qualities(records):
+    return {(r.method, r.subject, r.frame): r.nmse for r in records}
+
+
+def test_data_consistency_is_tried_on_one_training(fields, results):
+    """Whose records are those of its SavedModel, reconstructed either way."""
+    work = results / "work"
+    assert {path.name for path in work.iterdir()} == {
+        *("small_learning_rate=0.001", "small_learning_rate=0.003", "untouched", "mixed_accelerations=2_8")
+    }
+    model = work / "mixed_accelerations=2_8" / "models" / "final"
+    config = describe_saved_model(model).config
+    assert (config.accelerations, config.acceleration_input, config.consistency) == ((2.0, 8.0), True, "none")
+    done = [r for r in read_records(results / RECORDS) if r.acquisition == "plain" and r.method.startswith("mixed")]
+    methods = [
+        load_reconstructor(model, name=f"mixed accelerations=2,8 consistency={one}", consistency=one)
+        for one in ("none", "hard")
+    ]
+    again = evaluate(
+        open_store(fields["store"]), methods, law=Sampling(), accelerations=(4.0,), slices=(0,), acquisition="plain"
+    )
+    expected = [record for one in again for record in one.outcome.records()]
+    assert len(done) == 2 * (4 + 6)
+    assert qualities(done) == {key: pytest.approx(value, rel=1e-4) for key, value in qualities(expected).items()}
+
+
 def test_what_methods_were_not_trained_for_is_told(fields, tmp_path):
     """At the end of every acquisition; of what was done before nothing is told."""
     told = []
@@ -120,7 +154,20 @@ def test_what_methods_were_not_trained_for_is_told(fields, tmp_path):
 def test_second_run_does_nothing(fields, results):
     told = []
     assert not SweepRun(Sweep(**fields), results, report=told.append).run()
-    assert told == [f"{results}: all 4 stages are done, nothing to do"]
+    assert told == [f"{results}: all 5 stages are done, nothing to do"]
+
+
+def test_networks_of_a_folder_that_is_older_than_a_field_are_the_same(fields, results, tmp_path):
+    shutil.copytree(results, tmp_path / "results")
+    path = tmp_path / "results" / "study.json"
+    record = read_json(path)
+    assert record["made_of"]["network of untouched"].pop("acceleration_input") is False
+    write_json(path, record)
+    assert not SweepRun(Sweep(**fields), tmp_path / "results", report=[].append).run()
+    record["made_of"]["network of untouched"]["acceleration_input"] = True
+    write_json(path, record)
+    with pytest.raises(CsmriError, match="holds results with other network of untouched"):
+        SweepRun(Sweep(**fields), tmp_path / "results").run()
 
 
 def test_further_methods_and_acquisitions_go_on_with_it(fields, results, run, tmp_path):
@@ -179,6 +226,14 @@ def test_another_network_or_training_by_the_same_name_is_refused(fields, results
         ({"store": "nowhere"}, "store = 'nowhere': no such store"),
         ({"methods": {"temporal-tv": {"settings": {"width": 1}}}}, "temporal-tv has no setting 'width'; it has "),
         ({"methods": {"temporal-tv": {"settings": {"step": "wide"}}}}, "temporal-tv: "),
+        (
+            {"methods": {"a": {"train": TRAINED, "settings": {"accelerations": [2.0, 4.0]}}}},
+            r"\[methods.a accelerations=2\]: accelerations = 2.0 is one value, .* accelerations = \[\[2.0, \.\.\.\]\]",
+        ),
+        (
+            {"methods": {"a": {"train": TRAINED, "settings": {"consistency_weight": [1.0, 2.0]}}}},
+            r"\[methods.a consistency_weight=1\]: a weight is of soft data consistency, not of consistency = 'none'",
+        ),
         ({"methods": {"a": {"model": "nowhere"}}}, "nowhere: not a SavedModel folder"),
         ({"methods": {"a": {"train": "nowhere.toml"}}}, "nowhere.toml: cannot read the config"),
         ({"slices": (9,)}, "no subject of .* has one of them"),
@@ -186,6 +241,13 @@ def test_another_network_or_training_by_the_same_name_is_refused(fields, results
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(fields, tmp_path, changes, message):
+    if "methods" in changes:  # their config lies where the fixture wrote it
+        train = fields["methods"]["small"]["train"]
+        methods = {
+            name: {**method, **({"train": train} if method.get("train") == TRAINED else {})}
+            for name, method in changes["methods"].items()
+        }
+        changes = {"methods": methods}
     with pytest.raises(CsmriError, match=message):
         SweepRun(Sweep(**{**fields, **changes}), tmp_path / "results")
     assert not list(tmp_path.iterdir())
