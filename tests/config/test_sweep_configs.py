@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = sorted((ROOT / "configs" / "sweeps").glob("*.toml"))
 SWEEPS = [path for path in CONFIGS if "methods" in read_toml(path, "config")]
 SPLITS = [path for path in CONFIGS if path.stem.endswith("_split")]
-COMPARED = {"seed", "train_subjects", "transfer"}
+COMPARED = {"seed", "train_subjects", "transfer", "accelerations", "consistency"}
 """Fields whose values are compared on test subjects, all of them told; none is chosen by the outcome."""
 TEST_SUBJECTS = {"patient065", "patient066", "patient067", "patient071", "SCD0000301"}
 
