@@ -32,7 +32,15 @@ from csmri.results.tables import (
     table2,
     write_tables,
 )
-from csmri.results.tables.quality import acceleration_head, paired_t_test, sign_flip_test
+from csmri.results.tables.paired import (
+    least_sign_flip,
+    paired_t_test,
+    shown_difference,
+    shown_effect,
+    sign_flip_test,
+    t_test_power,
+)
+from csmri.results.tables.quality import acceleration_head
 
 NMSE = {"standalone": [4.0, 5.0, 6.0, 9.0], "transfer_10": [3.0, 4.5, 5.5, 8.0]}
 """x 1e-3, of four subjects; differences -1, -0.5, -0.5, -1."""
@@ -191,7 +199,9 @@ def test_comparison_by_hand():
     assert comparison.t_test == pytest.approx(2 * stats.t.sf(0.75 * 2 * math.sqrt(12), 3))
     assert comparison.t_test == pytest.approx(stats.ttest_rel(*NMSE.values()).pvalue)
     # All four differences have one sign: of 16 sign flips only the two with equal signs reach their sum.
-    assert comparison.sign_flip == 2 / 16
+    assert comparison.sign_flip == comparison.least_sign_flip == 2 / 16
+    # 2.128 standard deviations of the differences in four subjects; SL's mean is 6.
+    assert comparison.shown == pytest.approx(2.128 * math.sqrt(1 / 12) / 6, rel=1e-3)
 
 
 def test_sign_flips_by_hand():
@@ -209,6 +219,42 @@ def test_where_nothing_can_be_tested():
     assert math.isnan(paired_t_test(np.array([1.0, 1.0])))
     assert compare(make_records(), "standalone", "absent") == []
 
+    assert math.isnan(shown_difference(np.array([1.0])))
+    assert math.isnan(shown_difference(np.array([1.0, 1.0])))
+    assert math.isnan(shown_difference(np.array([1.0, math.nan])))
+    one = make_records({"standalone": [4.0], "transfer_10": [3.0]})
+    (comparison,) = compare(one, "standalone", "transfer_10")
+    assert math.isnan(comparison.t_test) and math.isnan(comparison.shown) and comparison.sign_flip == 1
+    table = quality_tables(one)[0]
+    assert table.rows[-3:] == [["p, paired t-test", "–"], ["shown with 80 %, %", "–"], ["p, sign-flip test", "1.000"]]
+    assert "1 subject has both, and no difference can be tested" in table.notes[1]
+    # Nothing is shown of differences that are the same in all subjects, and none is infinite.
+    same = make_records({"standalone": [4.0, 4.0, 4.0], "transfer_10": [3.0, 3.0, 3.0]})
+    assert quality_tables(same)[0].rows[-2] == ["shown with 80 %, %", "–"]
+
+
+def test_power_is_the_published_one_and_that_of_an_experiment():
+    # Faul et al., Behav Res Methods 2007, doi 10.3758/BF03193146: G*Power gives 34 pairs for d_z = 0.5 and a power of
+    # 0.8, then 0.8078.
+    assert t_test_power(0.5, 34) == pytest.approx(0.8078, abs=1e-4)
+    assert t_test_power(0.5, 33) < 0.8 < t_test_power(0.5, 34)
+    assert t_test_power(0.0, 8) == pytest.approx(0.05)
+    assert shown_effect(8) == pytest.approx(1.156, abs=1e-3)
+    rng = np.random.default_rng(0)
+    for n in (2, 4, 8):
+        drawn = rng.normal(shown_effect(n), 1, (20_000, n))
+        assert np.mean(stats.ttest_1samp(drawn, 0, axis=1).pvalue < 0.05) == pytest.approx(0.8, abs=0.01), n
+
+
+def test_what_can_be_shown_scales_with_the_scatter_and_falls_with_the_subjects():
+    differences = np.array([1.0, -2.0, 4.0, 0.5])
+    assert shown_difference(10 * differences) == pytest.approx(10 * shown_difference(differences))
+    assert shown_difference(differences + 7) == pytest.approx(shown_difference(differences))
+    assert all(shown_effect(n) > shown_effect(n + 1) for n in (2, 3, 8, 16, 1000))
+    assert shown_effect(10_000) == pytest.approx(0.028, abs=1e-4)  # (1.96 + 0.84) / 100
+    for n in (1, 4, 8):
+        assert least_sign_flip(n) == sign_flip_test(np.arange(1.0, n + 1))
+
 
 def test_seeds_are_averaged_before_subjects_are_compared():
     shifted = make_records({"standalone": NMSE["standalone"], "transfer_10": [1.0, 2.5, 3.5, 6.0]}, seed=1)
@@ -219,13 +265,23 @@ def test_seeds_are_averaged_before_subjects_are_compared():
 
 def test_tests_are_rows_below_table_2_and_small_samples_are_named():
     table = quality_tables(make_records())[0]
-    assert [row[0] for row in table.rows][-3:] == ["TL against SL, %", "p, paired t-test", "p, sign-flip test"]
-    assert [row[1] for row in table.rows][-3:] == ["−12.5", "0.014", "0.125"]
+    assert table.rows[-4:] == [
+        ["TL against SL, %", "−12.5"],
+        ["p, paired t-test", "0.014"],
+        ["shown with 80 %, %", "10.2"],
+        ["p, sign-flip test", "0.125"],
+    ]
     assert "over 4 test subjects" in table.notes[0]
     assert "TL is transfer 10 (TL10)" in table.notes[1]
     assert "cannot fall below p = 0.125 with 4. So few subjects cannot show" in table.notes[1]
     many = {method: [value + i / 7 * i for i, value in enumerate(values * 2)] for method, values in NMSE.items()}
-    assert "So few" not in quality_tables(make_records(many))[0].notes[1]
+    table = quality_tables(make_records(many))[0]
+    assert "So few" not in table.notes[1] and "cannot fall below p = 0.00781 with 8" in table.notes[1]
+    assert "in 8 subjects whose differences scatter as here" in table.notes[1]
+    more = {method: [value + i / 7 * i for i, value in enumerate(values * 5)] for method, values in NMSE.items()}
+    table = quality_tables(make_records(more))[0]
+    assert table.rows[-1] == ["p, sign-flip test", "–"] and table.rows[-2][1] not in ("–", "nan")
+    assert "(left out beyond 16 subjects)" in table.notes[1] and "in 20 subjects" in table.notes[1]
 
 
 def test_without_sl_and_tl_there_is_no_test():

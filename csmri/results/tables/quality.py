@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,11 +9,18 @@ from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import stdtr
 
 from csmri.core.names import STANDALONE, method_label, transfers
 from csmri.data.records import UNTRAINED, Record, mean_over_subjects, with_quality
+from csmri.results.tables.paired import (
+    LEVEL,
+    MOST_SUBJECTS,
+    POWER,
+    least_sign_flip,
+    paired_t_test,
+    shown_difference,
+    sign_flip_test,
+)
 from csmri.results.tables.text import MISSING, Table, markdown
 
 Means = dict[tuple[str, float], tuple[float, float]]
@@ -30,8 +36,6 @@ NAMES = {
 }
 SCALES = {"nmse": (1e3, 2), "psnr": (1.0, 2), "ssim": (1.0, 4)}
 """Factor and digits of every quality in tables, figures and pages."""
-MOST_SUBJECTS = 16
-"""Beyond, the exact sign-flip test would take too long: 2**n sums."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,15 @@ class Comparison:
     t_test: float
     """Two-sided p of Student's paired t-test; NaN where it cannot be told (one subject, no spread)."""
     sign_flip: float
-    """Two-sided p of the exact sign-flip permutation test, at least 2 / 2**n_subjects; NaN beyond 16 subjects."""
+    """Two-sided p of the exact sign-flip permutation test; NaN beyond 16 subjects."""
+    shown: float
+    """Smallest change, to either side and relative as `change`, that the t-test would find with probability 0.8 in so
+    many subjects, if their differences scatter as these do; NaN where the t-test is."""
+
+    @property
+    def least_sign_flip(self) -> float:
+        """Smallest p that the sign-flip test can give with so many subjects."""
+        return least_sign_flip(self.n_subjects)
 
 
 def table2(records: Sequence[Record], quality: str = "nmse_heart") -> str:
@@ -68,6 +80,7 @@ def quality_tables(records: Sequence[Record]) -> list[Table]:
         rows += [
             ["TL against SL, %", *(_percent(c.change) if c else MISSING for c in columns)],
             ["p, paired t-test", *(_p(c.t_test) if c else MISSING for c in columns)],
+            [f"shown with {100 * POWER:.0f} %, %", *(_percent(c.shown, "") if c else MISSING for c in columns)],
             ["p, sign-flip test", *(_p(c.sign_flip) if c else MISSING for c in columns)],
         ]
         notes.append(_about_tests(pair, max((c.n_subjects for c in comparisons.values()), default=0)))
@@ -120,35 +133,15 @@ def compare(records: Sequence[Record], other: str, one: str, quality: str = "nms
         pairs = np.array([[m[key][0] for key in keys] for m in by_subject.values() if all(key in m for key in keys)])
         if len(pairs):
             first, second = pairs.T
-            change = t_test = sign_flip = math.nan
+            change = t_test = sign_flip = shown = math.nan
             if np.isfinite(pairs).all():
                 change = first.mean() / second.mean() - 1
                 t_test, sign_flip = paired_t_test(first - second), sign_flip_test(first - second)
+                shown = shown_difference(first - second) / second.mean()
             less_in = int(np.sum(first < second))
-            comparisons.append(Comparison(acceleration, len(pairs), less_in, float(change), t_test, sign_flip))
+            numbers = float(change), t_test, sign_flip, float(shown)
+            comparisons.append(Comparison(acceleration, len(pairs), less_in, *numbers))
     return comparisons
-
-
-def paired_t_test(differences: NDArray[np.float64]) -> float:
-    """Two-sided p of Student's t-test that the mean difference is zero; NaN for one or for equal differences."""
-    n = len(differences)
-    if n < 2 or np.ptp(differences) == 0:
-        return math.nan
-    t = differences.mean() / (differences.std(ddof=1) / math.sqrt(n))
-    return float(2 * stdtr(n - 1, -abs(t)))
-
-
-def sign_flip_test(differences: NDArray[np.float64]) -> float:
-    """Two-sided p of the exact permutation test over all signs of the differences; NaN beyond `MOST_SUBJECTS`.
-
-    No distribution is assumed. With n subjects no p is below 2 / 2**n: 0.125 for four.
-    """
-    n = len(differences)
-    if n > MOST_SUBJECTS:
-        return math.nan
-    sums = np.abs(np.array(list(itertools.product((1.0, -1.0), repeat=n))) @ differences)
-    observed = abs(differences.sum())
-    return float(np.mean(sums >= observed * (1 - 1e-12)))
 
 
 def spread_over_seeds(records: Sequence[Record], quality: str = "nmse_heart") -> dict[tuple[str, float], float]:
@@ -239,8 +232,8 @@ def accelerations_of(records: Iterable[Record]) -> list[float]:
     return sorted({record.acceleration for record in records})
 
 
-def _percent(change: float) -> str:
-    return MISSING if math.isnan(change) else f"{100 * change:+.1f}".replace("-", "−")
+def _percent(change: float, sign: str = "+") -> str:
+    return MISSING if math.isnan(change) else f"{100 * change:{sign}.1f}".replace("-", "−")
 
 
 def _p(value: float) -> str:
@@ -248,14 +241,23 @@ def _p(value: float) -> str:
 
 
 def _about_tests(pair: tuple[str, str], n: int) -> str:
+    who = f"TL is {method_label(pair[1])}, SL {method_label(pair[0])}."
+    if n < 2:
+        return f"{who} {n or 'No'} subject has both, and no difference can be tested on fewer than two."
     text = (
-        f"TL is {method_label(pair[1])}, SL {method_label(pair[0])}. Tests are two-sided and paired over {n} subjects: "
-        "Student's t, which assumes normal differences, and the exact sign-flip permutation test, which assumes only "
-        "symmetric ones"
+        f"{who} Tests are two-sided and paired over {n} subjects: Student's t, which assumes normal differences, and "
+        "the exact sign-flip permutation test, which assumes only symmetric ones"
     )
+    least = least_sign_flip(n)
     if n > MOST_SUBJECTS:
-        return f"{text} (left out beyond {MOST_SUBJECTS} subjects)."
-    smallest = f"{text} and cannot fall below p = {2 / 2**n:.3g} with {n}."
+        text += f" (left out beyond {MOST_SUBJECTS} subjects)."
+    else:
+        text += f" and cannot fall below p = {least:.3g} with {n}."
+        if least > LEVEL:
+            text += f" So few subjects cannot show a difference at the {100 * LEVEL:.0f} % level by it."
+    level, power = f"{100 * LEVEL:.0f} %", f"{100 * POWER:.0f} %"
     return (
-        f"{smallest} So few subjects cannot show a difference at the 5 % level by it." if 2 / 2**n > 0.05 else smallest
+        f"{text} Shown with {power}: the smallest true difference, in % of SL's mean, that the t-test would find at "
+        f"the {level} level with a probability of {power} in {n} subjects whose differences scatter as here; a p above "
+        f"{LEVEL:g} does not rule out a smaller one."
     )
