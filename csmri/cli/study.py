@@ -15,9 +15,10 @@ from csmri.core.quiet import import_tensorflow
 def study(config: Path, results: Path | None, work: Path | None, plan: bool) -> None:
     """Run the comparison of the paper as the TOML file CONFIG describes it.
 
-    For every seed: pretraining, standalone learning, transfer from each saved pretraining, evaluation on the test
-    subjects; then figures, tables and report. A stage that is done is never run twice. A study with variants, tables
-    [variants.NAME], does so for each, keeps learning curves and mean errors, and draws what the saving depends on.
+    For every seed, or fold: pretraining, standalone learning, transfer from each saved pretraining, evaluation on the
+    test subjects; then figures, tables and report. A stage that is done is never run twice. A study with variants,
+    tables [variants.NAME], does so for each, keeps learning curves and mean errors, and draws what the saving depends
+    on.
     """
     from csmri.config import read_study
 

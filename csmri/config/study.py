@@ -77,6 +77,10 @@ class Study(Comparison):
     """Epochs of pretraining whose weights a transfer starts from; the last ends the pretraining."""
     pretrain_once: bool = False
     """Pretrain with the first seed only: the transfers of all seeds start from one network, as from a published one."""
+    fold_subjects: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Test every target subject, of the splits `train` and `test` together, once, with networks trained on so many of
+    the others (`data.folds`); 0 for the splits as they are. A fold takes the place of a seed: the first has that of
+    `seeds`, the others those that follow it."""
     example_subject: str = ""
     """Test subject that figure 4 and the report show; the first of the store if empty."""
     phantom_subjects: Annotated[tuple[Count, Count, Count], Field(strict=False)] = (8, 3, 2)
@@ -107,6 +111,23 @@ class Study(Comparison):
     def _both_stores_or_none(self) -> Self:
         if bool(self.pretrain_store) != bool(self.target_store):
             raise ValueError("give both pretrain_store and target_store, or neither for phantoms")
+        return self
+
+    @model_validator(mode="after")
+    def _folds_take_the_place_of_seeds(self) -> Self:
+        folds, n_phantoms = f"fold_subjects = {self.fold_subjects}", sum(self.phantom_subjects[1:])
+        if self.fold_subjects and len(self.seeds) > 1:
+            raise ValueError(
+                f"{folds}: a fold takes the place of a seed; give one, that of the first fold, not "
+                f"seeds = {list(self.seeds)}"
+            )
+        if self.fold_subjects and not self.pretrain_once:
+            raise ValueError(f"{folds}: all folds start from one pretraining; say so with pretrain_once = true")
+        if self.fold_subjects >= n_phantoms and not self.target_store:
+            raise ValueError(
+                f"{folds}: needs as many phantoms, and one to test; for training and test "
+                f"phantom_subjects = {list(self.phantom_subjects)} has {n_phantoms}"
+            )
         return self
 
     @model_validator(mode="after")

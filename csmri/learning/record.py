@@ -48,6 +48,11 @@ def refuse_other_run(run: Path, config: Config, store: Store, init: str | Path |
         if before[name] != value:
             raise CsmriError(f"{run}: holds a run with {name} = {before[name]!r}, not {value!r}; choose another folder")
     record = read_record(run)
+    subjects = [entry.subject for entry in training_subjects(store, config, blend)[0]]
+    if record.get("subjects", subjects) != subjects:  # older ones do not tell
+        raise CsmriError(
+            f"{run}: holds a run on {', '.join(record['subjects'])}, not {', '.join(subjects)}; choose another folder"
+        )
     if record["store_sha256"] != store.sha256:
         raise CsmriError(f"{run}: holds a run on other data than {store.path}; choose another folder")
     # By content: the SavedModel may have moved since.
@@ -95,6 +100,7 @@ def write_record(
         "seed": config.seed,
         "store": published_path(store.path),
         "store_sha256": store.sha256,
+        "subjects": [entry.subject for entry in training_subjects(store, config, blend)[0]],
         "init": published_path(init) if init else None,
         "init_sha256": saved_model_sha256(init) if init else None,
         "source": published_path(blend.path) if blend else None,

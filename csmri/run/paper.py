@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from csmri.config import Config, Study, read_study
 from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN, ZERO_FILLED, transfer_name
+from csmri.data.folds import leave_one_out
 from csmri.data.records import Item
 from csmri.data.store import Entry, Store, StoreWriter, open_store
 from csmri.evaluation.evaluate import spread_slices
@@ -16,12 +18,12 @@ from csmri.learning.stream import training_stream
 from csmri.learning.train import FINAL, MODELS
 from csmri.phantom import make_subject, subject_shape
 from csmri.results.folder import RECORDS, STUDY
-from csmri.run.plan import EVALUATE, PHANTOMS, Stage, measure_pace, n_images, plan_text
+from csmri.run.plan import EVALUATE, PHANTOMS, Pace, Stage, measure_pace, n_images, plan_text
 from csmri.run.runner import ComparisonRun, open_named
 
 N_EXAMPLE_SLICES = 3
-Made = dict[tuple[str, Path, Path | None], Path]
-"""Config, store and start of a training -> its folder."""
+Made = dict[tuple[str, Path, tuple[str, ...], Path | None], Path]
+"""Config, store, subjects and start of a training -> its folder."""
 
 
 class StudyRun(ComparisonRun):
@@ -53,8 +55,9 @@ class StudyRun(ComparisonRun):
         self._made: Made = {} if made is None else made
         self.phantoms = None if study.target_store else self.work / "phantoms"
         self._open_stores()
-        _refuse_shared_subjects(self.pretrain_store, self.target_store)
-        tested = [entry.subject for entry in self.target_store.of_split("test")]
+        for target in self.targets.values():
+            _refuse_shared_subjects(self.pretrain_store, target)
+        tested = [entry.subject for entry in self._tested()]
         if study.example_subject and study.example_subject not in tested:
             raise CsmriError(f"example_subject = {study.example_subject!r} is no test subject; those are {tested}")
         self.stages = (*self._plan(), self.drawing())
@@ -69,15 +72,24 @@ class StudyRun(ComparisonRun):
             _make_phantoms(self.study, Path(folder) / "store", only="train")
             return plan_text(str(self.results), self.stages, measure_pace(open_store(f"{folder}/store"), self.stages))
 
+    def pace(self) -> Pace:
+        return measure_pace(next(iter(self.targets.values())), self.stages)
+
     def stores(self) -> dict[str, Store]:
         return {"pretrain_store": self.pretrain_store, "target_store": self.target_store}
 
     def subjects(self) -> dict[str, tuple[Entry, ...]]:
-        splits = {split: self.target_store.of_split(split) for split in ("train", "test")}
-        return {PRETRAIN: self.pretrain_store.of_split(PRETRAIN), **splits}
+        pretrained = {PRETRAIN: self.pretrain_store.of_split(PRETRAIN)}
+        if self.study.fold_subjects:
+            trained = {f"train of seed {seed}": store.of_split("train") for seed, store in self.targets.items()}
+            return {**pretrained, **trained, "test": self._tested()}
+        return pretrained | {split: self.target_store.of_split(split) for split in ("train", "test")}
 
     def store_of(self, stage: Stage) -> Store:
-        return self.pretrain_store if stage.name == PRETRAIN else self.target_store
+        if stage.name == PRETRAIN:
+            return self.pretrain_store
+        assert stage.seed is not None
+        return self.targets[stage.seed]
 
     def do(self, stage: Stage) -> None:
         if stage.name == PHANTOMS:
@@ -85,33 +97,48 @@ class StudyRun(ComparisonRun):
             self.report(f"{self.phantoms}: making {sum(self.study.phantom_subjects)} phantoms")
             _make_phantoms(self.study, self.phantoms)
             return self._open_stores()
-        names = [name for name in self.study.stages() if name != PRETRAIN]
-        tested = self.target_store.of_split("test")
+        assert stage.seed is not None
+        names, store = [name for name in self.study.stages() if name != PRETRAIN], self.targets[stage.seed]
+        tested = self._tested()
         shown = next((entry for entry in tested if entry.subject == self.study.example_subject), tested[0])
+        # One network's images: those of the first seed, or of the fold that the subject is tested in.
+        of_seed = next(seed for seed, one in self.targets.items() if shown in one.of_split("test"))
         slices = spread_slices(shown.n_slices, N_EXAMPLE_SLICES)
         hidden = {ZERO_FILLED, *names[1:-1]}
 
         def is_example(item: Item) -> bool:
             return (
-                stage.seed == self.study.seeds[0]
+                stage.seed == of_seed
                 and item.subject == shown.subject
                 and item.slice in slices
                 and item.method not in hidden
             )
 
-        models = {one.name: one.run / MODELS / FINAL for one in self.stages if one.seed == stage.seed and one.name in names}
-        return self.evaluate(models, records=RECORDS, is_example=is_example)
+        models = {
+            one.name: one.run / MODELS / FINAL for one in self.stages if one.seed == stage.seed and one.name in names
+        }
+        return self.evaluate(models, store=store, records=RECORDS, is_example=is_example)
 
     def _open_stores(self) -> None:
+        """Open, or plan, the stores, and the target as every seed sees it: the same for all, or a fold each."""
         if self.phantoms is None:
             self.pretrain_store, self.target_store = (
                 open_named(key, getattr(self.study, key)) for key in ("pretrain_store", "target_store")
             )
-            return
-        made = self.phantoms.exists()
-        self.pretrain_store = self.target_store = (
-            open_store(self.phantoms) if made else Store(self.phantoms, tuple(_planned_phantoms(self.study)))
-        )
+        else:
+            made = self.phantoms.exists()
+            self.pretrain_store = self.target_store = (
+                open_store(self.phantoms) if made else Store(self.phantoms, tuple(_planned_phantoms(self.study)))
+            )
+        self.targets: dict[int, Store] = dict.fromkeys(self.study.seeds, self.target_store)
+        if self.study.fold_subjects:
+            self.targets = dict(
+                enumerate(leave_one_out(self.target_store, self.study.fold_subjects), self.study.seeds[0])
+            )
+
+    def _tested(self) -> tuple[Entry, ...]:
+        """Subjects of all seeds' or folds' tests, each once, in the order of the store."""
+        return tuple(dict.fromkeys(entry for store in self.targets.values() for entry in store.of_split("test")))
 
     def _plan(self) -> Iterator[Stage]:
         """List the stages in order; refuses trainings that do not fit the data."""
@@ -119,29 +146,33 @@ class StudyRun(ComparisonRun):
         if self.phantoms:
             n_phantoms = n_images(self.target_store.entries)
             yield Stage(PHANTOMS, images=n_phantoms, is_finished=self.phantoms.exists)
-        n_tested = n_images(self.target_store.of_split("test"))
-        n_tested *= len(study.evaluation_accelerations) * (1 + len(study.pretrain_at))
-        stores = {name: self.pretrain_store if name == PRETRAIN else self.target_store for name in configs}
-        images = {name: training_stream(stores[name], config).n_frames for name, config in configs.items()}
-        for seed in study.seeds:
+        for seed, target in self.targets.items():
+            tested = target.of_split("test")
+            fold = tested[0].subject if study.fold_subjects else ""
             own = seed in study.pretraining_seeds
-            saved = self._run(PRETRAIN, configs[PRETRAIN], seed if own else study.pretraining_seeds[0]) / MODELS
+            pretrained = seed if own else study.pretraining_seeds[0]
+            saved = self._run(PRETRAIN, configs[PRETRAIN], self.pretrain_store, pretrained) / MODELS
             inits = {transfer_name(epoch): saved / f"epoch_{epoch:03d}" for epoch in study.pretrain_at}
             for name, config in configs.items():
-                if name != PRETRAIN or own:
-                    seeded, init = config.model_copy(update={"seed": seed}), inits.get(name)
-                    yield Stage(name, seed, seeded, self._run(name, config, seed, init), init, images[name])
+                if name == PRETRAIN and not own:
+                    continue
+                store = self.pretrain_store if name == PRETRAIN else target
+                init, seeded = inits.get(name), config.model_copy(update={"seed": seed})
+                images = training_stream(store, config).n_frames
+                of_fold = "" if name == PRETRAIN else fold
+                run = self._run(name, config, store, seed, init)
+                yield Stage(name, seed, seeded, run, init, images, tested=of_fold)
             seeds = dict.fromkeys([name for name in configs if name != PRETRAIN], seed)
-            yield self.evaluation(EVALUATE, seed, seeds, records=RECORDS, images=n_tested)
+            n_tested = n_images(tested) * len(study.evaluation_accelerations) * (1 + len(study.pretrain_at))
+            evaluation = self.evaluation(EVALUATE, seed, seeds, store=target, records=RECORDS, images=n_tested)
+            yield replace(evaluation, tested=fold)
 
-
-    def _run(self, name: str, config: Config, seed: int, init: Path | None = None) -> Path:
+    def _run(self, name: str, config: Config, store: Store, seed: int, init: Path | None = None) -> Path:
         """Folder of a training."""
-        store = self.pretrain_store if name == PRETRAIN else self.target_store
+        subjects = tuple(entry.subject for entry in store.of_split(config.train_split))
         seeded = config.model_copy(update={"seed": seed})
-        return self._made.setdefault(
-            (seeded.model_dump_json(), store.path, init), self.work / f"seed_{seed}" / name
-        )
+        training = (seeded.model_dump_json(), store.path, subjects, init)
+        return self._made.setdefault(training, self.work / f"seed_{seed}" / name)
 
 
 def _refuse_shared_subjects(pretrain_store: Store, target_store: Store) -> None:

@@ -39,6 +39,14 @@ class Stage:
     images: int = 0
     """Shown to the network an epoch; of what is no training, altogether."""
     is_finished: Callable[[], bool] = lambda: False
+    tested: str = ""
+    """Subject that a fold keeps for its test; empty where the stage is of no fold."""
+
+    @property
+    def repeat(self) -> str:
+        """Which of the seeds or folds it is of, in words; empty for what is done once for all."""
+        seed = "" if self.seed is None else f"seed {self.seed}"
+        return f"{seed}, {self.tested} left out" if self.tested else seed
 
     def epochs_done(self) -> int:
         """Epochs behind a training, by its log."""
@@ -117,6 +125,7 @@ def plan_text(title: str, stages: Sequence[Stage], pace: Pace) -> str:
     known = all(seconds or stage.is_done() for stage, seconds in zip(stages, left, strict=True))
     lines = [head + (f", about {duration(sum(left))} left" if sum(left) and known else "")]
     width = max(15, *(len(stage.name) for stage in stages))
+    repeat_width = max(8, *(len(stage.repeat) for stage in stages))
     for stage, seconds in zip(stages, left, strict=True):
         epochs = stage.epochs_done() if stage.config else 0
         state = DONE if stage.is_done() else RUNNING if epochs else LEFT
@@ -124,6 +133,7 @@ def plan_text(title: str, stages: Sequence[Stage], pace: Pace) -> str:
         if stage.config:
             amount = f"{epochs} of {stage.config.epochs} epochs" if epochs else f"{stage.config.epochs} epochs"
         remaining = "" if state == DONE or not seconds else f"about {duration(seconds)}"
-        seed = "" if stage.seed is None else f"seed {stage.seed}"
-        lines.append(f"  {state:<8} {seed:<8} {stage.name:<{width}} {amount:>18}  {remaining}".rstrip())
+        lines.append(
+            f"  {state:<8} {stage.repeat:<{repeat_width}} {stage.name:<{width}} {amount:>18}  {remaining}".rstrip()
+        )
     return "\n".join(lines)

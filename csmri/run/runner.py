@@ -115,8 +115,8 @@ class PlanRun(ABC):
                     self._keep(stage)
                     continue
                 begun, left = time.monotonic(), pace.seconds_left(stage)
-                seed = "" if stage.seed is None else f"seed {stage.seed}, "
-                self.report(f"\n{self.results}: {seed}{stage.name}, about {duration(left)}")
+                what = f"{stage.repeat}, {stage.name}" if stage.repeat else stage.name
+                self.report(f"\n{self.results}: {what}, about {duration(left)}")
                 self._do(stage)
                 keras.backend.clear_session()
                 pace = pace.corrected(stage, left, time.monotonic() - begun)
@@ -243,10 +243,22 @@ class ComparisonRun(PlanRun):
         return measure_pace(self._target(), self.stages)
 
     def evaluation(
-        self, name: str, seed: int, seeds: Mapping[str, int], *, split: str = "test", records: str, images: int
+        self,
+        name: str,
+        seed: int,
+        seeds: Mapping[str, int],
+        *,
+        store: Store | None = None,
+        split: str = "test",
+        records: str,
+        images: int,
     ) -> Stage:
-        """Stage that tests trained networks, by name with the seeds of their trainings, on a split of the target."""
-        items = self._items(seeds, split)
+        """Stage that tests trained networks, by name with the seeds of their trainings, on a split of the target.
+
+        `store` is the target as a fold sees it.
+        """
+        entries = (store or self._target()).of_split(split)
+        items = plan_items(entries, {INITIAL: UNTRAINED, **seeds}, self.study.evaluation_accelerations)
 
         def is_finished() -> bool:
             return {item.as_kept for item in items} <= items_in(table_path(self.results, records))
@@ -257,17 +269,21 @@ class ComparisonRun(PlanRun):
         self,
         models: Mapping[str, Path],
         *,
+        store: Store | None = None,
         split: str = "test",
         records: str,
         is_example: Callable[[Item], bool] = lambda item: False,
     ) -> None:
-        """Evaluate SavedModels, by name, on a split of the target's store, and keep every item when it is done."""
+        """Evaluate SavedModels, by name, on a split of the target's store, and keep every item when it is done.
+
+        `store` is the target as a fold sees it.
+        """
         networks = [load_reconstructor(model, name=name) for name, model in models.items()]
         law = common_law(networks)
         journal = Journal(self.results, records=records, timings="")
         run = EvaluationRun(
             journal,
-            self._target(),
+            store or self._target(),
             # Zero-filling is no method of the paper's table.
             [baseline_reconstructor(INITIAL), *networks],
             split=split,
@@ -278,10 +294,6 @@ class ComparisonRun(PlanRun):
         )
         self.follow(run)
         journal.finish(run.items)
-
-    def _items(self, seeds: Mapping[str, int], split: str) -> list[Item]:
-        entries = self._target().of_split(split)
-        return plan_items(entries, {INITIAL: UNTRAINED, **seeds}, self.study.evaluation_accelerations)
 
 
 def items_in(table: Path) -> frozenset[Item]:

@@ -44,14 +44,23 @@ def render_variants(rows: Sequence[Row], path: str | Path, *, caption: str = "")
             for axes in (left, right):
                 axes.axhspan(place - 0.5, place + 0.5, color="#F4F4F4" if place % 2 else "white", lw=0, zorder=0)
             for i, curve in enumerate(row.savings):
-                _draw_saving(left, curve, place + (i - (len(row.savings) - 1) / 2) * 0.36, styles[curve.training].colour)
+                _draw_saving(
+                    left, curve, place + (i - (len(row.savings) - 1) / 2) * 0.36, styles[curve.training].colour
+                )
             for i, (method, values) in enumerate(row.errors.items()):
                 height = place + (i - (len(row.errors) - 1) / 2) * 0.24
                 colour = styles[method].colour
                 right.plot(values, [height] * len(values), color=colour, lw=1.6, alpha=0.5, solid_capstyle="butt")
                 right.plot(fmean(values), height, "o", ms=4, color=colour)
         for name in names:
-            left.plot([], [], "o", ms=5, color=styles[name].colour, label=f"{title(name)} after {_epochs(name)} of pretraining")
+            left.plot(
+                [],
+                [],
+                "o",
+                ms=5,
+                color=styles[name].colour,
+                label=f"{title(name)} after {_epochs(name)} of pretraining",
+            )
         right.plot([], [], "o", ms=4, color=BLACK, label=title(STANDALONE))
         for one in PAPER:
             if one.training in names:
@@ -59,7 +68,10 @@ def render_variants(rows: Sequence[Row], path: str | Path, *, caption: str = "")
         left.axvline(1, color=GREY, lw=0.8, zorder=1)
         right.axvline(1, color=GREY, lw=0.8, zorder=1)
         n_epochs = max(curve.lengths[-1] for row in rows for curve in row.savings)
-        left.set(xscale="log", xlabel=f"epochs saved, at N = {n_epochs} (large dots) and from N = {round(n_epochs * LENGTHS[0])} on")
+        left.set(
+            xscale="log",
+            xlabel=f"epochs saved, at N = {n_epochs} (large dots) and from N = {round(n_epochs * LENGTHS[0])} on",
+        )
         left.xaxis.set_major_locator(FixedLocator(TICKS))
         left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
         left.xaxis.set_minor_locator(NullLocator())
@@ -86,7 +98,9 @@ def _draw_saving(axes: Axes, curve: Curve, height: float, colour: str) -> None:
         if last:
             axes.plot([found.low.value, found.high.value], [height] * 2, color=colour, lw=1.8, alpha=0.5, zorder=3)
         if found.median.known:
-            axes.plot(found.median.value, height, "o", ms=6 if last else 2.5, color=colour, alpha=1 if last else 0.5, zorder=4)
+            axes.plot(
+                found.median.value, height, "o", ms=6 if last else 2.5, color=colour, alpha=1 if last else 0.5, zorder=4
+            )
         elif last:
             axes.plot(found.median.value, height, marker="<", ms=6, color=colour, mfc="white", zorder=4)
 
