@@ -218,7 +218,7 @@ def _table1(results: Results, wish: Wish) -> Drawn:
 
 
 def _table2(results: Results, wish: Wish) -> Drawn:
-    tables = _noted(quality_tables(results.records), results, results.records)
+    tables = _noted(quality_tables(results.records, results.fold_subjects), results, results.records)
     saved = [savings_table(found)] if (found := savings(results)) else []
     return _tables([*tables, *saved], results.path / "table2_nmse.md", told=[tables[0], *saved])
 

@@ -105,6 +105,16 @@ class Results:
     extents: Mapping[str, Extent] = field(default_factory=dict)
     """Subject -> how far its signal reaches along ky, where evaluation or study tell it."""
 
+    @property
+    def fold_subjects(self) -> int:
+        """Subjects that the networks of each fold were trained on; 0 where the study has seeds and no folds."""
+        return self.study.fold_subjects if self.study else 0
+
+    @property
+    def repeat(self) -> str:
+        """What a training is repeated with, in a word: another seed, or another fold."""
+        return "fold" if self.fold_subjects else "seed"
+
     def acceleration_note(self, records: Sequence[Record]) -> str:
         """What must be said beside an acceleration of the subjects of records; empty where nothing is known of them."""
         subjects = dict.fromkeys(record.subject for record in records)

@@ -50,7 +50,7 @@ def render_learning_curves(results: Results, path: str | Path, *, caption: str =
                 mark_goal(axes, found[name], curve, colour)
         if STANDALONE in shown:
             draw_level(axes, [log for (name, _), log in results.logs.items() if name == STANDALONE])
-        finish_curves(axes, n_seeds)
+        finish_curves(axes, n_seeds, results.repeat)
         if caption:
             figure.supxlabel(caption, fontsize=caption_size(caption, 5.2), color=GREY)
 
@@ -98,8 +98,8 @@ def draw_level(axes: Axes, logs: Sequence[Log]) -> None:
     axes.axhline(level, color=GREY, linestyle="--", lw=0.9, label=label, zorder=2)
 
 
-def finish_curves(axes: Axes, n_seeds: int) -> None:
-    """Label the axes of learning curves and add the legend."""
+def finish_curves(axes: Axes, n_seeds: int, repeat: str = "seed") -> None:
+    """Label the axes of learning curves and add the legend; curves are repeated with other seeds, or in other folds."""
     axes.set(
         xlabel="epoch",
         ylabel="NMSE of training images,\nrelative to initial reconstruction",
@@ -115,7 +115,7 @@ def finish_curves(axes: Axes, n_seeds: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.grid(alpha=0.25, lw=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    title = f"mean, lowest and highest of {n_seeds} seeds" if n_seeds > 1 else ""
+    title = f"mean, lowest and highest of {n_seeds} {repeat}s" if n_seeds > 1 else ""
     legend = axes.legend(fontsize=7.5, handlelength=3, loc="upper right", framealpha=0.85, edgecolor="none")
     legend.set_title(title, FontProperties(size=7.5))
     legend.set_alignment("left")

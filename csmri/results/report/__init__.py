@@ -192,7 +192,7 @@ def _errors(results: Results, trained: Sequence[float]) -> str:
     return _section(
         "errors",
         "Errors on the test subjects",
-        sections.table2(results, trained) + sections.other_qualities(results.records),
+        sections.table2(results, trained) + sections.other_qualities(results),
     )
 
 
@@ -206,7 +206,8 @@ def _curves(results: Results, curves: Sequence[Curve], classes: Mapping[str, str
         for i, curve in enumerate(curves)
     )
     n_seeds = max(len(curve.of_seed) for curve in curves)
-    over = f"mean over {n_seeds} seeds, band from the lowest to the highest" if n_seeds > 1 else "one seed"
+    repeat = results.repeat
+    over = f"mean over {n_seeds} {repeat}s, band from the lowest to the highest" if n_seeds > 1 else f"one {repeat}"
     text = (
         f'<p class="prose">NMSE of the training images, relative to that of their initial reconstructions, {over}. '
         "The epoch axis is logarithmic: a saving factor is a distance on it. The dashed line is standalone’s last "

@@ -9,13 +9,14 @@ from html import escape
 from csmri.config import Config, Study, by_key, read_config
 from csmri.core.names import INITIAL, PRETRAIN, ZERO_FILLED, pretraining_epochs, short, title
 from csmri.core.texts import read_json
-from csmri.data.records import Record, mean_over_subjects
+from csmri.data.records import mean_over_subjects
 from csmri.data.runs import CONFIG, RECORD
 from csmri.results.folder import EVALUATION, PROVENANCE, Results, run_folder
 from csmri.results.report.findings import QUALITY, Comparison, column, percent, thousandths, times
 from csmri.results.report.fragments import definitions, details, nested
 from csmri.results.report.naming import colours, ordered
 from csmri.results.tables.quality import (
+    about_folds,
     about_heads,
     acceleration_head,
     left_out,
@@ -62,8 +63,9 @@ def table2(results: Results, trained: Sequence[float]) -> str:
         cells = [_cell(means, methods, method, acceleration, classes[method]) for acceleration in accelerations]
         rows.append([name, *cells])
     n_subjects = n_counted_subjects(records, QUALITY)
+    over = filter(None, [_count(n_subjects, "subject"), about_folds(results.fold_subjects)])
     caption = (
-        f"NMSE × 10³ in the heart box, mean ± standard deviation over {_count(n_subjects, 'subject')}; bars start at "
+        f"NMSE × 10³ in the heart box, mean ± standard deviation over {', '.join(over)}; bars start at "
         "zero, the lowest of a column is filled"
     )
     notes = filter(None, [*about_heads(records), *left_out(records, QUALITY), results.acceleration_note(records)])
@@ -107,10 +109,11 @@ def _with_spread(mean: float, spread: float) -> str:
     return text if math.isnan(spread) else f"{text}<small> ± {number(QUALITY, spread)}</small>"
 
 
-def other_qualities(records: Sequence[Record]) -> str:
+def other_qualities(results: Results) -> str:
     """Tests, spread over seeds, the whole image, PSNR and SSIM, zero-filling included, folded."""
-    tables = [html(one, name=one.name) for one in quality_tables(records)]
-    return details("Tests, seeds, whole image, PSNR, SSIM, and zero-filling", "".join(tables)) if tables else ""
+    tables = [html(one, name=one.name) for one in quality_tables(results.records, results.fold_subjects)]
+    kinds = "Tests, whole image" if results.fold_subjects else "Tests, seeds, whole image"
+    return details(f"{kinds}, PSNR, SSIM, and zero-filling", "".join(tables)) if tables else ""
 
 
 def epochs_saved(savings: Sequence[Saving]) -> str:
@@ -133,10 +136,12 @@ def facts(results: Results, study: Study | None, config: Config | None) -> str:
         epochs = sorted({len(log) for (name, _), log in results.logs.items() if name == training})
         items.append((_plain(training), f"{' or '.join(map(str, epochs))} epochs"))
     if seeds:
-        items.append(("Seeds", ", ".join(map(str, seeds))))
+        of_fold = ", one a fold" if results.fold_subjects else ""
+        items.append(("Seeds", ", ".join(map(str, seeds)) + of_fold))
     subjects = list(dict.fromkeys(record.subject for record in results.records))
     if subjects:
-        items.append((f"Tested on {_count(len(subjects), 'subject')}", escape(", ".join(subjects))))
+        folds = f", {about}" if (about := about_folds(results.fold_subjects)) else ""
+        items.append((f"Tested on {_count(len(subjects), 'subject')}{folds}", escape(", ".join(subjects))))
         items.append(("Records", f"{len(results.records):,}, one a frame, acceleration, method and seed"))
     whole = study or config
     fields = definitions((name, nested(value)) for name, value in by_key(whole).items()) if whole else ""

@@ -65,6 +65,10 @@ def _hyperparameters(study: Study) -> list[list[str]]:
         ["precision", *_cells(trainings, lambda c: c.precision)],
         ["seeds", *(", ".join(map(str, seeds)) for seeds in (study.pretraining_seeds, study.seeds))],
     ]
+    if study.fold_subjects:
+        first = study.seeds[0]
+        rows[-1] = ["seeds", f"{first}", f"{first}, {first + 1}, ..., one a fold"]
+        rows.append(["subjects of a fold", MISSING, f"{study.fold_subjects}, and another to test"])
     return [["", "pretraining (Y set)", "SL and TL (K set)"], *rows]
 
 
@@ -105,7 +109,8 @@ def _tried(study: Study, path: Path) -> Table:
                 f"{path}: {error} in stage {row['stage']!r}; expected numbers; restore the file or remove it"
             ) from error
         table.append([f"**{cell}**" for cell in cells] if bold else cells)
-    notes = ["NMSE of subjects held out for tuning, none of them tested on. The study's setting is in bold."]
+    untested = "" if study.fold_subjects else ", none of them tested on"  # folds test all
+    notes = [f"NMSE of subjects held out for tuning{untested}. The study's setting is in bold."]
     for stage in dict.fromkeys(row["stage"] for row in rows):
         if not any(bold for row, bold in zip(rows, chosen, strict=True) if row["stage"] == stage):
             notes.append(f"The study's setting is not among those tried for stage {stage}.")

@@ -34,6 +34,11 @@ NAMES = {
     "ssim_heart": "SSIM in the heart box",
     "ssim": "SSIM of the whole image",
 }
+SHARED = (
+    "Networks of different folds share training subjects, so that the differences of the subjects are not quite "
+    "independent, as both tests take them to be."
+)
+"""Said of tests over folds."""
 SCALES = {"nmse": (1e3, 2), "psnr": (1.0, 2), "ssim": (1.0, 4)}
 """Factor and digits of every quality in tables, figures and pages."""
 
@@ -70,9 +75,16 @@ def table2(records: Sequence[Record], quality: str = "nmse_heart") -> str:
     return "\n\n".join([markdown(_rows(records, quality)), *left_out(records, quality)])
 
 
-def quality_tables(records: Sequence[Record]) -> list[Table]:
-    """Table 2 with the test of TL against SL, its spread over seeds, whole-image NMSE, PSNR and SSIM."""
-    rows, notes = _rows(records, "nmse_heart", head="method"), [_about_means(records, "nmse_heart")]
+def quality_tables(records: Sequence[Record], fold_subjects: int = 0) -> list[Table]:
+    """Table 2 with the test of TL against SL, its spread over seeds, whole-image NMSE, PSNR and SSIM.
+
+    Parameters
+    ----------
+    fold_subjects : int
+        Where every subject was tested in a fold of its own: how many others its networks were trained on.
+    """
+    rows = _rows(records, "nmse_heart", head="method")
+    notes = [_about_means(records, "nmse_heart", fold_subjects)]
     pair = standalone_and_transfer(record.method for record in records)
     if pair:
         comparisons = {one.acceleration: one for one in compare(records, *pair)}
@@ -84,13 +96,14 @@ def quality_tables(records: Sequence[Record]) -> list[Table]:
             ["p, sign-flip test", *(_p(c.sign_flip) if c else MISSING for c in columns)],
         ]
         notes.append(_about_tests(pair, max((c.n_subjects for c in comparisons.values()), default=0)))
+        notes += [SHARED] if fold_subjects else []
     notes += left_out(records, "nmse_heart")
     tables = [Table("nmse_heart", f"Table 2. {NAMES['nmse_heart']}", rows, notes)]
     if seeds := _seeds_table(records):
         tables.append(seeds)
     for quality in ("nmse", "psnr_heart", "psnr", "ssim_heart", "ssim"):
         if with_quality(records, quality)[0]:
-            means = _about_means(records, quality)
+            means = _about_means(records, quality, fold_subjects)
             notes = [means if quality == "nmse" else f"{means} {RANGE}", *left_out(records, quality)]
             tables.append(Table(quality, NAMES[quality], _rows(records, quality, head="method"), notes))
     return tables
@@ -107,10 +120,17 @@ def n_counted_subjects(records: Iterable[Record], quality: str) -> int:
     return len({record.subject for record in with_quality(records, quality)[0]})
 
 
-def _about_means(records: Sequence[Record], quality: str) -> str:
-    n_subjects = n_counted_subjects(records, quality)
-    over = f"± standard deviation over {n_subjects} test subjects, each first averaged"
-    means = f"Mean {over if n_subjects > 1 else 'of one test subject'} over slices, frames and seeds; best in bold."
+def about_folds(fold_subjects: int) -> str:
+    """Say how the networks of a study with folds and their test subjects go together; empty of one without."""
+    others = "1 other" if fold_subjects == 1 else f"{fold_subjects} others"
+    return f"each tested by networks trained on {others}" if fold_subjects else ""
+
+
+def _about_means(records: Sequence[Record], quality: str, fold_subjects: int) -> str:
+    n_subjects, folds = n_counted_subjects(records, quality), about_folds(fold_subjects)
+    over = f"± standard deviation over {n_subjects} test subjects, {f'{folds} and' if folds else 'each'} first averaged"
+    of = "slices and frames" if folds else "slices, frames and seeds"
+    means = f"Mean {over if n_subjects > 1 else 'of one test subject'} over {of}; best in bold."
     return " ".join([means, *about_heads(records)])
 
 
@@ -145,8 +165,14 @@ def compare(records: Sequence[Record], other: str, one: str, quality: str = "nms
 
 
 def spread_over_seeds(records: Sequence[Record], quality: str = "nmse_heart") -> dict[tuple[str, float], float]:
-    """Standard deviation over seeds of the mean over subjects; only for methods trained with several seeds."""
+    """Standard deviation over seeds of the mean over subjects; only for methods trained with several seeds.
+
+    Empty where seeds were tested on different subjects, as folds are: their means differ because the subjects do.
+    """
     seeds = sorted({record.seed for record in records if record.seed != UNTRAINED})
+    tested = {frozenset(record.subject for record in records if record.seed == seed) for seed in seeds}
+    if len(tested) > 1:
+        return {}
     means = [mean_over_subjects([record for record in records if record.seed == seed], quality) for seed in seeds]
     values = {key: [m[key][0] for m in means if key in m] for key in dict.fromkeys(key for m in means for key in m)}
     return {key: _spread(some) for key, some in values.items() if len(some) > 1}

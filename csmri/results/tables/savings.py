@@ -56,6 +56,8 @@ class Saving:
 
     training: str
     races: Sequence[Race]
+    repeat: str = "seed"
+    """What the races differ in, in a word: seed or fold."""
 
     @property
     def reached(self) -> int | None:
@@ -102,7 +104,9 @@ class Saving:
             return f"not reached in {max(missed)} epochs"
         epochs = _range([race.reached for race in self.races])
         text = f"{_with_range(self.factor, [race.factor for race in self.races])}, epoch {epochs}"
-        return text + (f"; {len(missed)} of {len(self.races)} seeds not in {max(missed)} epochs" if missed else "")
+        return text + (
+            f"; {len(missed)} of {len(self.races)} {self.repeat}s not in {max(missed)} epochs" if missed else ""
+        )
 
 
 def savings(results: Results, trainings: Sequence[str] | None = None, *, standalone: str = STANDALONE) -> list[Saving]:
@@ -114,7 +118,8 @@ def savings(results: Results, trainings: Sequence[str] | None = None, *, standal
     for training in transfers(name for name, _ in results.logs) if trainings is None else trainings:
         seeds = [seed for name, seed in results.logs if name == training and (standalone, seed) in results.logs]
         if seeds:
-            found.append(Saving(training, [_race(results, training, standalone, seed) for seed in sorted(seeds)]))
+            races = [_race(results, training, standalone, seed) for seed in sorted(seeds)]
+            found.append(Saving(training, races, results.repeat))
     return found
 
 
@@ -128,7 +133,7 @@ def savings_table(found: Sequence[Saving]) -> Table:
         rows.append(
             [
                 method_label(saving.training),
-                f"not reached by {missed} of {len(races)} seeds"
+                f"not reached by {missed} of {len(races)} {saving.repeat}s"
                 if saving.reached is None
                 else f"{saving.reached}{_span(reached)}",
                 _range([race.epochs for race in races]),
@@ -137,11 +142,12 @@ def savings_table(found: Sequence[Saving]) -> Table:
             ]
         )
     standalone = [race for saving in found[:1] for race in saving.races]
+    repeat = found[0].repeat if found else "seed"
     notes = [
         "Epoch at which the NMSE of the training images, relative to that of their initial reconstructions, is first "
         "at or below standalone's after its last epoch "
         f"({_range([race.standalone_epochs for race in standalone])}), and how many times fewer epochs that is: median "
-        f"(range) over {len(standalone)} {_plural('seed', standalone)}. With pretraining: images seen by standalone "
+        f"(range) over {len(standalone)} {_plural(repeat, standalone)}. With pretraining: images seen by standalone "
         "learning over images seen by pretraining and transfer together. Standalone learning itself is first there at "
         f"epoch {_range([race.standalone_reached for race in standalone])}."
     ]
