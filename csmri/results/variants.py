@@ -1,4 +1,4 @@
-"""What one variant of a study with one seed came to: learning curves and errors of the test subjects, in one small file."""
+"""What one variant of a study with one seed came to: learning curves and errors of the test subjects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study with variants: what they share is trained once, what each came to is kept, what is meant wrongly is refused."""
+"""A study with variants: what they share is trained once, what each came to is kept, what is wrong is refused."""
 
 from __future__ import annotations
 

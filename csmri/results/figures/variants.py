@@ -1,4 +1,4 @@
-"""What the saving by transfer learning depends on: a row a variant of a study, savings on the left, errors on the right."""
+"""What the saving by transfer learning depends on: a row a variant of a study, savings left, errors right."""
 
 from __future__ import annotations
 
