@@ -3,6 +3,7 @@
 from csmri.core.names import method_label, shown_methods
 from csmri.results.tables.areas import Areas, area_tables, measure_areas, read_areas, write_areas
 from csmri.results.tables.hyperparameters import table1
+from csmri.results.tables.lengths import lengths_tables, saving_curves
 from csmri.results.tables.overview import methods_tables
 from csmri.results.tables.quality import Comparison, compare, quality_tables, spread_over_seeds, table2
 from csmri.results.tables.savings import Race, Saving, savings, savings_table
@@ -23,6 +24,7 @@ __all__ = [
     "html",
     "html_table",
     "latex",
+    "lengths_tables",
     "markdown",
     "measure_areas",
     "method_label",
@@ -31,6 +33,7 @@ __all__ = [
     "ratios",
     "read_areas",
     "read_sweep",
+    "saving_curves",
     "savings",
     "savings_table",
     "shown_methods",

@@ -25,6 +25,7 @@ class Race:
     goal: float
     """What standalone learning has left of the initial error of the training images after its last epoch."""
     standalone_epochs: int
+    """How long standalone learning was: the N without which no saving means anything."""
     epochs: int
     """How long the transfer was trained."""
     final: float
@@ -48,6 +49,54 @@ class Race:
             return None
         standalone, an_epoch, pretraining = self.images
         return standalone / (pretraining + self.reached * an_epoch)
+
+    @property
+    def bound(self) -> float:
+        """Factor that a transfer which was trained in vain is below: that of an arrival in its last epoch."""
+        return self.standalone_epochs / self.epochs
+
+    @property
+    def bound_with_pretraining(self) -> float | None:
+        """The same in images seen; None where unknown."""
+        if self.images is None:
+            return None
+        standalone, an_epoch, pretraining = self.images
+        return standalone / (pretraining + self.epochs * an_epoch)
+
+    @property
+    def images_ratio(self) -> float | None:
+        """Images seen by standalone learning over those of the pretraining; None where unknown."""
+        return self.images[0] / self.images[2] if self.images else None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Curves of standalone learning and of a transfer with one seed: epoch -> what is left of the initial error."""
+
+    seed: int
+    standalone: Mapping[int, float]
+    transfer: Mapping[int, float]
+    on_target: Mapping[int, float]
+    """The transfer's without epochs whose images are partly the source's."""
+    images: tuple[int, int, int] | None
+    """Seen by an epoch of standalone learning, an epoch of the transfer, and the pretraining; None where unknown."""
+
+    def race(self, length: int | None = None) -> Race:
+        """Compare the transfer with standalone learning after `length` epochs, by default all that it was trained."""
+        length = length or max(self.standalone)
+        goal = self.standalone[length]
+        own = first_epoch_at(self.standalone, goal)
+        assert own is not None
+        return Race(
+            self.seed,
+            goal,
+            length,
+            max(self.transfer),
+            self.transfer[max(self.transfer)],
+            first_epoch_at(self.on_target, goal),
+            own,
+            (length * self.images[0], *self.images[1:]) if self.images else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +147,7 @@ class Saving:
         return _median([race.factor_with_pretraining for race in self.races])
 
     def __str__(self) -> str:
-        """As a legend says it: `5× (4–6×), epoch 20 of 100`."""
+        """As a legend says it that names the length N of standalone learning: `5× (4–6×), epoch 20–25`."""
         missed = [race.epochs for race in self.races if race.reached is None]
         if len(missed) == len(self.races):
             return f"not reached in {max(missed)} epochs"
@@ -114,12 +163,21 @@ def savings(results: Results, trainings: Sequence[str] | None = None, *, standal
 
     The goal is standalone's own last error of the same seed on the training images, as `records.relative_nmse` has it.
     """
-    found = []
+    found = pairs(results, trainings, standalone=standalone)
+    return [
+        Saving(training, [pair.race() for pair in of_seeds], results.repeat) for training, of_seeds in found.items()
+    ]
+
+
+def pairs(
+    results: Results, trainings: Sequence[str] | None = None, *, standalone: str = STANDALONE
+) -> dict[str, list[Pair]]:
+    """Transfer -> its curves beside those of standalone learning, a pair a seed that both have; empty without both."""
+    found = {}
     for training in transfers(name for name, _ in results.logs) if trainings is None else trainings:
         seeds = [seed for name, seed in results.logs if name == training and (standalone, seed) in results.logs]
         if seeds:
-            races = [_race(results, training, standalone, seed) for seed in sorted(seeds)]
-            found.append(Saving(training, races, results.repeat))
+            found[training] = [_pair(results, training, standalone, seed) for seed in sorted(seeds)]
     return found
 
 
@@ -160,26 +218,19 @@ def savings_table(found: Sequence[Saving]) -> Table:
     return Table("savings", "Epochs saved by transfer learning", rows, [*notes, *missing])
 
 
-def _race(results: Results, training: str, against: str, seed: int) -> Race:
+def _pair(results: Results, training: str, against: str, seed: int) -> Pair:
     standalone, transfer = (relative_nmse(results.logs[name, seed]) for name in (against, training))
-    last = max(standalone)
-    goal = standalone[last]
-    own = first_epoch_at(standalone, goal)
-    assert own is not None
     # One pretraining may serve all seeds; then it stands under the first.
     pretrained = seed if (PRETRAIN, seed) in results.logs else min((s for _, s in results.logs), default=seed)
     owners = {against: seed, training: seed, PRETRAIN: pretrained}
     images = [_images_per_epoch(results, name, owner) for name, owner in owners.items()]
     before = _pretraining_epochs(results, training, seed)
-    return Race(
+    return Pair(
         seed,
-        goal,
-        last,
-        max(transfer),
-        transfer[max(transfer)],
-        first_epoch_at(_on_target_alone(transfer, results, training, seed), goal),
-        own,
-        (last * images[0], images[1], before * images[2]) if before and all(images) else None,
+        standalone,
+        transfer,
+        _on_target_alone(transfer, results, training, seed),
+        (images[0], images[1], before * images[2]) if before and all(images) else None,
     )
 
 
