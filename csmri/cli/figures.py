@@ -19,8 +19,8 @@ from csmri.core.quiet import import_tensorflow
     "--only",
     multiple=True,
     metavar="NAME",
-    help="Draw only this: fig1 to fig4, table1, table2, methods, transfer, transfer_curves, area, sweep or report; "
-    "give several times.",
+    help="Draw only this: fig1 to fig4, savings, table1, table2, methods, transfer, transfer_curves, area, sweep or "
+    "report; give several times.",
 )
 @click.option(
     "--format",
@@ -59,9 +59,9 @@ def figures(
 ) -> None:
     """Draw figures and write tables into the folder RESULTS from what it holds.
 
-    By default all that it has what they need for: figures 1 to 4, tables 1 and 2, where methods were timed a table of
-    all methods, of `csmri transfer` and `csmri sweep` theirs. Prints the tables of quality and the epochs that transfer
-    learning saves.
+    By default all that it has what they need for: figures 1 to 4, what transfer learning saves against standalone
+    learning of every length, tables 1 and 2, where methods were timed a table of all methods, of `csmri transfer` and
+    `csmri sweep` theirs. Prints the tables of quality and the epochs that transfer learning saves.
 
     With --cine and --outlines, the area of the blood pool over the beat is measured in the examples first, so that
     area can be drawn.

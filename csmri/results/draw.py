@@ -13,10 +13,10 @@ from pathlib import Path
 
 from csmri.config import Network, read_config, read_sweep_config, read_transfer_study
 from csmri.core.errors import CsmriError
-from csmri.core.names import shown_methods
+from csmri.core.names import STANDALONE, TRANSFER, shown_methods
 from csmri.core.texts import read_json, write_json
 from csmri.data.records import Record
-from csmri.data.runs import CONFIG
+from csmri.data.runs import CONFIG, LOG
 from csmri.methods.unet import build_unet
 from csmri.results.figures import (
     choose_examples,
@@ -26,6 +26,7 @@ from csmri.results.figures import (
     render_blocks,
     render_learning_curves,
     render_panels,
+    render_savings,
     render_sweep,
     render_sweep_lines,
     render_transfer,
@@ -53,11 +54,13 @@ from csmri.results.tables import (
     Sweep,
     Table,
     area_tables,
+    lengths_tables,
     markdown,
     methods_tables,
     quality_tables,
     read_areas,
     read_sweep,
+    saving_curves,
     savings,
     savings_table,
     sweep_ratios,
@@ -188,10 +191,21 @@ def _learning_curves(results: Results, wish: Wish) -> Drawn:
         lambda path: render_learning_curves(results, path, caption=caption),
     )
     saved = savings(results)
-    lines = [f"{saving.training} as good as standalone at its end: {saving}" for saving in saved]
+    lines = [
+        f"{saving.training} as good as standalone after N = {saving.standalone_epochs} epochs: {saving}"
+        for saving in saved
+    ]
     if saved and not results.records:
         lines += _lines([savings_table(saved)])
     return Drawn(drawn.paths, lines)
+
+
+def _savings(results: Results, wish: Wish) -> Drawn:
+    found = lengths_tables(saving_curves(results))
+    tables = _tables(found, results.path / "savings.md", told=found[:1])
+    caption = results.study.caption if results.study else wish.caption
+    pictures = _pictures(results.path, "savings", wish, lambda path: render_savings(results, path, caption=caption))
+    return Drawn([*tables.paths, *pictures.paths], tables.lines)
 
 
 def _reconstructions(results: Results, wish: Wish) -> Drawn:
@@ -321,6 +335,12 @@ def _needs_logs(results: Results) -> str:
     return f"has no logs {RUNS}/seed_*/*/log.csv; `csmri figures --run RUN` keeps them there"
 
 
+def _needs_savings(results: Results) -> str:
+    if savings(results):
+        return _of_paper(results)
+    return f"lacks logs {RUNS}/seed_*/{STANDALONE}/{LOG} and {RUNS}/seed_*/{TRANSFER}*/{LOG} of one seed"
+
+
 def _needs_panels(results: Results) -> str:
     if (results.path / SHEET).exists() or (results.path / EXAMPLES).exists():
         return _of_paper(results)
@@ -365,6 +385,7 @@ PRODUCTS = {
     "fig1": Product(_unet, _of_paper),
     "fig2": Product(_blocks, _of_paper),
     "fig3": Product(_learning_curves, _needs_logs),
+    "savings": Product(_savings, _needs_savings),
     "fig4": Product(_reconstructions, _needs_panels),
     "table1": Product(_table1, _needs_study),
     "table2": Product(_table2, _needs_records),

@@ -28,7 +28,7 @@ MADE = {
     **{name: (".md", ".tex") for name in ("table1_hyperparameters", "table2_nmse", "methods")},
 }
 PRODUCTS = {**{name.partition("_")[0]: name for name in MADE}, "area": "area"}
-PRODUCTS |= {"transfer": "transfer", "transfer_curves": "transfer_curves"}
+PRODUCTS |= {name: name for name in ("savings", "transfer", "transfer_curves")}
 OF_SCRIPT = {"methods": "methods_table"}
 SUNNYBROOK = "Data: Sunnybrook Cardiac Data, Radau et al., The MIDAS Journal 2009, hdl 10380/3070 (CC0)"
 ACDC = "Data: ACDC, Bernard et al., IEEE TMI 2018, doi 10.1109/TMI.2018.2837502 (CC BY-NC-SA 4.0)"
@@ -92,7 +92,7 @@ def test_command_draws_all_and_scripts_draw_it_again(study_results, tmp_path):
         path.unlink()
     done = run(clone, *SCRIPTS)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "transfer_5 as good as standalone at its end: 5×, epoch 2" in done.stdout
+    assert "transfer_5 as good as standalone after N = 10 epochs: 5×, epoch 2" in done.stdout
     again = files_of(clone)
     assert set(again) == set(made)
     assert [name for name in made if again[name].read_bytes() != made[name].read_bytes()] == []

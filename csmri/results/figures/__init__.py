@@ -9,6 +9,7 @@ from csmri.results.figures.panels import Panels, choose_examples, make_panels, r
 from csmri.results.figures.phantoms import render_phantoms
 from csmri.results.figures.pictures import ANIMATED, PAGE, picture_suffix
 from csmri.results.figures.reconstructions import render_panels, render_reconstructions
+from csmri.results.figures.savings import render_savings
 from csmri.results.figures.sweep import render_sweep, render_sweep_lines
 from csmri.results.figures.transfer import render_transfer, render_transfer_curves
 from csmri.results.figures.unet import Operation, describe_network, render_unet
@@ -32,6 +33,7 @@ __all__ = [
     "render_panels",
     "render_phantoms",
     "render_reconstructions",
+    "render_savings",
     "render_sweep",
     "render_sweep_lines",
     "render_transfer",

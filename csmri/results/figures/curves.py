@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,27 @@ LINES = ("-", (0, (6, 1.5)), (0, (3, 1.2, 1, 1.2)), (0, (1.2, 1)))
 """Dashes tell the transfers apart in print without colour."""
 
 
+@dataclass(frozen=True)
+class Look:
+    """How the line of a training is drawn."""
+
+    colour: str
+    line: Any
+
+
+def looks(trainings: Iterable[str]) -> dict[str, Look]:
+    """Look of every training but the pretraining, the same in all figures: standalone black, others in turn."""
+    names = list(dict.fromkeys(trainings))
+    shown = [name for name in names if name != PRETRAIN] or names
+    others = [name for name in shown if name != STANDALONE]
+    return {
+        name: Look(BLACK, "-")
+        if name == STANDALONE
+        else Look(COLOURS[others.index(name) % len(COLOURS)], LINES[others.index(name) % len(LINES)])
+        for name in shown
+    }
+
+
 def render_learning_curves(results: Results, path: str | Path, *, caption: str = "") -> None:
     """Draw figure 3: a line a training, mean over seeds, band from the lowest to the highest seed, log scale.
 
@@ -31,23 +53,18 @@ def render_learning_curves(results: Results, path: str | Path, *, caption: str =
     which it is first at or below standalone's last error, median over seeds each compared with its own; a bar through
     it spans the seeds.
     """
-    names = list(dict.fromkeys(name for name, _ in results.logs))
-    shown = [name for name in names if name != PRETRAIN] or names
+    shown = looks(name for name, _ in results.logs)
     found = {saving.training: saving for saving in savings(results)}
     with new_figure(path, figsize=(5.2, 3.7), layout="constrained") as figure:
         axes = figure.subplots()
-        others = iter(range(len(shown)))
         n_seeds = 0
-        for name in shown:
+        for name, look in shown.items():
             logs = [log for (training, _), log in results.logs.items() if training == name]
             n_seeds = max(n_seeds, len(logs))
-            i = next(others) if name != STANDALONE else None
-            colour = BLACK if i is None else COLOURS[i % len(COLOURS)]
-            line = "-" if i is None else LINES[i % len(LINES)]
             label = name.replace("_", " ") + (f": {found[name]}" if name in found else "")
-            curve = draw_training(axes, logs, colour, line, label)
+            curve = draw_training(axes, logs, look.colour, look.line, label)
             if name in found:
-                mark_goal(axes, found[name], curve, colour)
+                mark_goal(axes, found[name], curve, look.colour)
         if STANDALONE in shown:
             draw_level(axes, [log for (name, _), log in results.logs.items() if name == STANDALONE])
         finish_curves(axes, n_seeds, results.repeat)
