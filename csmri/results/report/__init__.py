@@ -20,9 +20,11 @@ from csmri.results.report import sections
 from csmri.results.report.curves import SIZES, curves_data, curves_svg
 from csmri.results.report.findings import Curve, compare, learning_curves, sentence
 from csmri.results.report.fragments import embedded_json
+from csmri.results.report.lengths import lengths_html
 from csmri.results.report.naming import colours
 from csmri.results.report.sprites import player_data
 from csmri.results.report.stage import missing_html, player_html
+from csmri.results.tables.lengths import saving_curves
 from csmri.results.tables.savings import savings
 
 __all__ = ["MAX_SLICES", "REPORT", "render_reconstruction", "render_report"]
@@ -130,6 +132,7 @@ def _page(results: Results, given: Sequence[Example] | None, note: str, max_slic
         else missing_html(note),
         "errors": _errors(results, trained),
         "curves": _curves(results, curves, classes),
+        "lengths": _lengths(results, classes),
         "run": _run(results, study, config),
         "caption": f'<p class="prose caption">{escape(caption)}</p>' if caption else "",
     }
@@ -178,7 +181,7 @@ def _read(name: str) -> str:
 
 def _emphasised(text: str) -> str:
     """Set the numbers of the sentence apart."""
-    number = r"\d+(?:\.\d+)? instead of \d+ epochs|[\d.]+× fewer|(?<=from )[\d.]+ to [\d.]+|[+\N{MINUS SIGN}][\d.]+ %"
+    number = r"N = \d+|(?<=after )\d+ epochs(?= \()|[\d.]+× fewer|(?<=from )[\d.]+ to [\d.]+|[+\N{MINUS SIGN}][\d.]+ %"
     return re.sub(number, lambda found: f"<b>{found[0]}</b>", escape(text, quote=False))
 
 
@@ -220,6 +223,11 @@ def _curves(results: Results, curves: Sequence[Curve], classes: Mapping[str, str
     )
     table = sections.epochs_saved(saved)
     return _section("curves", "Learning curves", text + plot + table)
+
+
+def _lengths(results: Results, classes: Mapping[str, str]) -> str:
+    found = saving_curves(results)
+    return _section("lengths", "When transfer learning saves", lengths_html(found, classes)) if found else ""
 
 
 def _legend(training: str) -> str:

@@ -157,6 +157,8 @@ def _crossings(savings: Sequence[Saving], axes: Axes, classes: Mapping[str, str]
         return []
     y, bottom = axes.y(max(savings[0].goal, axes.low)), axes.height - BOTTOM
     parts = [f'<line class="goal" x1="{LEFT}" x2="{axes.width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>']
+    length = max(saving.standalone_epochs for saving in savings)
+    parts.append(f'<text x="{LEFT + 6}" y="{y - 6:.1f}">standalone after N = {length} epochs</text>')
     reached = sorted((saving for saving in savings if saving.reached), key=lambda saving: saving.reached or 0)
     for i, saving in enumerate(reversed(reached)):
         x, colour = axes.x(saving.reached or 1), classes[saving.training]

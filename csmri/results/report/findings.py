@@ -139,18 +139,13 @@ def _speed(saving: Saving | None) -> str:
         return ""
     epochs = pretraining_epochs(saving.training)
     who = "transfer learning" + (f" after {epochs} epochs of pretraining" if epochs is not None else "")
-    goal = "the standalone network’s final training error"
+    goal = f"the training error of N = {saving.standalone_epochs} standalone epochs"
     if saving.reached is None:
         return f"{who} did not reach {goal} within its {saving.epochs} epochs"
     factor = saving.factor or 1.0
     if factor > 1:
-        return (
-            f"{who} reached {goal} after {saving.reached} instead of {saving.standalone_epochs} epochs "
-            f"({times(factor)}× fewer)"
-        )
-    return (
-        f"{who} reached {goal} after {saving.reached} epochs, no sooner than the {saving.standalone_epochs} of its own"
-    )
+        return f"{who} reached {goal} after {saving.reached} epochs ({times(factor)}× fewer)"
+    return f"{who} reached {goal} after {saving.reached} epochs, no sooner than standalone learning itself"
 
 
 def _direction(comparison: Comparison) -> str:

@@ -31,10 +31,12 @@ from csmri.results.tables.text import html, html_table
 def key_figures(saving: Saving | None, comparison: Comparison | None) -> str:
     """The two or three numbers to remember, each with what it means."""
     items = []
+    length = f"N\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{saving.standalone_epochs}" if saving else ""
     if saving and saving.factor and saving.factor > 1:
-        items.append((f"{times(saving.factor)}×", "good", "fewer epochs to standalone’s last training error"))
+        text = f"fewer epochs to standalone’s training error after {length} epochs"
+        items.append((f"{times(saving.factor)}×", "good", text))
     elif saving:
-        items.append(("no", "bad", "epochs saved on the way to standalone’s last training error"))
+        items.append(("no", "bad", f"epochs saved on the way to standalone’s training error after {length} epochs"))
     if comparison and comparison.transfer:
         where = f"R\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{comparison.acceleration:g}"
         for other, name in ((comparison.standalone, "standalone"), (comparison.initial, "the initial reconstruction")):

@@ -25,8 +25,11 @@ from csmri.results.report import render_report
 from csmri.results.report.curves import ticks
 from csmri.results.report.findings import Comparison, compare, learning_curves, percent, sentence, thousandths
 from csmri.results.report.fragments import embedded_json, without_folders
+from csmri.results.report.lengths import lengths_html
 from csmri.results.report.naming import last_transfer, ordered
+from csmri.results.report.sections import key_figures
 from csmri.results.report.sprites import CEILING, Sprite, decode, encode_error, encode_reference, player_data
+from csmri.results.tables.lengths import FIRST, SUSTAINED, SavingCurve
 from csmri.results.tables.savings import Race, Saving
 
 EVIL = '</script><b>O\'Brien & "co"</b><!--'
@@ -285,14 +288,18 @@ def saving(reached, standalone=100):
 @pytest.mark.parametrize(
     ("speed", "quality", "said"),
     [
-        (saving(6), Comparison(8, 0.0153, 0.0131, 0.0128, 3, 4), "after 6 instead of 100 epochs (17× fewer)"),
+        (
+            saving(6),
+            Comparison(8, 0.0153, 0.0131, 0.0128, 3, 4),
+            "error of N = 100 standalone epochs after 6 epochs (17× fewer)",
+        ),
         (saving(6), Comparison(8, 0.0153, 0.0131, 0.0128, 3, 4), "fell from 13.1 to 12.8 (−2 %, lower in 3 of 4 subj"),
         (saving(6), Comparison(8, 0.0153, 0.0131, 0.0138, 1, 4), ", but on the test subjects"),
         (saving(6), Comparison(8, 0.0153, 0.0131, 0.0138, 1, 4), "rose from 13.1 to 13.8 (+5 %, lower in 1 of 4"),
         (saving(6), Comparison(8, 0.0153, 0.01310, 0.01311, 1, 4), "stayed at 13.1 (lower in 1 of 4"),
         (saving(6), Comparison(2, 0.0012, 0.0015, 0.0014, 3, 4), "without any network, is better than both with 1.20"),
         (saving(6), Comparison(2, 0.0014, 0.0013, 0.0015, 0, 4), "without any network, is better with 1.40"),
-        (saving(None), None, "did not reach the standalone network’s final training error within its 100 epochs."),
+        (saving(None), None, "did not reach the training error of N = 100 standalone epochs within its 100 epochs."),
         (saving(100), None, "after 100 epochs, no sooner than"),
         (None, Comparison(8, None, 0.0131, 0.0128, 1, 1), "On the test subjects"),
         (None, None, "compare no transfer"),
@@ -300,6 +307,45 @@ def saving(reached, standalone=100):
 )
 def test_the_sentence_says_no_more_than_is_so(speed, quality, said):
     assert said in sentence(speed, quality)
+
+
+@pytest.mark.parametrize("reached", [6, 100, None])
+def test_no_factor_without_its_length(study_folder, page, reached):
+    assert "N = 100" in sentence(saving(reached), None)
+    assert "N\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}100" in key_figures(saving(reached), None)
+    assert "standalone after N = 40 epochs" in page.read_text("utf-8")  # beside the factors in the curves
+    assert "<b>N = 40</b>" in page.read_text("utf-8")
+
+
+def test_the_saving_is_told_for_every_length(study_folder, tmp_path):
+    def section(folder):
+        found = re.findall(
+            r'<section aria-labelledby="lengths-title">.*?</section>', render(folder, tmp_path), re.DOTALL
+        )
+        return found[0] if found else ""
+
+    counting = shutil.copytree(study_folder, tmp_path / "counting")
+    for log in counting.glob("runs/seed_*/*/log.csv"):
+        (log.parent / "run.json").write_text('{"images_per_epoch": 100}')
+    html = section(read_results(counting))
+    assert html.count("<svg") == 4 and html.count('class="mark') == 12  # two pictures in two sizes, the paper's three
+    assert len(html.encode()) < 45_000
+    rows = re.findall(r'<th scope="row">(\d+)</th>', html)
+    assert rows == ["2", "4", "8", "16", "24", "32", "40"] * 4  # one table of all, one a transfer
+    assert all(f"{name}, pretraining counted<" in html for name in ("TL 10", "TL 20", "TL 50"))
+    for log in counting.glob("runs/seed_*/standalone/log.csv"):
+        log.unlink()
+    assert section(read_results(counting)) == ""
+
+
+def test_a_transfer_that_is_never_as_good_has_no_line_but_an_arrow():
+    def drawn(reached):
+        savings = {n: Saving("transfer", [Race(0, 1, n, 10, 1, reached, n, None)]) for n in range(1, 11)}
+        return lengths_html([SavingCurve("transfer", 1, {FIRST: savings, SUSTAINED: savings})], {"transfer": "c-tl0"})
+
+    assert ("polyline" in drawn(2), 'class="arrow' in drawn(2), "h0" in drawn(2)) == (True, False, True)
+    assert ("polyline" in drawn(None), 'class="arrow' in drawn(None), "h0" in drawn(None)) == (False, True, False)
+    assert drawn(2).count("<svg") == 2  # without numbers of images one picture
 
 
 def test_comparison_is_at_the_highest_trained_acceleration(study_folder):
