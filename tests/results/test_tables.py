@@ -299,6 +299,21 @@ def test_spread_over_seeds_is_that_of_the_means():
     assert "seeds" not in [table.name for table in quality_tables(make_records())]
 
 
+def test_folds_are_no_seeds():
+    """Their means differ because their subjects do, and every subject counts once in mean and test."""
+    folds = [replace(record, seed=ord(record.subject)) for record in make_records()]
+    assert spread_over_seeds(folds) == {}
+    assert table2(folds) == table2(make_records())
+    assert compare(folds, "standalone", "transfer_10") == compare(make_records(), "standalone", "transfer_10")
+    tables = {table.name: table for table in quality_tables(folds, 2)}
+    assert "seeds" not in tables
+    for table in tables.values():
+        assert "4 test subjects, each tested by networks trained on 2 others and first averaged" in table.notes[0]
+        assert "seed" not in " ".join(table.notes)
+    assert "share training subjects" in tables["nmse_heart"].notes[2]
+    assert "trained on 1 other and" in quality_tables(folds, 1)[0].notes[0]
+
+
 def test_range_of_psnr_and_ssim_is_stated(study_results):
     tables = {table.name: table for table in quality_tables(read_results(study_results).records)}
     assert list(tables) == ["nmse_heart", "seeds", "nmse", "psnr_heart", "psnr", "ssim_heart", "ssim"]
@@ -349,6 +364,17 @@ def test_table_1_tells_standalone_and_transfer_apart_where_they_differ(tmp_path)
     assert rows["learning rate"] == ["0.001", "SL 0.001, TL 0.0001"]
     assert rows["augmentation"] == ["none", "SL flips, 90° rotation, TL none"]
     assert rows["batch size"] == ["8 images"] * 2
+
+
+def test_subjects_of_folds_are_not_said_to_be_untested(tmp_path):
+    (tmp_path / "tuning.csv").write_text(TUNING)
+    sizes, tried = table1(Study(seeds=(3,), pretrain_once=True, fold_subjects=4), tmp_path)
+    assert sizes.rows[-2:] == [
+        ["seeds", "3", "3, 4, ..., one a fold"],
+        ["subjects of a fold", "–", "4, and another to test"],
+    ]
+    assert "none of them tested on" not in tried.notes[0]
+    assert "none of them tested on" in table1(Study(), tmp_path)[1].notes[0]
 
 
 def test_what_was_tried_stands_below_with_the_chosen_in_bold(tmp_path):
