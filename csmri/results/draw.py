@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from csmri.config import Network, read_config, read_sweep_config, read_transfer_study
+from csmri.config import Network, read_config, read_study, read_sweep_config, read_transfer_study
 from csmri.core.errors import CsmriError
 from csmri.core.names import STANDALONE, TRANSFER, shown_methods
 from csmri.core.texts import read_json, write_json
@@ -32,6 +32,7 @@ from csmri.results.figures import (
     render_transfer,
     render_transfer_curves,
     render_unet,
+    render_variants,
     write_panels,
 )
 from csmri.results.figures.panels import SHEET
@@ -44,6 +45,7 @@ from csmri.results.folder import (
     SWEEP,
     TIMINGS,
     TRANSFER_STUDY,
+    VARIANTS,
     Results,
     read_results,
     run_folder,
@@ -67,8 +69,11 @@ from csmri.results.tables import (
     sweep_tables,
     table1,
     transfer_tables,
+    variant_rows,
+    variants_table,
     write_tables,
 )
+from csmri.results.variants import read_variants, variant_files
 
 AREAS, DRAWN = "area.csv.gz", "drawn.json"
 FORMATS = ("png", "svg", "pdf")
@@ -128,7 +133,7 @@ def draw(results: Path, names: Sequence[str] = (), wish: Wish | None = None) -> 
 
 def builds_a_network(results: Path, names: Sequence[str] = ()) -> bool:
     """Whether `draw` with the same arguments builds a network, for which TensorFlow is loaded: figure 1 shows one."""
-    of_paper = not any((results / name).exists() for name in (TRANSFER_STUDY, SWEEP))
+    of_paper = not any((results / name).exists() for name in (TRANSFER_STUDY, SWEEP, VARIANTS))
     return "fig1" in names or (not names and of_paper)
 
 
@@ -156,8 +161,12 @@ def draw_all(results: Path) -> list[Drawn]:
 def inputs_sha256(results: Path) -> str:
     """Identity of what figures and tables are made of: configs, records and logs."""
     digest = hashlib.sha256()
-    names = [STUDY, TRANSFER_STUDY, SWEEP, RECORDS, SOURCE_RECORDS, TIMINGS]
-    paths = [*(table_path(results, name) for name in names), *sorted((results / RUNS).rglob("*.*"))]
+    names = [STUDY, TRANSFER_STUDY, SWEEP, VARIANTS, RECORDS, SOURCE_RECORDS, TIMINGS]
+    paths = [
+        *(table_path(results, name) for name in names),
+        *sorted((results / RUNS).rglob("*.*")),
+        *variant_files(results),
+    ]
     for path in paths:
         if path.is_file():
             digest.update(f"{path.relative_to(results).as_posix()}\n".encode() + path.read_bytes())
@@ -271,6 +280,15 @@ def _swept(results: Results, wish: Wish) -> Drawn:
     return Drawn([*tables.paths, *pictures.paths, *lines.paths], tables.lines)
 
 
+def _variants(results: Results, wish: Wish) -> Drawn:
+    study = read_study(results.path / VARIANTS)
+    rows = variant_rows(results.path, study)
+    tables = _tables([variants_table(rows)], results.path / "variants.md")
+    caption = study.caption or wish.caption
+    pictures = _pictures(results.path, "variants", wish, lambda path: render_variants(rows, path, caption=caption))
+    return Drawn([*tables.paths, *pictures.paths], tables.lines)
+
+
 def _area(results: Results, wish: Wish) -> Drawn:
     areas = read_areas(table_path(results.path, AREAS))
     tables = _tables(area_tables(areas), results.path / "area.md")
@@ -326,6 +344,8 @@ def _of_paper(results: Results) -> str:
         return f"holds {TRANSFER_STUDY}, whose figures are transfer and transfer_curves"
     if (results.path / SWEEP).exists():
         return f"holds {SWEEP}, whose figure is sweep"
+    if (results.path / VARIANTS).exists():
+        return f"holds {VARIANTS}, whose figure is variants"
     return ""
 
 
@@ -375,6 +395,12 @@ def _needs_sweep(results: Results) -> str:
     return f"has no {SWEEP} with records; the figure is of a sweep that `csmri sweep` made"
 
 
+def _needs_variants(results: Results) -> str:
+    if (results.path / VARIANTS).exists() and read_variants(results.path):
+        return ""
+    return f"has no {VARIANTS} with a variant that is done; the figure is of a study with variants, `csmri study`"
+
+
 def _needs_areas(results: Results) -> str:
     if table_path(results.path, AREAS).exists():
         return ""
@@ -393,6 +419,7 @@ PRODUCTS = {
     "transfer": Product(_transfer, _needs_transfer),
     "transfer_curves": Product(_transfer_curves, _needs_transfer),
     "sweep": Product(_swept, _needs_sweep),
+    "variants": Product(_variants, _needs_variants),
     "area": Product(_area, _needs_areas),
     "report": Product(_report, _of_paper, by_itself=False),
 }

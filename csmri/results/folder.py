@@ -22,6 +22,7 @@ from csmri.data.extent import Extent, acceleration_note
 from csmri.data.records import Record, Timing, read_records, read_timings
 from csmri.data.roi import Box
 from csmri.data.runs import KEPT, LOG, Log, read_log
+from csmri.results.variants import variant_files
 
 RECORDS, TIMINGS, EVALUATION = "records.csv.gz", "seconds.csv.gz", "evaluation.json"
 PROVENANCE = "study.json"
@@ -214,7 +215,7 @@ def read_results(path: str | Path) -> Results:
         _processors(evaluation),
         _extents(path, EVALUATION if evaluation else PROVENANCE),
     )
-    if not (results.logs or results.records or results.study):
+    if not (results.logs or results.records or results.study or any(variant_files(path))):
         stopped = [kind for name, kind in EXPERIMENTS.items() if (path / name).exists()]
         if stopped:
             raise CsmriError(

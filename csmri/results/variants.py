@@ -12,7 +12,6 @@ from csmri.core.texts import read_json, write_json
 from csmri.data.records import Record, mean_over_subjects
 from csmri.data.runs import Log, relative_nmse
 
-FOLDER = "variants"
 QUALITY = "nmse_heart"
 
 
@@ -34,7 +33,12 @@ class Variant:
 
 def variant_path(results: Path, name: str, seed: int) -> Path:
     """Where a results folder keeps a variant."""
-    return results / FOLDER / name / f"seed_{seed}.json"
+    return results / "variants" / name / f"seed_{seed}.json"
+
+
+def variant_files(results: Path) -> list[Path]:
+    """Files of the variants that a results folder holds."""
+    return sorted(results.glob("variants/*/seed_*.json"))
 
 
 def make_variant(
@@ -80,7 +84,7 @@ def read_variants(results: Path) -> list[Variant]:
         If one is damaged.
     """
     found = []
-    for path in sorted(results.glob(f"{FOLDER}/*/seed_*.json")):
+    for path in variant_files(results):
         try:
             found.append(Variant(**read_json(path)))
         except TypeError as error:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from csmri.config import Study, read_study
+from csmri.config import Study, read_study, write_config
 from csmri.core.errors import CsmriError
+from csmri.core.files import make_folder
 from csmri.core.texts import read_json
 from csmri.data.records import UNTRAINED, read_records
 from csmri.data.runs import LOG, RECORD, read_log
@@ -78,7 +79,10 @@ class VariantsRun(PlanRun):
     def do(self, stage: Stage) -> None:
         assert stage.seed is not None
         name, own = self._evaluations[stage.name, stage.seed]
-        self._parts[name].do(own)
+        part = self._parts[name]
+        make_folder(part.results)
+        write_config(part.study, part.results / part.file)
+        part.do(own)
         write_variant(self._came_to(name, stage.seed), variant_path(self.results, name, stage.seed))
 
     def _keep(self, stage: Stage) -> None:

@@ -13,6 +13,7 @@ from csmri.results.figures.savings import render_savings
 from csmri.results.figures.sweep import render_sweep, render_sweep_lines
 from csmri.results.figures.transfer import render_transfer, render_transfer_curves
 from csmri.results.figures.unet import Operation, describe_network, render_unet
+from csmri.results.figures.variants import render_variants
 
 __all__ = [
     "ANIMATED",
@@ -39,5 +40,6 @@ __all__ = [
     "render_transfer",
     "render_transfer_curves",
     "render_unet",
+    "render_variants",
     "write_panels",
 ]

@@ -10,6 +10,7 @@ from csmri.results.tables.savings import Race, Saving, savings, savings_table
 from csmri.results.tables.sweep import sweep_ratios, sweep_tables
 from csmri.results.tables.text import Table, html, html_table, latex, markdown, write_tables
 from csmri.results.tables.transfer import Ratios, Sweep, ratios, read_sweep, transfer_tables
+from csmri.results.tables.variants import variant_rows, variants_table
 
 __all__ = [
     "Areas",
@@ -43,6 +44,8 @@ __all__ = [
     "table1",
     "table2",
     "transfer_tables",
+    "variant_rows",
+    "variants_table",
     "write_areas",
     "write_tables",
 ]

@@ -10,7 +10,7 @@ from statistics import fmean
 from csmri.config import Study
 from csmri.core.names import INITIAL, PRETRAIN, short, transfers
 from csmri.results.folder import Results
-from csmri.results.tables.lengths import SUSTAINED, Curve, saving_curves, spread
+from csmri.results.tables.lengths import SUSTAINED, SavingCurve, saving_curves, spread
 from csmri.results.tables.text import MISSING, Table
 from csmri.results.variants import Variant, read_variants
 
@@ -23,7 +23,7 @@ class Row:
     """One variant over its seeds."""
 
     name: str
-    savings: Sequence[Curve]
+    savings: Sequence[SavingCurve]
     """Of every transfer."""
     left: Mapping[str, Sequence[float]]
     """Training -> what it ends at: error of the training images over the initial one, seed by seed."""
@@ -94,7 +94,7 @@ def _relative(variant: Variant, method: str) -> float:
     return fmean(fmean(of_method[a].values()) / fmean(initial[a].values()) for a in of_method)
 
 
-def _saving(curve: Curve | None, length: int) -> str:
+def _saving(curve: SavingCurve | None, length: int) -> str:
     found = spread(curve.readings[SUSTAINED][length]) if curve and length in curve.readings[SUSTAINED] else None
     return str(found) if found else MISSING
 
