@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,8 @@ ROW, HEAD = 0.21, 0.75
 """Height of a method and of what stands above the methods [inches]."""
 BEST = 3
 """Classical methods that are told apart by colour; the others are grey."""
+LEGEND_COLUMNS, LEGEND_LINE, LEGEND_HANDLE, LEGEND_LETTER = 4, 0.13, 0.45, 0.048
+"""Of the lines' legend: columns at most, and sizes [inches]."""
 LEAST, MOST = 0.15, 1.6
 """Ratios that the lines show; what is worse than most leaves the picture at the top."""
 
@@ -88,7 +90,10 @@ def render_sweep_lines(found: Sequence[Ratios], path: str | Path, *, caption: st
     styles = _styles(found)
     columns = min(len(found), 4)
     rows = -(-len(found) // columns)
-    with new_figure(path, figsize=(WIDTH, 2.3 * rows + 0.75), layout="constrained") as figure:
+    names = _legend_columns(styles)
+    further = -(-len(styles) // names) - -(-len(styles) // LEGEND_COLUMNS)
+    size = WIDTH, 2.3 * rows + 0.75 + LEGEND_LINE * further
+    with new_figure(path, figsize=size, layout="constrained") as figure:
         panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axis, one in zip(panels.flat, found, strict=False):
             axis.axhline(1, color=BLACK, lw=0.8, linestyle=(0, (4, 2)))
@@ -111,10 +116,16 @@ def render_sweep_lines(found: Sequence[Ratios], path: str | Path, *, caption: st
         for axis in panels.flat[len(found) :]:
             axis.set_visible(False)
         handles, labels = panels.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=6.5, frameon=False)
+        figure.legend(handles, labels, loc="outside upper center", ncols=names, fontsize=6.5, frameon=False)
         figure.supylabel("NMSE in the heart box\nover that of the initial reconstruction", fontsize=7)
         text = f"Against acceleration R; below 1 is better.  {caption}"
         figure.supxlabel(text, fontsize=caption_size(text, WIDTH), color=GREY, parse_math=False)
+
+
+def _legend_columns(names: Iterable[str]) -> int:
+    """How many columns of a legend the longest name leaves room for."""
+    widest = LEGEND_HANDLE + LEGEND_LETTER * max(map(len, names), default=0)
+    return max(1, min(LEGEND_COLUMNS, int(WIDTH / widest)))
 
 
 def _styles(found: Sequence[Ratios]) -> dict[str, dict[str, object]]:
