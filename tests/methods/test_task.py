@@ -137,7 +137,7 @@ def test_unrolled_is_trained_on_all_coils_and_the_image_with_its_phase(n_coils):
     assert noise[0] == float(full.noise) > 0 and cyclic[0] == 0
 
 
-def test_unet_acceleration_input_the_share_of_acquired_lines_of_the_whole_cine():
+def test_unet_is_told_the_share_of_acquired_lines_of_the_whole_cine():
     config, shares = CONFIGS["acceleration"], []
     plain = task_of(config.model_copy(update={"acceleration_input": False}))
     for acceleration in (2.0, 8.0):
@@ -156,7 +156,7 @@ def test_unet_acceleration_input_the_share_of_acquired_lines_of_the_whole_cine()
     assert shares == pytest.approx([1 / 2, 1 / 8])
 
 
-def test_images_depend_on_the_acceleration_that_the_network_acceleration_input():
+def test_images_depend_on_the_acceleration_that_the_network_is_told():
     task = task_of(CONFIGS["acceleration"])
     serve, _ = task.serve(changed(task.build()))
     initial = task.sample(0)["initial"]
