@@ -19,8 +19,8 @@ from csmri.core.quiet import import_tensorflow
     "--only",
     multiple=True,
     metavar="NAME",
-    help="Draw only this: fig1 to fig4, savings, table1, table2, methods, transfer, transfer_curves, area, sweep, variants or "
-    "report; give several times.",
+    help="Draw only this: fig1 to fig4, savings, table1, table2, methods, transfer, transfer_curves, area, sweep, "
+    "variants or report; give several times.",
 )
 @click.option(
     "--format",
