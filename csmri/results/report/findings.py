@@ -111,7 +111,9 @@ def percent(value: float, against: float) -> str:
 
 
 def times(factor: float) -> str:
-    """Write a factor with two digits: 2.1 or 17."""
+    """Write a factor with two digits: 0.61, 2.1 or 17."""
+    if factor < 0.95:
+        return f"{factor:.2g}"
     return f"{factor:.1f}".removesuffix(".0") if factor < 9.95 else f"{factor:.0f}"
 
 
@@ -144,7 +146,9 @@ def _speed(saving: Saving | None) -> str:
         return f"{who} did not reach {goal} within its {saving.epochs} epochs"
     factor = saving.factor or 1.0
     if factor > 1:
-        return f"{who} reached {goal} after {saving.reached} epochs ({times(factor)}× fewer)"
+        counted = saving.factor_with_pretraining
+        also = f"; {times(counted)}× in images, those of the pretraining counted" if counted else ""
+        return f"{who} reached {goal} after {saving.reached} epochs ({times(factor)}× fewer{also})"
     return f"{who} reached {goal} after {saving.reached} epochs, no sooner than standalone learning itself"
 
 

@@ -293,6 +293,11 @@ def saving(reached, standalone=100):
             Comparison(8, 0.0153, 0.0131, 0.0128, 3, 4),
             "error of N = 100 standalone epochs after 6 epochs (17× fewer)",
         ),
+        (
+            Saving("transfer_50", [Race(0, 0.8, 100, 100, 0.79, 10, 100, (1000, 10, 1900))]),
+            None,
+            "after 10 epochs (10× fewer; 0.5× in images, those of the pretraining counted)",
+        ),
         (saving(6), Comparison(8, 0.0153, 0.0131, 0.0128, 3, 4), "fell from 13.1 to 12.8 (−2 %, lower in 3 of 4 subj"),
         (saving(6), Comparison(8, 0.0153, 0.0131, 0.0138, 1, 4), ", but on the test subjects"),
         (saving(6), Comparison(8, 0.0153, 0.0131, 0.0138, 1, 4), "rose from 13.1 to 13.8 (+5 %, lower in 1 of 4"),
