@@ -26,7 +26,6 @@ FIELDS = {
 }
 VARIANTS = {
     "slow": {"learning_rate": 1e-5},
-    "relative": {"loss": "relative", "pretrain": {"loss": "absolute"}},
     "transfer alone is slow": {"transfer": {"learning_rate": 1e-6}},
 }
 
@@ -52,8 +51,6 @@ def test_what_variants_share_is_trained_once(store, tmp_path):
         "as it is: transfer_1",
         "slow: standalone",
         "slow: transfer_1",
-        "relative: standalone",
-        "relative: transfer_1",
         "transfer alone is slow: transfer_1",
     ]
     starts = {stage.init for stage in run.stages if stage.config and stage.init}
@@ -76,6 +73,7 @@ def test_every_variant_and_seed_is_kept_as_its_own_study_leaves_it(results):
     assert shared == found["as it is", 3].curves["standalone"] != found["slow", 3].curves["standalone"]
 
 
+@pytest.mark.slow
 def test_a_variant_is_what_a_study_of_these_fields_gives(results, store, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "draw_all", lambda results: [])
     alone = study_of(store, variants={}, learning_rate=1e-5, seeds=(3,), pretrain={"learning_rate": 1e-3})
