@@ -11,6 +11,7 @@ done
 
 [ -d work/acdc_store ] || csmri prepare "$CSMRI_DATA/acdc" work/acdc_store --split configs/acdc_split.toml
 csmri study configs/study_acdc.toml --out results/acdc
+csmri sweep configs/sweeps/acdc_low_acceleration.toml --out results/acdc/low_acceleration --work work/acdc_low_acceleration
 
 # The committed report shows no images: those of real hearts are not ours to commit. That of results/acdc_folds plays a numerical phantom
 # through networks like these; `csmri report results/acdc` plays the test subject of figure 4, from examples.npz, where the study was run.
