@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 [ -d work/acdc_store ] || csmri prepare "$CSMRI_DATA/acdc" work/acdc_store --split configs/acdc_split.toml
-[ -d work/acdc_six_store ] || csmri prepare "$CSMRI_DATA/acdc" work/acdc_six_store --split configs/acdc_six_split.toml
+[ -d work/acdc_six_store ] || csmri prepare "$CSMRI_DATA/acdc" work/acdc_six_store --split configs/sweeps/acdc_six_split.toml
 
 # As many subjects as the Y set has patients, and about as many images.
 for kind in york textures; do

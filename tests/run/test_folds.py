@@ -88,6 +88,7 @@ def test_plan_names_who_is_left_out_and_trains_once_on_the_source(tmp_path):
     assert len(starts) == 1  # of the column
 
 
+@pytest.mark.slow
 def test_all_are_tested_once_by_networks_that_did_not_see_them(results):
     found = read_results(results)
     tested = {(record.method, record.seed, record.subject) for record in found.records}
@@ -121,6 +122,7 @@ def test_study_that_was_stopped_is_the_one_that_was_not(results, tmp_path, monke
     assert (whole / "records.csv.gz").read_bytes() == (results / "records.csv.gz").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(results, lines):
     begun = [line.strip().partition(": ")[2].partition(", about")[0] for line in lines if line.startswith("\n")]
     assert [what for what in dict.fromkeys(begun) if begun.count(what) > 1] == [
@@ -131,11 +133,13 @@ def test_what_is_done_is_not_done_again(results, lines):
     assert told == [f"{results}: all 12 stages are done, nothing to do"]
 
 
+@pytest.mark.slow
 def test_figure_4_shows_its_subject_in_its_fold(results):
     shown = {(one.subject, one.slice, tuple(one.methods)) for one in read_results(results).examples}
     assert shown == {("k_phantom_001", 0, ("initial", *TRAININGS))}
 
 
+@pytest.mark.slow
 def test_tables_and_report_speak_of_folds(results):
     found = read_results(results)
     (comparison,) = compare(found.records, "standalone", "transfer_1")
@@ -156,6 +160,7 @@ def test_tables_and_report_speak_of_folds(results):
     assert "mean over 3 folds" in page and "5, 6, 7, one a fold" in page and "over seeds" not in page
 
 
+@pytest.mark.slow
 def test_a_fold_goes_on_with_its_own_subjects_only(results, tmp_path):
     path = shutil.copytree(results, tmp_path / "results")
     with pytest.raises(CsmriError, match="holds a study with fold_subjects = 2, not 1; choose another --out"):
