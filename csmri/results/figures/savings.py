@@ -19,7 +19,7 @@ from csmri.core.names import short
 from csmri.results.figures.curves import Look, looks
 from csmri.results.figures.pictures import BLACK, GREY, caption_size, new_figure
 from csmri.results.folder import Results
-from csmri.results.tables.lengths import FIRST, SUSTAINED, SavingCurve, View, saving_curves
+from csmri.results.tables.lengths import FIRST, SUSTAINED, SavingCurve, View, repeats, saving_curves
 
 AGAINST = ("N, epochs of standalone learning", "images of N standalone epochs / of pretraining")
 SAVING = ("saving in epochs of transfer", "saving in images,\npretraining counted")
@@ -126,8 +126,8 @@ def _finish(axes: Axes, curves: Sequence[SavingCurve], view: View) -> None:
 
 def _explain(figure: Figure, curves: Sequence[SavingCurve], found: Mapping[str, Look]) -> None:
     window = max(curve.window for curve in curves)
-    n_seeds = max(len(saving.races) for curve in curves for saving in curve.readings[SUSTAINED].values())
-    seeds = f", median and range of {n_seeds} seeds" if n_seeds > 1 else ""
+    n_repeats, repeat = repeats(curves)
+    over = f", median and range of {n_repeats} {repeat}s" if n_repeats > 1 else ""
     drawn = [(short(curve.training), found[curve.training]) for curve in curves]
     handles = [Line2D([], [], color=look.colour, linestyle=look.line, lw=1.6, label=name) for name, look in drawn]
     handles.append(Line2D([], [], color=GREY, label="the paper, N = 100", **PAPER_MARK))
@@ -135,5 +135,5 @@ def _explain(figure: Figure, curves: Sequence[SavingCurve], found: Mapping[str, 
     legend = figure.legend(
         handles=handles, loc="outside upper center", ncols=len(handles), fontsize=7.5, frameon=False, handlelength=3
     )
-    legend.set_title(f"lines: {mean}{seeds}\ndots: first reached in a single epoch", FontProperties(size=7.5))
+    legend.set_title(f"lines: {mean}{over}\ndots: first reached in a single epoch", FontProperties(size=7.5))
     legend.get_title().set_multialignment("center")

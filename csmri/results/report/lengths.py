@@ -10,7 +10,7 @@ from html import escape
 from csmri.core.names import short
 from csmri.results.report.curves import ticks
 from csmri.results.report.fragments import details
-from csmri.results.tables.lengths import FIRST, SUSTAINED, SavingCurve, Spread, View, lengths_tables
+from csmri.results.tables.lengths import FIRST, SUSTAINED, SavingCurve, Spread, View, lengths_tables, repeats
 from csmri.results.tables.text import html
 
 SIZES = {"half": (555, 400), "narrow": (340, 330)}
@@ -38,12 +38,12 @@ def lengths_html(curves: Sequence[SavingCurve], classes: Mapping[str, str]) -> s
     classes : training -> CSS class of its colour
     """
     window = max(curve.window for curve in curves)
-    n_seeds = max(len(saving.races) for curve in curves for saving in curve.readings[FIRST].values())
+    n_repeats, repeat = repeats(curves)
     of = f"running means over {window} epochs" if window > 1 else "single epochs"
-    seeds = f"median of {n_seeds} seeds, band from the lowest to the highest" if n_seeds > 1 else "one seed"
+    over = f"median of {n_repeats} {repeat}s, band from the lowest to the highest" if n_repeats > 1 else f"one {repeat}"
     text = (
         '<p class="prose">How many times fewer epochs a transfer needs to be as good as standalone learning after N '
-        f"epochs. A factor is no constant: it goes with N. Lines compare {of}, {seeds}; dots the first epoch that is "
+        f"epochs. A factor is no constant: it goes with N. Lines compare {of}, {over}; dots the first epoch that is "
         "as good, which may be a lucky one. Where a line ends at an arrow the transfer was never as good while it was "
         "trained. Diamonds are the paper’s, at its N = 100. In the grey nothing is saved.</p>"
     )

@@ -92,7 +92,7 @@ def saving_curves(results: Results, trainings: Sequence[str] | None = None) -> l
         lengths = sorted(set.intersection(*(set(pair.standalone) for pair in of_seeds)))
         smoothed = [_smoothed(pair, window) for pair in of_seeds]
         readings = {
-            reading: {n: Saving(training, [pair.race(n) for pair in some]) for n in lengths}
+            reading: {n: Saving(training, [pair.race(n) for pair in some], results.repeat) for n in lengths}
             for reading, some in ((FIRST, of_seeds), (SUSTAINED, smoothed))
         }
         if lengths:
@@ -153,6 +153,12 @@ class View:
         return [(training, x, one.median.value) for training, x, one in found if x and one]
 
 
+def repeats(curves: Sequence[SavingCurve]) -> tuple[int, str]:
+    """How often the trainings were repeated, and with what: another seed, or another fold."""
+    savings = [saving for curve in curves for saving in curve.readings[FIRST].values()]
+    return max(len(saving.races) for saving in savings), savings[0].repeat
+
+
 def running_mean(curve: Mapping[int, float], window: int) -> dict[int, float]:
     """Mean over `window` epochs, an odd number, around each; at the ends over those of them that there are."""
     half = window // 2
@@ -181,8 +187,8 @@ def _overview(curves: Sequence[SavingCurve]) -> Table:
         found = [curve.readings[SUSTAINED].get(n) for curve in curves]
         rows.append([str(n), *(_cell(one) for one in found), *(_cell(one, counted=True) for one in found if counted)])
     windows = sorted({curve.window for curve in curves})
-    n_seeds = max(len(saving.races) for curve in curves for saving in curve.readings[FIRST].values())
-    seeds = f"median (lowest–highest) over {n_seeds} seeds" if n_seeds > 1 else "one seed"
+    n_repeats, repeat = repeats(curves)
+    over = f"median (lowest–highest) over {n_repeats} {repeat}s" if n_repeats > 1 else f"one {repeat}"
     smooth = (
         f"errors are running means over {' or '.join(map(str, windows))} epochs, centred, at the ends over those that "
         "there are, so that the first few epochs cannot be told apart"
@@ -191,7 +197,7 @@ def _overview(curves: Sequence[SavingCurve]) -> Table:
     )
     notes = [
         "How many times fewer epochs a transfer needs to come down to the error of the training images that "
-        f"standalone learning has after N epochs: {seeds}; {smooth}.",
+        f"standalone learning has after N epochs: {over}; {smooth}.",
         "<: not reached in the epochs that the transfer was trained, so that the saving is below that.",
         *(
             [
