@@ -18,6 +18,6 @@ if [ ! -d "$phantom/store" ]; then
 fi
 models=results/acdc_folds/work/seed_5
 csmri evaluate "standalone=$models/standalone/models/final" "transfer_50=$models/transfer_50/models/final" "$phantom/store" \
-    --example-acceleration 2 --example-acceleration 4 --example-acceleration 8 --example-slices 1 --out work/acdc_folds_phantom
+    --example-acceleration 8 --example-slices 1 --out work/acdc_folds_phantom
 csmri report results/acdc_folds --slices 1 --examples work/acdc_folds_phantom/examples.npz --note "The player shows a numerical phantom, which none \
 of these networks was trained on: images of the test subjects may not be published here. Numbers, curves and figures are of the real hearts."
