@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -77,3 +80,12 @@ def test_what_is_taken_is_seen():
 
 def test_amounts():
     assert [memory.amount(n) for n in (10, 700 * MIB, 1.5 * 2**30)] == ["1 MiB", "700 MiB", "1.5 GiB"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc")
+def test_the_peak_is_of_this_process_and_not_of_the_one_that_began_it():
+    begun_by = bytearray(300 * 2**20)
+    begun_by[:: 2**12] = b"x" * len(range(0, len(begun_by), 2**12))  # taken in earnest
+    code = "from csmri.core.memory import peak_memory; print(peak_memory())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 2**20 < int(said) < 200 * 2**20 < memory.peak_memory()

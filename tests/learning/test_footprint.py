@@ -147,9 +147,9 @@ def test_the_estimate_is_near_what_a_training_takes(fields, tmp_path):
             writer.add(make_subject(index, domain="k", size=128, n_slices=4, n_frames=20), "train")
     write_config(Config(**fields, epochs=1), tmp_path / "config.toml")
     script = (
-        "import sys, resource\nfrom csmri.cli import main\n"
+        "import sys\nfrom csmri.cli import main\nfrom csmri.core.memory import peak_memory\n"
         "try: main(sys.argv[1:])\n"
-        "finally: print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n"
+        "finally: print('peak', peak_memory())\n"
     )
     words = ["train", tmp_path / "config.toml", "--store", tmp_path / "store", "--out", tmp_path / "run"]
     done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
