@@ -212,7 +212,9 @@ def test_convolutions_over_frames_scale_too():
     assert not np.array_equal(plain(inputs), network(inputs))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", [way if way in ("all", "scale-shift") else pytest.param(way, marks=pytest.mark.slow) for way in WAYS]
+)
 def test_every_way_trains_the_unrolled_network(way, tmp_path):
     """One step moves what the way trains, all of it, and nothing else; what is saved is a plain network."""
     config = of_way(way, network="unrolled", batch_size=1, cascades=2, depth=4)

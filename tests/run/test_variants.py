@@ -57,6 +57,7 @@ def test_what_variants_share_is_trained_once(store, tmp_path):
     assert starts == {tmp_path / "results" / "work" / "as it is" / "work" / "seed_3" / "pretrain/models/epoch_001"}
 
 
+@pytest.mark.slow
 def test_every_variant_and_seed_is_kept_as_its_own_study_leaves_it(results):
     found = {(one.name, one.seed): one for one in read_variants(results)}
     assert set(found) == {(name, 3) for name in ("as it is", *VARIANTS)}
@@ -83,6 +84,7 @@ def test_a_variant_is_what_a_study_of_these_fields_gives(results, store, tmp_pat
     assert kept["curves"]["transfer_1"] == pytest.approx(list(relative_nmse(log).values()), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_nothing_is_done_twice_and_a_further_variant_goes_on(results, store):
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*.json")}
     assert not VariantsRun(study_of(store), results, report=lambda line: None).run()
