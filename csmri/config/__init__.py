@@ -4,11 +4,12 @@ from csmri.config.base import BLENDED, EVALUATION_ACCELERATIONS, Split, by_key, 
 from csmri.config.conditions import TrainingConditions
 from csmri.config.network import Network
 from csmri.config.sampling import Sampling
-from csmri.config.study import Comparison, Study, TransferStudy, read_study, read_transfer_study
+from csmri.config.study import AS_IT_IS, Comparison, Study, TransferStudy, read_study, read_transfer_study
 from csmri.config.sweep import Setting, Sweep, Variants, read_sweep_config
 from csmri.config.training import Config, Training, Ways, make_config, read_config
 
 __all__ = [
+    "AS_IT_IS",
     "BLENDED",
     "EVALUATION_ACCELERATIONS",
     "Comparison",

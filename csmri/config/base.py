@@ -22,7 +22,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Split = Literal["pretrain", "train", "validation", "test"]
 Way = Literal["all", "frozen-encoder", "frozen-decoder", "scale-shift", "discriminative", "blended"]
 BLENDED = "blended"
-NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,79}")
+NAME = re.compile(r"(?!\.+$)[\w.@+-][\w.@+ -]{0,79}")
 """What a person may call a method, an acquisition or a variant: it names folders, too."""
 
 

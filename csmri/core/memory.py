@@ -54,10 +54,8 @@ def taken_memory() -> int:
 
 def peak_memory() -> int:
     """Most memory that this process ever had [bytes]; 0 where the system does not tell."""
-    with suppress(OSError, ValueError, IndexError):  # Linux; `resource` counts there what began the process, too
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
+    if own := _told(Path("/proc/self/status"), "VmHWM"):  # `resource` counts what began the process on Linux, too
+        return own
     if resource is None:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -69,11 +67,18 @@ def amount(n_bytes: float) -> str:
     return f"{n_bytes / GIB:.1f} GiB" if n_bytes >= GIB else f"{max(1, round(n_bytes / 2**20))} MiB"
 
 
-def _free(root: Path) -> int:
+def _told(path: Path, name: str) -> int | None:
+    """Amount that Linux tells of a name [bytes]; None where it does not."""
     with suppress(OSError, ValueError, IndexError):
-        for line in (root / "proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
+        for line in path.read_text().splitlines():
+            if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
+    return None
+
+
+def _free(root: Path) -> int:
+    if (available := _told(root / "proc/meminfo", "MemAvailable")) is not None:
+        return available
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):

@@ -73,7 +73,7 @@ from csmri.results.tables import (
     variants_table,
     write_tables,
 )
-from csmri.results.variants import read_variants, variant_files
+from csmri.results.variants import variant_files
 
 AREAS, DRAWN = "area.csv.gz", "drawn.json"
 FORMATS = ("png", "svg", "pdf")
@@ -396,7 +396,7 @@ def _needs_sweep(results: Results) -> str:
 
 
 def _needs_variants(results: Results) -> str:
-    if (results.path / VARIANTS).exists() and read_variants(results.path):
+    if (results.path / VARIANTS).exists() and variant_files(results.path):
         return ""
     return f"has no {VARIANTS} with a variant that is done; the figure is of a study with variants, `csmri study`"
 

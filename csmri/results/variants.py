@@ -28,7 +28,7 @@ class Variant:
     errors: Mapping[str, Mapping[str, Mapping[str, float]]]
     """Method -> acceleration -> test subject -> NMSE in the heart box."""
     made_with: Mapping[str, Mapping[str, Any]]
-    """Training -> revision, processor, when it started, seconds."""
+    """Training -> revision, processor, when it started, store and weights that it began with, seconds."""
 
 
 def variant_path(results: Path, name: str, seed: int) -> Path:
@@ -61,7 +61,10 @@ def make_variant(
         errors,
         {
             training: {
-                **{key: run.get(key) for key in ("git_revision", "started", "processor", "init")},
+                **{
+                    key: run.get(key)
+                    for key in ("git_revision", "started", "processor", "store", "store_sha256", "init")
+                },
                 "seconds": round(sum(float(row["seconds"]) for row in logs[training])),
             }
             for training, run in runs.items()

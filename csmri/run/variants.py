@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from csmri.config import Study, read_study, write_config
+from csmri.config import AS_IT_IS, Study, read_study, write_config
 from csmri.core.errors import CsmriError
 from csmri.core.files import make_folder
 from csmri.core.texts import read_json
@@ -16,11 +16,11 @@ from csmri.data.store import Entry, Store
 from csmri.results.folder import RECORDS, VARIANTS, table_path
 from csmri.results.variants import Variant, make_variant, variant_path, write_variant
 from csmri.run.paper import Made, StudyRun
-from csmri.run.plan import Pace, Stage, measure_pace
-from csmri.run.runner import PlanRun
+from csmri.run.plan import Stage
+from csmri.run.runner import ComparisonRun
 
 
-class VariantsRun(PlanRun):
+class VariantsRun(ComparisonRun):
     """A study with variants, bound to its stores and folders; everything that can be refused is refused on making it.
 
     Checkpoints, models and records of every image stay in the work folder; the results are curves and mean errors.
@@ -60,21 +60,14 @@ class VariantsRun(PlanRun):
         return read_study(path)
 
     def stores(self) -> Mapping[str, Store]:
-        # The last is the target of the study as it is.
-        found: dict[str, Store] = {}
-        for name, part in reversed(self._parts.items()):
-            own = {key: store for key, store in part.stores().items() if store not in found.values()}
-            found |= {f"{name}: {key}": store for key, store in own.items()}
-        return found
+        # Those of the study as it is: a further variant may bring others, which the records of its trainings guard.
+        return self._parts[AS_IT_IS].stores()
 
     def subjects(self) -> Mapping[str, Sequence[Entry]]:
         return {f"{name}: {split}": e for name, part in self._parts.items() for split, e in part.subjects().items()}
 
     def store_of(self, stage: Stage) -> Store:
         return self._store_of_run[stage.run]
-
-    def pace(self) -> Pace:
-        return measure_pace(self._target(), self.stages)
 
     def do(self, stage: Stage) -> None:
         assert stage.seed is not None

@@ -92,6 +92,8 @@ def test_nothing_is_done_twice_and_a_further_variant_goes_on(results, store):
     more = study_of(store, variants={**VARIANTS, "fast": {"learning_rate": 1e-2}})
     left = [stage.name for stage in VariantsRun(more, results, report=print).stages if not stage.is_done()]
     assert left[:2] == ["fast: standalone", "fast: transfer_1"]
+    assert VariantsRun(more, results, report=lambda line: None).run()
+    assert {one.name for one in read_variants(results)} == {"as it is", *VARIANTS, "fast"}
     with pytest.raises(CsmriError, match=r"holds a study with \[variants\] slow"):
         VariantsRun(study_of(store, variants={"slow": {"learning_rate": 1e-4}}), results)
 
@@ -108,6 +110,7 @@ def test_a_file_with_variants_is_read_as_it_was_written(store, tmp_path):
         ({"slow": {}}, "changes nothing"),
         ({"as it is": {"loss": "relative"}}, "cannot name a variant"),
         ({"a/b": {"loss": "relative"}}, "cannot name a variant"),
+        ({"..": {"loss": "relative"}}, "cannot name a variant"),
         ({"slow": {"seeds": [1]}}, "all variants have those of the study"),
         ({"slow": {"speed": 3}}, r"\[variants.slow\] speed"),
         ({"slow": {"learning_rate": -1.0}}, r"\[variants.slow\] learning_rate: .*greater than 0"),
