@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from csmri.config import Config, Study, read_study
@@ -12,12 +13,13 @@ from csmri.core.errors import CsmriError
 from csmri.core.names import PRETRAIN, ZERO_FILLED, transfer_name
 from csmri.data.folds import leave_one_out
 from csmri.data.records import Item
+from csmri.data.runs import LOG
 from csmri.data.store import Entry, Store, StoreWriter, open_store
 from csmri.evaluation.evaluate import spread_slices
 from csmri.learning.stream import training_stream
 from csmri.learning.train import FINAL, MODELS
 from csmri.phantom import make_subject, subject_shape
-from csmri.results.folder import RECORDS, STUDY
+from csmri.results.folder import RECORDS, STUDY, run_folder
 from csmri.run.plan import EVALUATE, PHANTOMS, Pace, Stage, measure_pace, n_images, plan_text
 from csmri.run.runner import ComparisonRun, open_named
 
@@ -146,9 +148,9 @@ class StudyRun(ComparisonRun):
         if self.phantoms:
             n_phantoms = n_images(self.target_store.entries)
             yield Stage(PHANTOMS, images=n_phantoms, is_finished=self.phantoms.exists)
+        evaluations = {seed: self._evaluation_of(seed) for seed in self.targets}
         for seed, target in self.targets.items():
-            tested = target.of_split("test")
-            fold = tested[0].subject if study.fold_subjects else ""
+            fold = evaluations[seed].tested
             own = seed in study.pretraining_seeds
             pretrained = seed if own else study.pretraining_seeds[0]
             saved = self._run(PRETRAIN, configs[PRETRAIN], self.pretrain_store, pretrained) / MODELS
@@ -161,11 +163,29 @@ class StudyRun(ComparisonRun):
                 images = training_stream(store, config).n_frames
                 of_fold = "" if name == PRETRAIN else fold
                 run = self._run(name, config, store, seed, init)
-                yield Stage(name, seed, seeded, run, init, images, tested=of_fold)
-            seeds = dict.fromkeys([name for name in configs if name != PRETRAIN], seed)
-            n_tested = n_images(tested) * len(study.evaluation_accelerations) * (1 + len(study.pretrain_at))
-            evaluation = self.evaluation(EVALUATE, seed, seeds, store=target, records=RECORDS, images=n_tested)
-            yield replace(evaluation, tested=fold)
+                training = Stage(name, seed, seeded, run, init, images, tested=of_fold)
+                needed = [evaluations[one] for one in self.seeds_that_need(training)]
+                yield replace(training, is_finished=partial(self._is_needless, training, needed))
+            yield evaluations[seed]
+
+    def _evaluation_of(self, seed: int) -> Stage:
+        """Stage that tests what was trained with a seed, or for a fold."""
+        study, store = self.study, self.targets[seed]
+        seeds = dict.fromkeys([name for name in study.stages() if name != PRETRAIN], seed)
+        tested = store.of_split("test")
+        n_tested = n_images(tested) * len(study.evaluation_accelerations) * (1 + len(study.pretrain_at))
+        evaluation = self.evaluation(EVALUATE, seed, seeds, store=store, records=RECORDS, images=n_tested)
+        return replace(evaluation, tested=tested[0].subject if study.fold_subjects else "")
+
+    def seeds_that_need(self, training: Stage) -> list[int]:
+        """Seeds whose evaluation tests a training, or one that starts from it."""
+        shared = training.name == PRETRAIN and self.study.pretrain_once
+        return list(self.targets) if shared else [seed for seed in self.targets if seed == training.seed]
+
+    def _is_needless(self, training: Stage, evaluations: Sequence[Stage]) -> bool:
+        assert training.seed is not None
+        kept = run_folder(self.results, training.name, training.seed) / LOG
+        return kept.exists() and all(evaluation.is_finished() for evaluation in evaluations)
 
     def _run(self, name: str, config: Config, store: Store, seed: int, init: Path | None = None) -> Path:
         """Folder of a training."""

@@ -27,7 +27,7 @@ PHANTOM_SECONDS = 1.5e-6
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the plan: a training (with `config`), or what `is_finished` tells the end of."""
+    """One step of the plan: a training (with `config`), which ends with a SavedModel, or what `is_finished` tells."""
 
     name: str
     seed: int | None = None
@@ -39,6 +39,7 @@ class Stage:
     images: int = 0
     """Shown to the network an epoch; of what is no training, altogether."""
     is_finished: Callable[[], bool] = lambda: False
+    """Of a training: nothing needs it any more, so that it is not done again where its folder is gone."""
     tested: str = ""
     """Subject that a fold keeps for its test; empty where the stage is of no fold."""
 
@@ -54,7 +55,7 @@ class Stage:
 
     def is_done(self) -> bool:
         """Whether nothing is left to do."""
-        return (self.run / MODELS / FINAL).exists() if self.config else self.is_finished()
+        return bool(self.config and (self.run / MODELS / FINAL).exists()) or self.is_finished()
 
 
 @dataclass(frozen=True)

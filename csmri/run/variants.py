@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from csmri.config import AS_IT_IS, Study, read_study, write_config
@@ -90,16 +91,33 @@ class VariantsRun(ComparisonRun):
         return make_variant(name, seed, logs, runs, [one for one in records if one.seed in (seed, UNTRAINED)])
 
     def _plan(self) -> Iterator[Stage]:
+        """List all stages seed by seed, so that a study that is stopped has whole seeds."""
+        found = [(name, part, stage) for name, part in self._parts.items() for stage in part.stages]
+        kept_by = self._kept_by()
         listed = set()
-        for name, part in self._parts.items():
-            for stage in part.stages:
+        for seed in self.study.seeds:
+            for name, part, stage in found:
+                if stage.seed != seed or stage.run in listed:
+                    continue
                 titled = replace(stage, name=f"{name}: {stage.name}")
                 if stage.config:
-                    if stage.run not in listed:
-                        listed.add(stage.run)
-                        self._store_of_run[stage.run] = part.store_of(stage)
-                        yield titled
-                elif stage.seed is not None:
-                    path = variant_path(self.results, name, stage.seed)
-                    self._evaluations[titled.name, stage.seed] = name, stage
-                    yield replace(titled, is_finished=path.exists)
+                    listed.add(stage.run)
+                    self._store_of_run[stage.run] = part.store_of(stage)
+                    yield replace(titled, is_finished=partial(_all_exist, kept_by[stage.run]))
+                else:
+                    self._evaluations[titled.name, seed] = name, stage
+                    yield replace(titled, is_finished=variant_path(self.results, name, seed).exists)
+
+    def _kept_by(self) -> dict[Path, list[Path]]:
+        """Folder of every training -> what is kept of all variants that need it."""
+        found: dict[Path, list[Path]] = {}
+        for name, part in self._parts.items():
+            for stage in part.stages:
+                if stage.config:
+                    paths = [variant_path(self.results, name, seed) for seed in part.seeds_that_need(stage)]
+                    found.setdefault(stage.run, []).extend(paths)
+        return found
+
+
+def _all_exist(paths: Sequence[Path]) -> bool:
+    return all(path.exists() for path in paths)

@@ -131,6 +131,17 @@ def test_further_seeds_go_on_with_the_study(study, results, undrawn, tmp_path):
         StudyRun(study, path)
 
 
+def test_what_is_tested_and_kept_is_not_trained_again_where_the_work_folder_is_gone(study, results, tmp_path):
+    path = shutil.copytree(results, tmp_path / "results", ignore=shutil.ignore_patterns("work"))
+    before, told = contents(path), []
+    assert not StudyRun(study, path, report=told.append).run()
+    assert "nothing to do" in told[0] and contents(path) == before
+    left = [stage for stage in StudyRun(changed(study, seeds=(3, 4)), path).stages if not stage.is_done()]
+    assert [stage.name for stage in left] == [*TRAININGS, "evaluate"] and {stage.seed for stage in left} == {4}
+    shutil.rmtree(path / "runs" / "seed_3" / "transfer_1")
+    assert [stage.name for stage in StudyRun(study, path).stages if not stage.is_done()] == ["transfer_1", "draw"]
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

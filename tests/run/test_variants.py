@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -85,6 +86,19 @@ def test_a_variant_is_what_a_study_of_these_fields_gives(results, store, tmp_pat
 
 
 @pytest.mark.slow
+def test_a_further_seed_goes_on_where_the_work_folder_is_gone(results, store, tmp_path):
+    path = shutil.copytree(results, tmp_path / "results", ignore=shutil.ignore_patterns("work"))
+    run = VariantsRun(study_of(store, seeds=(3, 4)), path, report=lambda line: None)
+    left = [(stage.seed, stage.name) for stage in run.stages if not stage.is_done()]
+    assert left[0] == (3, "as it is: pretrain")  # all seeds start from it
+    assert {seed for seed, _ in left[1:-1]} == {4}
+    held = {one.name: variant_path(path, one.name, 3).read_bytes() for one in read_variants(path)}
+    assert run.run()
+    assert {(one.name, one.seed) for one in read_variants(path)} == {(name, seed) for name in held for seed in (3, 4)}
+    assert {name: variant_path(path, name, 3).read_bytes() for name in held} == held
+
+
+@pytest.mark.slow
 def test_nothing_is_done_twice_and_a_further_variant_goes_on(results, store):
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*.json")}
     assert not VariantsRun(study_of(store), results, report=lambda line: None).run()
@@ -96,6 +110,13 @@ def test_nothing_is_done_twice_and_a_further_variant_goes_on(results, store):
     assert {one.name for one in read_variants(results)} == {"as it is", *VARIANTS, "fast"}
     with pytest.raises(CsmriError, match=r"holds a study with \[variants\] slow"):
         VariantsRun(study_of(store, variants={"slow": {"learning_rate": 1e-4}}), results)
+
+
+def test_whole_seeds_come_first(store, tmp_path):
+    run = VariantsRun(study_of(store, seeds=(3, 4)), tmp_path, report=print)
+    seeds = [stage.seed for stage in run.stages[:-1]]
+    assert seeds == sorted(seeds) and set(seeds) == {3, 4}
+    assert [stage.seed for stage in run.stages if stage.name.endswith("pretrain")] == [3]
 
 
 def test_a_file_with_variants_is_read_as_it_was_written(store, tmp_path):
