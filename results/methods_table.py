@@ -1,4 +1,4 @@
-"""All methods: NMSE, PSNR, SSIM, seconds and parameters, from records.csv.gz, seconds.csv.gz and evaluation.json.
+"""All methods: NMSE, PSNR, SSIM, seconds and parameters, from records.csv.xz, seconds.csv.xz and evaluation.json.
 
     python results/methods_table.py RESULTS
 

@@ -1,4 +1,4 @@
-"""Table 2: NMSE of every method with a paired test, PSNR, SSIM and the savings, from records.csv.gz.
+"""Table 2: NMSE of every method with a paired test, PSNR, SSIM and the savings, from records.csv.xz.
 
     python results/table2_nmse.py [RESULTS]
 

@@ -24,14 +24,14 @@ GOLDEN = json.loads((Path(__file__).parent / "golden" / "demo.json").read_text("
 
 @pytest.fixture(scope="module")
 def results() -> Path:
-    if not (RESULTS / "records.csv.gz").is_file():
-        pytest.skip("demo/records.csv.gz is missing; run `make demo` first")
+    if not (RESULTS / "records.csv.xz").is_file():
+        pytest.skip("demo/records.csv.xz is missing; run `make demo` first")
     return RESULTS
 
 
 @pytest.mark.slow
 def test_transfer_beats_standalone_beats_initial_reconstruction(results: Path) -> None:
-    means = mean_over_subjects(read_records(results / "records.csv.gz"), "nmse_heart")
+    means = mean_over_subjects(read_records(results / "records.csv.xz"), "nmse_heart")
 
     def over_trained_accelerations(method: str) -> float:
         return float(np.mean([means[method, acceleration][0] for acceleration in (4.0, 8.0)]))
@@ -50,7 +50,7 @@ def test_the_table_is_that_of_readme_on_the_processor_that_it_names(results: Pat
     made_with = {"processor": processor(), "versions": versions()}
     if made_with != {name: GOLDEN[name] for name in made_with}:
         pytest.skip(f"the table is of {GOLDEN['processor']['name']} with {GOLDEN['versions']}")
-    assert table2(read_records(results / "records.csv.gz")).splitlines() == GOLDEN["table"]
+    assert table2(read_records(results / "records.csv.xz")).splitlines() == GOLDEN["table"]
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ COMMANDS = {
     "evaluation": "evaluate net=store_unet store --out out --method temporal-tv --method kt-focuss",
     "study": "study study.toml --out out",
 }
-TIMED = {"seconds.csv.gz", "log.csv", "run.json", "drawn.json", "checkpoint.keras", "saved_model.pb", "fingerprint.pb"}
+TIMED = {"seconds.csv.xz", "log.csv", "run.json", "drawn.json", "checkpoint.keras", "saved_model.pb", "fingerprint.pb"}
 """Files with times or dates, or a digest of such files, and what TensorFlow numbers anew in every process; of weights
 the digest is compared."""
 

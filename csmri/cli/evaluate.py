@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder for records.csv.gz, seconds.csv.gz, evaluation.json and examples.npz; an evaluation that was stopped "
+    help="Folder for records.csv.xz, seconds.csv.xz, evaluation.json and examples.npz; an evaluation that was stopped "
     "goes on, and one of the same store, split and masks takes further methods and accelerations.",
 )
 @click.option(

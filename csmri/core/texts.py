@@ -7,15 +7,22 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import re
 import tomllib
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from csmri.core.errors import CsmriError
 from csmri.core.files import replacing
+
+_UNPACKED: Mapping[bytes, Callable[[bytes], bytes]] = {
+    b"\xfd7zXZ\0": lzma.decompress,
+    b"\x1f\x8b": gzip.decompress,
+}
+"""What a compressed table begins with -> how it is unpacked."""
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -35,11 +42,13 @@ def write_toml(path: str | Path, fields: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: str | Path, head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table as CSV, compressed where the name ends in .gz, whole or not at all."""
+    """Write a table as CSV, compressed where the name ends in .xz or .gz, whole or not at all."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([head, *rows])
     content = text.getvalue().encode()
-    if Path(path).suffix == ".gz":
+    if Path(path).suffix == ".xz":
+        content = lzma.compress(content)
+    elif Path(path).suffix == ".gz":
         content = gzip.compress(content, mtime=0)  # without a date, the same rows give the same bytes
     with replacing(path) as temporary:
         temporary.write_bytes(content)
@@ -120,8 +129,9 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
         If there is no such file, its end is missing, or it is no text: the caller knows what it should have been.
     """
     content = Path(path).read_bytes()
+    unpacks = (unpack for magic, unpack in _UNPACKED.items() if content.startswith(magic))
     try:
-        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
+        text = next(unpacks, bytes)(content).decode()
         return list(csv.DictReader(io.StringIO(text, newline="")))
-    except (zlib.error, csv.Error) as error:
+    except (zlib.error, lzma.LZMAError, csv.Error) as error:
         raise ValueError(str(error)) from error

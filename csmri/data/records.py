@@ -114,7 +114,7 @@ def item_of(record: Record) -> Item:
 
 
 def write_records(records: Iterable[Record], path: str | Path) -> None:
-    """Write records as CSV, five significant digits, compressed where the name ends in .gz; whole or not at all."""
+    """Write records as CSV, five significant digits, compressed as the name says (.xz, .gz); whole or not at all."""
     _write_rows(Record, records, path)
 
 

@@ -75,7 +75,7 @@ from csmri.results.tables import (
 )
 from csmri.results.variants import variant_files
 
-AREAS, DRAWN = "area.csv.gz", "drawn.json"
+AREAS, DRAWN = "area.csv.xz", "drawn.json"
 FORMATS = ("png", "svg", "pdf")
 
 

@@ -24,11 +24,11 @@ from csmri.data.roi import Box
 from csmri.data.runs import KEPT, LOG, Log, read_log
 from csmri.results.variants import variant_files
 
-RECORDS, TIMINGS, EVALUATION = "records.csv.gz", "seconds.csv.gz", "evaluation.json"
+RECORDS, TIMINGS, EVALUATION = "records.csv.xz", "seconds.csv.xz", "evaluation.json"
 PROVENANCE = "study.json"
 """What a study, a study of ways to transfer and a sweep were made with."""
 EXAMPLES, RUNS, STUDY = "examples.npz", "runs", "study.toml"
-SOURCE_RECORDS, TRANSFER_STUDY = "source_records.csv.gz", "transfer.toml"
+SOURCE_RECORDS, TRANSFER_STUDY = "source_records.csv.xz", "transfer.toml"
 """Of a study of ways to transfer: records of held-out source subjects, beside those of target subjects; its config."""
 SWEEP = "sweep.toml"
 VARIANTS = "variants.toml"
@@ -128,9 +128,14 @@ class Results:
 
 
 def table_path(folder: Path, name: str) -> Path:
-    """Where a folder has a table: under its name, or as revisions before 2026-11-26 left it, not compressed."""
-    older = folder / name.removesuffix(".gz")
-    return older if older.exists() and not (folder / name).exists() else folder / name
+    """Where a folder has a table: under its name, or as an older csmri left it."""
+    return next((path for path in (folder / name, *older_tables(folder, name)) if path.exists()), folder / name)
+
+
+def older_tables(folder: Path, name: str) -> list[Path]:
+    """Where revisions before 2026-12-01 and before 2026-11-26 left a table."""
+    plain = name.removesuffix(".xz")
+    return [folder / f"{plain}.gz", folder / plain]
 
 
 def run_folder(results: Path, training: str, seed: int) -> Path:

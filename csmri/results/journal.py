@@ -32,7 +32,16 @@ from csmri.data.records import (
 )
 from csmri.data.roi import Box
 from csmri.evaluation.evaluate import Evaluated
-from csmri.results.folder import EXAMPLES, RECORDS, TIMINGS, Example, read_examples, table_path, write_examples
+from csmri.results.folder import (
+    EXAMPLES,
+    RECORDS,
+    TIMINGS,
+    Example,
+    older_tables,
+    read_examples,
+    table_path,
+    write_examples,
+)
 
 PARTS = "examples.items"
 """Folder with the images of single items until `EXAMPLES` is written of them."""
@@ -110,9 +119,9 @@ class Journal:
         if self._timings:
             write_timings([timings[place] for place in sorted(timings)], self.folder / self._timings)
         write_records(records, self.folder / self._records)
-        for name in (self._records, self._timings):
-            if name.endswith(".gz"):  # its older form
-                (self.folder / name.removesuffix(".gz")).unlink(missing_ok=True)
+        for name in filter(None, (self._records, self._timings)):
+            for older in older_tables(self.folder, name):
+                older.unlink(missing_ok=True)
         self._path.unlink(missing_ok=True)
         shutil.rmtree(self.folder / PARTS, ignore_errors=True)
         remove_partial(self.folder)

@@ -56,7 +56,7 @@ done
 draw $here/acdc_gaussian "$acdc" initial spatiotemporal-tv unrolled-patients
 draw $here/acdc_schlemper "$acdc"
 # The Sunnybrook patient that the shipped weights have not seen, and its blood-pool area over the cycle.
-# `area OUT CAPTION`: without the images, it draws what area.csv.gz holds.
+# `area OUT CAPTION`: without the images, it draws what area.csv.xz holds.
 area() {
     local cine=()
     if [ -f "$1/examples.npz" ]; then

@@ -125,7 +125,7 @@ def test_train_reports_and_keeps_its_start(folder, printed):
 
 def test_evaluate_writes_records_and_table(folder, printed):
     results = folder / "results"
-    records = read_records(results / "records.csv.gz")
+    records = read_records(results / "records.csv.xz")
     assert len(records) == 2 * 4 * 2 * 4  # slices, frames, accelerations, methods
     assert list(dict.fromkeys(r.method for r in records)) == ["zero-filled", "initial", "transfer", "first"]
     assert table2(records) in printed["evaluate"]
@@ -140,12 +140,12 @@ def test_evaluate_writes_records_and_table(folder, printed):
 
 def test_evaluate_takes_classical_methods_and_a_model_in_several_ways(folder, printed):
     results = folder / "methods"
-    records = read_records(results / "records.csv.gz")
+    records = read_records(results / "records.csv.xz")
     names = ["zero-filled", "initial", "view-sharing", "kt-focuss", "transfer", "transfer@hard", "soft"]
     assert list(dict.fromkeys(r.method for r in records)) == names
     nmse = {name: [r.nmse for r in records if r.method == name] for name in names}
     assert len({tuple(values) for values in nmse.values()}) == len(names)
-    assert [(t.method, t.slice) for t in read_timings(results / "seconds.csv.gz")] == [
+    assert [(t.method, t.slice) for t in read_timings(results / "seconds.csv.xz")] == [
         (n, i) for i in (0, 1) for n in names
     ]
     description = json.loads((results / "evaluation.json").read_text())
@@ -155,7 +155,7 @@ def test_evaluate_takes_classical_methods_and_a_model_in_several_ways(folder, pr
     assert [model["consistency"] for model in description["models"].values()] == ["none", "hard", "soft"]
     assert description["models"]["soft"]["consistency_weight"] == 2
     assert description["baselines"]["kt-focuss"]["max_iterations"] == METHODS["kt-focuss"].settings.max_iterations
-    every = dict.fromkeys(r.method for r in read_records(folder / "all" / "records.csv.gz"))
+    every = dict.fromkeys(r.method for r in read_records(folder / "all" / "records.csv.xz"))
     assert sorted(every) == sorted(METHODS)
 
 
@@ -163,7 +163,7 @@ def test_every_method_is_evaluated_on_moving_phase_coils_and_noise(folder, print
     description = json.loads((folder / "acquired" / "evaluation.json").read_text())
     simulated = {name: description["sampling"][name] for name in ("phase", "coils", "snr")}
     assert simulated == {"phase": "moving", "coils": 8, "snr": 25.0}
-    records = read_records(folder / "acquired" / "records.csv.gz")
+    records = read_records(folder / "acquired" / "records.csv.xz")
     assert sorted({r.method for r in records}) == sorted([*METHODS, "transfer"])
     error = {name: np.mean([r.nmse for r in records if r.method == name]) for name in {r.method for r in records}}
     assert error.pop("zero-filled") > max(error.values()) and max(error.values()) < 0.1
@@ -203,7 +203,7 @@ def test_figures_are_drawn_from_the_records(folder, printed):
             picture.verify()
     assert f"{results / 'table2_nmse.md'}: written" in printed["figures"]
     rows = {row.replace(" ", "") for row in printed["figures"].splitlines()}
-    table = table2(read_records(results / "records.csv.gz")).splitlines()[2:]
+    table = table2(read_records(results / "records.csv.xz")).splitlines()[2:]
     assert {row.replace(" ", "") for row in table} <= rows
     for run in ("pretrain", "transfer"):
         for name in ("log.csv", "config.toml", "run.json"):

@@ -170,7 +170,7 @@ def test_json_is_read_or_refused(tmp_path):
             texts.read_json(path)
 
 
-@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz"])
+@pytest.mark.parametrize("name", ["table.csv", "table.csv.gz", "table.csv.xz"])
 def test_tables_come_back(tmp_path, name):
     rows = [{"a": "1", "b": 'x, "y"\nz'}, {"a": "é", "b": ""}]
     for path in (tmp_path / name, tmp_path / f"other-{name}"):
@@ -178,12 +178,15 @@ def test_tables_come_back(tmp_path, name):
         assert texts.read_csv(path) == rows
     # Neither date nor name is in it.
     assert (tmp_path / name).read_bytes() == (tmp_path / f"other-{name}").read_bytes()
-    assert (tmp_path / name).read_bytes().startswith(b"\x1f\x8b") == name.endswith(".gz")
+    content = (tmp_path / name).read_bytes()
+    assert content.startswith(b"\x1f\x8b") == name.endswith(".gz")
+    assert content.startswith(b"\xfd7zXZ") == name.endswith(".xz")
 
 
+@pytest.mark.parametrize("name", ["table.csv.gz", "table.csv.xz"])
 @pytest.mark.parametrize("harm", [slice(0, -9), slice(0, 20), "body", "text"])
-def test_a_damaged_table_is_an_error_that_the_caller_can_tell(tmp_path, harm):
-    path = tmp_path / "table.csv.gz"
+def test_a_damaged_table_is_an_error_that_the_caller_can_tell(tmp_path, harm, name):
+    path = tmp_path / name
     texts.write_csv(path, ("a",), [(str(i),) for i in range(1000)])
     content = bytearray(path.read_bytes())
     if isinstance(harm, slice):

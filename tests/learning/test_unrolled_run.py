@@ -120,7 +120,7 @@ def test_evaluate_and_reconstruct_take_it_like_any_model(store, trained, tmp_pat
     arguments = ["evaluate", f"net={model}", str(store.path), "--method", "view-sharing", "--acceleration", "4"]
     result = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path / "results")])
     assert result.exit_code == 0, result.output
-    methods = {record.method for record in read_records(tmp_path / "results" / "records.csv.gz")}
+    methods = {record.method for record in read_records(tmp_path / "results" / "records.csv.xz")}
     assert methods == {"zero-filled", "initial", "view-sharing", "net"}
 
     images, mask = draw((1, 2, 4, 16, 12))

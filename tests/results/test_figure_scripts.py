@@ -71,7 +71,7 @@ def test_there_is_a_small_script_a_figure():
 def time_methods(results):
     """Add the times that `csmri evaluate` would have measured."""
     records = {(r.subject, r.slice, r.acceleration, r.method) for r in read_results(results).records}
-    write_timings([Timing(*cine, 4, 32, 32, 0.5) for cine in sorted(records)], results / "seconds.csv.gz")
+    write_timings([Timing(*cine, 4, 32, 32, 0.5) for cine in sorted(records)], results / "seconds.csv.xz")
     (results / "evaluation.json").write_text(json.dumps({"parameters": {"standalone": 1000}}))
 
 
@@ -127,7 +127,7 @@ def test_command_shows_the_methods_it_is_told_to(study_results):
     assert (result.exit_code, "has no examples.npz" in result.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("name", ["area.csv.gz", "area.csv"])
+@pytest.mark.parametrize("name", ["area.csv.xz", "area.csv.gz", "area.csv"])
 def test_areas_are_drawn_again_without_the_data(tmp_path, name):
     wave = np.cos(np.arange(6) * np.pi / 3)
     curves = {"ground truth": 600 + 200 * wave, "mine": 600 + 150 * wave}
@@ -141,7 +141,7 @@ def test_areas_are_drawn_again_without_the_data(tmp_path, name):
     (tmp_path / name).unlink()
     done = CliRunner().invoke(main, command)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
-    assert "has no area.csv.gz; `csmri figures --only area --cine CINE --outlines OUTLINES` measures" in done.stderr
+    assert "has no area.csv.xz; `csmri figures --only area --cine CINE --outlines OUTLINES` measures" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ def test_areas_are_drawn_again_without_the_data(tmp_path, name):
         ("fig3_learning_curves", "runs", "has no logs runs/seed_"),
         ("fig4_reconstructions", "examples.npz", "has neither examples.npz nor fig4_panels.json"),
         ("table1_hyperparameters", "study.toml", "has no study.toml"),
-        ("table2_nmse", "records.csv", "has no records.csv.gz"),
-        ("methods_table", "seconds.csv.gz", "lacks records.csv.gz or seconds.csv.gz"),
+        ("table2_nmse", "records.csv", "has no records.csv.xz"),
+        ("methods_table", "seconds.csv.xz", "lacks records.csv.xz or seconds.csv.xz"),
     ],
 )
 def test_scripts_say_what_is_missing(study_results, script, missing, message):

@@ -150,4 +150,4 @@ def test_missing_source_records_are_named(folder):
     (folder / "source_records.csv").unlink()
     done = CliRunner().invoke(main, ["figures", str(folder)])
     assert done.exit_code == 2
-    assert "source_records.csv.gz: not a table of records" in done.output
+    assert "source_records.csv.xz: not a table of records" in done.output

@@ -64,7 +64,7 @@ def results(lines, tmp_path_factory):
 
     with pytest.raises(KeyboardInterrupt):
         StudyRun(STUDY, path, report=stop).run()
-    assert {record.subject for record in read_records(path / "records.csv.gz")} == {"k_phantom_000"}
+    assert {record.subject for record in read_records(path / "records.csv.xz")} == {"k_phantom_000"}
     assert StudyRun(STUDY, path, report=lines.append).run()
     return path
 
@@ -119,7 +119,7 @@ def test_study_that_was_stopped_is_the_one_that_was_not(results, tmp_path, monke
     monkeypatch.setattr(runner, "draw_all", lambda results: [])  # costs as much as a training, and is no matter here
     whole = tmp_path / "results"
     assert StudyRun(STUDY, whole, report=lambda line: None).run()
-    assert (whole / "records.csv.gz").read_bytes() == (results / "records.csv.gz").read_bytes()
+    assert (whole / "records.csv.xz").read_bytes() == (results / "records.csv.xz").read_bytes()
 
 
 @pytest.mark.slow

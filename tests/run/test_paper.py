@@ -110,11 +110,11 @@ def test_stopped_study_goes_on_to_the_same_records(study, results, undrawn, tmp_
 
     with pytest.raises(KeyboardInterrupt):
         StudyRun(study, path, report=stop).run()
-    assert not (path / "records.csv.gz").exists()
+    assert not (path / "records.csv.xz").exists()
     told = []
     assert StudyRun(study, path, report=told.append).run()
     assert f"{len(kept)} of 6 stages done" in told[0]
-    assert (path / "records.csv.gz").read_bytes() == (results / "records.csv.gz").read_bytes()
+    assert (path / "records.csv.xz").read_bytes() == (results / "records.csv.xz").read_bytes()
 
 
 @pytest.mark.slow
@@ -122,9 +122,9 @@ def test_further_seeds_go_on_with_the_study(study, results, undrawn, tmp_path):
     path = shutil.copytree(results, tmp_path / "results")
     more = changed(study, seeds=(3, 4))
     assert StudyRun(more, path, report=lambda line: None).run()
-    records = read_records(path / "records.csv.gz")
+    records = read_records(path / "records.csv.xz")
     assert {record.seed for record in records} == {-1, 3, 4}
-    assert [record for record in records if record.seed != 4] == read_records(results / "records.csv.gz")
+    assert [record for record in records if record.seed != 4] == read_records(results / "records.csv.xz")
     assert sum(record.seed == -1 for record in records) * 3 == sum(record.seed == 4 for record in records)
     # The other way round, seed 4 would silently drop out.
     with pytest.raises(CsmriError, match="seeds"):
@@ -165,7 +165,7 @@ def test_changed_data_is_refused(study, results, cines, tmp_path):
         for cine, split in zip(cines.values(), ("test", "train", "test", "test", "pretrain"), strict=True):
             writer.add(cine, split)
     path = shutil.copytree(results, tmp_path / "results")
-    (path / "records.csv.gz").unlink()
+    (path / "records.csv.xz").unlink()
     other = str(tmp_path / "other")
     write_config(changed(study, target_store=other), path / "study.toml")
     with pytest.raises(CsmriError, match="holds a study on other data in target_store"):
@@ -216,8 +216,8 @@ def test_impossible_training_is_refused_before_anything_is_written(study, tmp_pa
 
 
 def test_folder_of_other_results_is_refused(study, tmp_path):
-    (tmp_path / "records.csv.gz").write_text("")
-    with pytest.raises(CsmriError, match="holds records.csv.gz of an experiment that it does not tell"):
+    (tmp_path / "records.csv.xz").write_text("")
+    with pytest.raises(CsmriError, match="holds records.csv.xz of an experiment that it does not tell"):
         StudyRun(study, tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(CsmriError, match="is a file"):

@@ -172,12 +172,12 @@ def test_networks_of_a_folder_that_is_older_than_a_field_are_the_same(fields, re
 
 def test_further_methods_and_acquisitions_go_on_with_it(fields, results, run, tmp_path):
     shutil.copytree(results, tmp_path / "results")
-    before = read_records(tmp_path / "results" / "records.csv.gz")
+    before = read_records(tmp_path / "results" / "records.csv.xz")
     methods = {**fields["methods"], "cg-sense": {}, "again": {"model": str(run / "models" / "final")}}
     grown = {**fields, "methods": methods, "acquisitions": {**fields["acquisitions"], "at rest": {"phase": "static"}}}
     told = []
     assert SweepRun(Sweep(**grown), tmp_path / "results", results / "work", report=told.append).run()
-    after = read_records(tmp_path / "results" / "records.csv.gz")
+    after = read_records(tmp_path / "results" / "records.csv.xz")
     assert set(before) < set(after)
     assert {one.method for one in after} == {*METHODS, "cg-sense", "again"}
     assert {one.acquisition for one in after} == {"plain", "moving", "at rest"}

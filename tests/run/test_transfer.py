@@ -212,7 +212,7 @@ def test_stopped_study_goes_on_to_the_same_records(study, results, tmp_path):
     told = []
     assert TransferRun(study, path, report=told.append).run()
     assert "7 of 10 stages done" in told[0]
-    for name in ("records.csv.gz", "source_records.csv.gz"):
+    for name in ("records.csv.xz", "source_records.csv.xz"):
         assert (path / name).read_bytes() == (results / name).read_bytes()
     with pytest.raises(CsmriError, match="holds a study with epochs = 2, not 3; choose another --out"):
         TransferRun(changed(study, epochs=3), path)
@@ -231,7 +231,7 @@ def test_transfers_start_from_a_network_that_is_given(study, tmp_path):
     assert list(read_results(path).logs) == [("all_2", 5)]
     record = read_record(path / "runs" / "seed_5" / "all_2")
     assert record["init"] == published_path(model) and record["init_sha256"] == saved_model_sha256(model)
-    assert {(r.method, r.seed) for r in read_records(path / "source_records.csv.gz")} == {
+    assert {(r.method, r.seed) for r in read_records(path / "source_records.csv.xz")} == {
         ("initial", -1),
         ("pretrain", 8),
         ("all_2", 5),

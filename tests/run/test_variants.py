@@ -66,7 +66,7 @@ def test_every_variant_and_seed_is_kept_as_its_own_study_leaves_it(results):
     log = read_log(part / "work" / "seed_3" / "standalone" / "log.csv")
     assert one.curves["standalone"] == pytest.approx(list(relative_nmse(log).values()), rel=1e-4)
     assert len(one.curves["transfer_1"]) == 1
-    records = [record for record in read_records(part / "records.csv.gz") if record.seed in (3, UNTRAINED)]
+    records = [record for record in read_records(part / "records.csv.xz") if record.seed in (3, UNTRAINED)]
     for (method, _), (mean, _) in mean_over_subjects(records, "nmse_heart").items():
         assert sum(one.errors[method]["4"].values()) / len(one.errors[method]["4"]) == pytest.approx(mean, rel=1e-3)
     assert one.errors["initial"] == found["as it is", 3].errors["initial"]

@@ -1,4 +1,4 @@
-"""Examples and manual outlines -> curves of blood-pool area, their file area.csv.gz, and the table of what they say.
+"""Examples and manual outlines -> curves of blood-pool area, their file area.csv.xz, and the table of what they say.
 
 The file holds numbers only, no pixels: from it figure and table are made again without the data.
 """
@@ -105,7 +105,7 @@ def _measure(example: Example, ventricle: Ventricle, pixel: float, times: NDArra
 
 
 def write_areas(areas: Sequence[Areas], path: Path) -> None:
-    """Write one line a frame and curve, and two for every manual outline; compressed where the name ends in .gz."""
+    """Write one line a frame and curve, and two for every manual outline; compressed where the name ends in .xz."""
     write_csv(path, COLUMNS, (line for one in areas for line in _lines(one)))
 
 
