@@ -66,7 +66,8 @@ def figures(
     With --cine and --outlines, the area of the blood pool over the beat is measured in the examples first, so that
     area can be drawn.
     """
-    from csmri.results.draw import Wish, builds_a_network, draw
+    from csmri.results.draw import builds_a_network, draw
+    from csmri.results.products import Wish
 
     if not results.is_dir():
         raise CsmriError(f"{results}: no such folder; `csmri study` or `csmri evaluate --out {results}` makes it")
@@ -98,8 +99,7 @@ def redraw(name: str, script: str) -> None:
 
 def _measure_areas(results: Path, cine: Path, outlines: Path) -> None:
     from csmri.formats import read_outlines
-    from csmri.results.draw import AREAS
-    from csmri.results.folder import EXAMPLES, read_examples
+    from csmri.results.folder import AREAS, EXAMPLES, read_examples
     from csmri.results.tables import measure_areas, write_areas
 
     images, drawn = read_cine(cine), read_outlines(cine, outlines)

@@ -5,7 +5,7 @@ from csmri.config.conditions import TrainingConditions
 from csmri.config.network import Network
 from csmri.config.sampling import Sampling
 from csmri.config.study import AS_IT_IS, Comparison, Study, TransferStudy, read_study, read_transfer_study
-from csmri.config.sweep import Setting, Sweep, Variants, read_sweep_config
+from csmri.config.sweep import Setting, Sweep, SweptMethod, read_sweep_config
 from csmri.config.training import Config, Training, Ways, make_config, read_config
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "Training",
     "TrainingConditions",
     "TransferStudy",
-    "Variants",
+    "SweptMethod",
     "Ways",
     "by_key",
     "make_config",

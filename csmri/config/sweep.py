@@ -21,7 +21,7 @@ Setting = Value | list[Value]
 """Of one field, which may itself be a list: accelerations."""
 
 
-class Variants(Frozen):
+class SweptMethod(Frozen):
     """A method of a sweep: one of a classical method, a trained network, a training, or a network before its training.
 
     Where none is named, the name of the table is that of a classical method.
@@ -88,7 +88,7 @@ class Sweep(Frozen):
     caption: str = ""
     """Attribution of the data under the picture."""
     acquisitions: dict[str, Sampling] = {"gaussian": Sampling()}
-    methods: Annotated[dict[str, Variants], Field(min_length=1)]
+    methods: Annotated[dict[str, SweptMethod], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _names_are_sound(self) -> Self:
@@ -97,8 +97,8 @@ class Sweep(Frozen):
                 raise ValueError(f"{name!r} cannot name an acquisition or a method: take letters, digits, . @ + - _")
         if not self.acquisitions:
             raise ValueError("name an acquisition: [acquisitions.gaussian]")
-        if len(self.variants()) < sum(method.n_combinations for method in self.methods.values()):
-            raise ValueError("two variants have one name: names or values differ too little; give methods other names")
+        if len(self.trials()) < sum(method.n_combinations for method in self.methods.values()):
+            raise ValueError("two trials have one name: names or values differ too little; give methods other names")
         for name, one in self.methods.items():
             if name in (ZERO_FILLED, INITIAL):
                 raise ValueError(f"{name} takes part always; leave it out")
@@ -109,7 +109,7 @@ class Sweep(Frozen):
                 )
         return self
 
-    def variants(self) -> dict[str, tuple[Variants, dict[str, Setting]]]:
+    def trials(self) -> dict[str, tuple[SweptMethod, dict[str, Setting]]]:
         """Every method with every combination of its settings, by the name that records have for it."""
         return {
             f"{name} {told}".rstrip(): (method, own)

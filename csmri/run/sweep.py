@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from csmri.config import Config, Setting, Sweep, Variants, make_config, read_config, read_sweep_config
+from csmri.config import Config, Setting, Sweep, SweptMethod, make_config, read_config, read_sweep_config
 from csmri.core.errors import CsmriError
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.data.records import UNTRAINED
@@ -37,7 +37,7 @@ from csmri.run.runner import PlanRun, items_in, open_named
 
 @dataclass(frozen=True)
 class _Trained:
-    """A method of the sweep whose network is made in the work folder; several variants may share one."""
+    """A method of the sweep whose network is made in the work folder; several trials may share one."""
 
     name: str
     config: Config
@@ -45,7 +45,7 @@ class _Trained:
     init: Path | None
     is_trained: bool
     after: Mapping[str, Any] = field(default_factory=dict)
-    """Data consistency of the variant, which is no part of its training."""
+    """Data consistency of the trial, which is no part of its training."""
 
 
 class SweepRun(PlanRun):
@@ -77,9 +77,9 @@ class SweepRun(PlanRun):
             for acceleration in sweep.accelerations:
                 for acquisition in sweep.acquisitions.values():
                     check_acceleration(acceleration, entry.matrix[0], acquisition)
-        self._trained = {name: self._training(name, *variant) for name, variant in sweep.variants().items()}
+        self._trained = {name: self._training(name, *trial) for name, trial in sweep.trials().items()}
         self._seeds = {ZERO_FILLED: UNTRAINED, INITIAL: UNTRAINED}
-        self._seeds |= {name: self._seed(name, method) for name, (method, _) in sweep.variants().items()}
+        self._seeds |= {name: self._seed(name, method) for name, (method, _) in sweep.trials().items()}
         self.items = [
             item
             for acquisition in sweep.acquisitions
@@ -103,7 +103,7 @@ class SweepRun(PlanRun):
     def made_of(self) -> dict[str, Any]:
         """Networks that the sweep does not train itself; the trainings' own folders tell what they were."""
         networks: dict[str, Any] = {}
-        for name, (method, _) in self.study.variants().items():
+        for name, (method, _) in self.study.trials().items():
             made = self._trained[name]
             if method.model:
                 networks[f"weights of {name}"] = saved_model_sha256(os.path.expandvars(method.model))
@@ -145,7 +145,7 @@ class SweepRun(PlanRun):
     def _is_evaluated(self) -> bool:
         return {item.as_kept for item in self.items} <= items_in(table_path(self.results, RECORDS))
 
-    def _training(self, name: str, method: Variants, own: Mapping[str, Setting]) -> _Trained | None:
+    def _training(self, name: str, method: SweptMethod, own: Mapping[str, Setting]) -> _Trained | None:
         path = method.train or method.untrained
         if not path:
             if not method.model:
@@ -163,13 +163,13 @@ class SweepRun(PlanRun):
         run = self.work / re.sub(r"[^\w.@+=-]", "_", name)
         return _Trained(name, config, run, init, bool(method.train), later)
 
-    def _seed(self, name: str, method: Variants) -> int:
+    def _seed(self, name: str, method: SweptMethod) -> int:
         if made := self._trained[name]:
             return made.config.seed
         return describe_saved_model(os.path.expandvars(method.model)).config.seed if method.model else UNTRAINED
 
     def _methods(self) -> Iterator[Reconstructor]:
-        for name, (method, own) in self.study.variants().items():
+        for name, (method, own) in self.study.trials().items():
             if made := self._trained[name]:
                 folder = made.run / MODELS / FINAL
                 if not made.is_trained and not folder.exists():

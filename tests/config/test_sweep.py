@@ -33,12 +33,12 @@ settings.consistency = ["none", "hard"]
 def test_every_combination_has_a_name(tmp_path):
     (tmp_path / "sweep.toml").write_text(TEXT)
     sweep = read_sweep_config(tmp_path / "sweep.toml")
-    assert list(sweep.variants()) == [
+    assert list(sweep.trials()) == [
         *(f"temporal-tv step={step} max_iterations={n}" for step in ("0.15", "1.5") for n in (10, 20)),
         *("slow", "small learning_rate=0.001", "small learning_rate=0.0003"),
         *(f"mixed accelerations={some} consistency={one}" for some in ("4,8", "2,4") for one in ("none", "hard")),
     ]
-    own = {name: settings for name, (_, settings) in sweep.variants().items()}
+    own = {name: settings for name, (_, settings) in sweep.trials().items()}
     assert own["temporal-tv step=1.5 max_iterations=10"] == {"step": 1.5, "max_iterations": 10, "tolerance": 1e-3}
     assert own["slow"] == {} and own["small learning_rate=0.0003"] == {"learning_rate": 3e-4}
     assert own["mixed accelerations=2,4 consistency=hard"] == {"accelerations": [2.0, 4.0], "consistency": "hard"}
@@ -69,4 +69,4 @@ def test_impossible_sweep_is_refused_with_file_and_key(tmp_path, text, message):
 
 def test_defaults():
     sweep = Sweep(store="s", methods={"view-sharing": {}})
-    assert list(sweep.acquisitions) == ["gaussian"] and list(sweep.variants()) == ["view-sharing"]
+    assert list(sweep.acquisitions) == ["gaussian"] and list(sweep.trials()) == ["view-sharing"]

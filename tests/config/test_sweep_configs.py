@@ -30,7 +30,7 @@ def test_every_sweep_can_be_made(path):
         key for method in sweep.methods.values() for key, value in method.settings.items() if isinstance(value, list)
     )
     assert sweep.split != "test" or set(lists) <= COMPARED  # nothing is chosen on test subjects
-    for name, (method, own) in sweep.variants().items():
+    for name, (method, own) in sweep.trials().items():
         if config := method.train or method.untrained:
             make_config({**read_config(ROOT / config).model_dump(), **own}, where=name)
         elif not method.model:

@@ -15,9 +15,10 @@ from PIL import Image
 
 from csmri.cli import main
 from csmri.data.records import Timing, write_timings
-from csmri.results.draw import Wish, draw
+from csmri.results.draw import draw
 from csmri.results.figures import read_panels
 from csmri.results.folder import read_results
+from csmri.results.products import Wish
 from csmri.results.tables import Areas, write_areas
 
 ROOT = Path(__file__).parents[2]

@@ -8,11 +8,12 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from csmri.core.errors import CsmriError
-from csmri.results.draw import PRODUCTS, draw
+from csmri.results.draw import draw
 from csmri.results.figures import render_learning_curves, render_savings, savings
 from csmri.results.figures.curves import looks
 from csmri.results.figures.pictures import BLACK, BLUE, GREY, RED
 from csmri.results.folder import Results, read_results
+from csmri.results.products import PRODUCTS
 from csmri.results.tables.lengths import View, saving_curves
 
 
