@@ -22,6 +22,7 @@ from csmri.core.provenance import computes_bfloat16_in_software
 from csmri.data.runs import LOG
 from csmri.data.store import Entry, Store
 from csmri.learning.clock import Clock
+from csmri.learning.collapse import Watch
 from csmri.learning.compiling import compile_network, compiled_network
 from csmri.learning.devices import Devices, devices_of
 from csmri.learning.distribute import agree, fit
@@ -147,6 +148,7 @@ def _begin(
         f"epochs {first_epoch + 1} to {config.epochs}; the first one also compiles the network and takes longer"
     )
     return [
+        Watch(run / LOG, str(run), report),
         _EpochLog(run / LOG, first_epoch),
         Clock(str(run), stream.n_batches, validation.n_batches if validation else 0, config.epochs, report),
         keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),

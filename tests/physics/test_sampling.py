@@ -93,6 +93,23 @@ def test_every_frame_draws_anew(law):
 
 
 @LAWS
+@given(n_frames=st.integers(1, 12), n_ky=st.integers(2, 70), seed=st.integers(0, 10**6), acceleration=st.floats(6, 16))
+def test_the_line_of_dc_is_in_one_frame_at_least_and_no_frame_has_more_lines(law, n_frames, n_ky, seed, acceleration):
+    acceleration = min(acceleration, n_ky)
+    mask = draw(law, seed=seed, n_frames=n_frames, n_ky=n_ky, acceleration=acceleration)
+    assert mask[:, n_ky // 2].any()
+    assert len(set(mask.sum(axis=1))) == 1
+
+
+@pytest.mark.parametrize(("seed", "has_dc"), [(0, False), (1, True), (4, False), (5, False)])
+def test_only_where_dc_was_lost_another_line_gives_way_to_it(seed, has_dc):
+    # What is drawn for a frame does not depend on how many follow, and among twenty others have DC.
+    of_twenty, alone = draw(GAUSSIAN, seed=seed, n_frames=20)[0], draw(GAUSSIAN, seed=seed, n_frames=1)[0]
+    assert of_twenty[32] == has_dc and alone[32]
+    assert len(np.flatnonzero(of_twenty != alone)) == (0 if has_dc else 2)
+
+
+@LAWS
 def test_same_seed_same_mask_other_subject_other_mask(law):
     def of_subject(name):
         return make_mask(derive_seed(0, subject_key(name), 3), 10, 64, 4.0, law).numpy()
