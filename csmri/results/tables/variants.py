@@ -56,13 +56,17 @@ def variants_table(rows: Sequence[Row]) -> Table:
     n_seeds = max(len(values) for row in rows for values in row.left.values())
     notes = [
         "Savings: how many times fewer epochs a transfer needs to come down to the error of the training images that "
-        f"standalone learning has after N epochs, of running means, median (lowest–highest) over {n_seeds} seeds; "
+        f"standalone learning has after N epochs, of running means, {_of_seeds(n_seeds)}; "
         "<: not reached in the epochs that it was trained.",
         "Training: NMSE of the training images after the last epoch (means over the last tenth) over that of the "
         "initial reconstruction. Test: NMSE in the heart box of the test subjects, likewise, mean over accelerations. "
-        "Means over seeds. Nothing was chosen by the test subjects.",
+        f"{'Means over seeds. ' if n_seeds > 1 else ''}Nothing was chosen by the test subjects.",
     ]
     return Table("variants", "What the saving depends on", table, notes)
+
+
+def _of_seeds(n_seeds: int) -> str:
+    return f"median (lowest–highest) over {n_seeds} seeds" if n_seeds > 1 else "of one seed"
 
 
 def _row(name: str, own: Sequence[Variant]) -> Row:
