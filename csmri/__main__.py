@@ -1,5 +1,5 @@
 """`python -m csmri`, the same as `csmri`."""
 
-from csmri.cli import main
+from csmri.cli import run
 
-main(prog_name="csmri")
+run()

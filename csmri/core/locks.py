@@ -18,12 +18,16 @@ except ImportError:  # not on Windows, where nothing is locked
     fcntl = None  # type: ignore[assignment]
 
 
+SIGNALLED = 128
+"""To which the number of the signal that ended a process is added for its exit code, as shells do."""
+
+
 class Stopped(KeyboardInterrupt):
     """A signal asked the process to end; `code` is what it should exit with."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
-        self.code = 128 + number
+        self.code = SIGNALLED + number
 
 
 @contextlib.contextmanager
