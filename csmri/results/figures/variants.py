@@ -75,7 +75,7 @@ def _label(training: str) -> str:
 def _finish(left: Axes, right: Axes, rows: Sequence[Row]) -> None:
     lengths = _shown(max((curve for row in rows for curve in row.savings), key=lambda curve: curve.lengths[-1]))
     small = ", ".join(map(str, lengths[:-1]))
-    left.set(xscale="log", xlabel=f"epochs saved at N = {lengths[-1]}\n(small dots: N = {small})")
+    left.set(xscale="log", xlabel=f"times fewer epochs than N = {lengths[-1]} of standalone\n(small dots: N = {small})")
     left.xaxis.set_major_locator(FixedLocator(TICKS))
     left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     left.xaxis.set_minor_locator(NullLocator())
