@@ -53,9 +53,13 @@ class Stage:
         """Epochs behind a training, by its log."""
         return int(read_log(self.run / LOG)[-1]["epoch"]) if (self.run / LOG).exists() else 0
 
+    def is_trained(self) -> bool:
+        """Whether it is a training whose folder holds all that it came to."""
+        return self.config is not None and (self.run / MODELS / FINAL).exists()
+
     def is_done(self) -> bool:
         """Whether nothing is left to do."""
-        return bool(self.config and (self.run / MODELS / FINAL).exists()) or self.is_finished()
+        return self.is_trained() or self.is_finished()
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,7 @@ class PlanRun(ABC):
 
     def _keep(self, stage: Stage) -> None:
         """Copy what is small of a finished training to the results."""
-        if stage.config and stage.run.exists():
+        if stage.config and stage.is_trained():
             keep_run(stage.run, self.results, stage.name, stage.config.seed)
 
     def _describe(self) -> None:
