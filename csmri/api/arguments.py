@@ -19,9 +19,7 @@ from csmri.data.kspace import KSpace
 from csmri.data.roi import Box, heart_box
 from csmri.data.store import Store, open_store
 from csmri.evaluation.evaluate import common_law
-from csmri.methods.reconstruction import (
-    Reconstructor,
-)
+from csmri.methods.reconstruction import Reconstructor
 
 Images = NDArray[np.number[Any]]
 Magnitude = NDArray[np.float32]
