@@ -92,7 +92,9 @@ def test_unet_puts_acquired_lines_back(n_coils):
 
 @pytest.mark.parametrize("name", ["unet", "acceleration", "unrolled"])
 def test_one_trace_serves_cines_of_all_sizes(name, monkeypatch):
-    monkeypatch.setattr("csmri.methods.task.unet.activations", lambda *_: 1)  # of a network alone, which `counted` is not
+    monkeypatch.setattr(
+        "csmri.methods.task.unet.activations", lambda *_: 1
+    )  # of a network alone, which `counted` is not
     task, traces = task_of(CONFIGS[name]), []
     network = task.build()
 

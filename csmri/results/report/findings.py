@@ -13,6 +13,7 @@ from csmri.data.runs import Log, relative_nmse
 from csmri.results.folder import Results
 from csmri.results.report.naming import last_transfer, ordered
 from csmri.results.tables import quality
+from csmri.results.tables.paired import LEVEL
 from csmri.results.tables.savings import Saving
 
 QUALITY = "nmse_heart"
@@ -42,6 +43,15 @@ class Comparison:
     better_in: int
     """Subjects in which transfer has the lower error than standalone."""
     n_subjects: int
+    p: float = math.nan
+    """Of transfer against standalone, two-sided, by the paired t-test over subjects; NaN where it cannot be told."""
+    shown: float = math.nan
+    """Smallest change, relative to standalone, that the test would find with probability 0.8; NaN as p."""
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the step from standalone to transfer is more than chance, as far as these subjects tell."""
+        return self.p < LEVEL
 
 
 def learning_curves(results: Results) -> list[Curve]:
@@ -95,10 +105,11 @@ def compare(records: Sequence[Record], trained: Sequence[float] = ()) -> Compari
     transfer = last_transfer(record.method for record in records)
     means = {method: mean for (method, _), (mean, _) in mean_over_subjects(records, QUALITY).items()}
     paired = quality.compare(records, STANDALONE, transfer or "", QUALITY)
-    less_in, n_both = (paired[0].less_in, paired[0].n_subjects) if paired else (0, 0)
-    return Comparison(
-        acceleration, means.get(INITIAL), means.get(STANDALONE), means.get(transfer or ""), less_in, n_both
-    )
+    errors = means.get(INITIAL), means.get(STANDALONE), means.get(transfer or "")
+    if not paired:
+        return Comparison(acceleration, *errors, 0, 0)
+    found = paired[0]
+    return Comparison(acceleration, *errors, found.less_in, found.n_subjects, found.t_test, found.shown)
 
 
 def percent(value: float, against: float) -> str:
@@ -168,9 +179,13 @@ def _quality(comparison: Comparison | None) -> str:
     change = f"at {new}" if direction == "stayed" else f"from {old} to {new}"
     detail = "" if direction == "stayed" else f"{percent(comparison.transfer, comparison.standalone)}, "
     subjects = f"{comparison.better_in} of {comparison.n_subjects} subject{'s' * (comparison.n_subjects != 1)}"
+    test = ""
+    if math.isfinite(comparison.p):
+        test = f", p = {comparison.p:.2g}"
+        test += "" if comparison.is_shown else f"; {100 * comparison.shown:.2g} % could have been shown"
     text = (
         f"on the test subjects NMSE × 10³ in the heart box at R = {comparison.acceleration:g} {direction} {change} "
-        f"({detail}lower in {subjects})"
+        f"({detail}lower in {subjects}{test})"
     )
     if comparison.initial is None:
         return text

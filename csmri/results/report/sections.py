@@ -43,7 +43,11 @@ def key_figures(saving: Saving | None, comparison: Comparison | None) -> str:
             if other:
                 change = percent(comparison.transfer, other)
                 tone = {"\N{MINUS SIGN}": "good", "+": "bad"}.get(change[0], "")
-                items.append((change, tone, f"test NMSE against {name}, {where}"))
+                text = f"test NMSE against {name}, {where}"
+                if name == "standalone" and math.isfinite(comparison.p):
+                    text += f" (p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{comparison.p:.2g})"
+                    tone = tone if comparison.is_shown else ""  # what may be chance is neither good nor bad
+                items.append((change, tone, text))
     cells = "".join(f'<div><dt>{text}</dt><dd class="{tone}">{number}</dd></div>' for number, tone, text in items)
     return f'<dl class="key">{cells}</dl>' if cells else ""
 

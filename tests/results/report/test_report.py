@@ -302,6 +302,12 @@ def saving(reached, standalone=100):
         (saving(6), Comparison(8, 0.0153, 0.0131, 0.0138, 1, 4), ", but on the test subjects"),
         (saving(6), Comparison(8, 0.0153, 0.0131, 0.0138, 1, 4), "rose from 13.1 to 13.8 (+5 %, lower in 1 of 4"),
         (saving(6), Comparison(8, 0.0153, 0.01310, 0.01311, 1, 4), "stayed at 13.1 (lower in 1 of 4"),
+        (
+            saving(6),
+            Comparison(8, 0.0140, 0.01258, 0.01248, 5, 8, p=0.713, shown=0.066),
+            "(−0.8 %, lower in 5 of 8 subjects, p = 0.71; 6.6 % could have been shown)",
+        ),
+        (saving(6), Comparison(8, 0.0140, 0.0126, 0.0113, 8, 8, p=0.004, shown=0.066), "8 of 8 subjects, p = 0.004)"),
         (saving(6), Comparison(2, 0.0012, 0.0015, 0.0014, 3, 4), "without any network, is better than both with 1.20"),
         (saving(6), Comparison(2, 0.0014, 0.0013, 0.0015, 0, 4), "without any network, is better with 1.40"),
         (saving(None), None, "did not reach the training error of N = 100 standalone epochs within its 100 epochs."),
@@ -320,6 +326,14 @@ def test_no_factor_without_its_length(study_folder, page, reached):
     assert "N\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}100" in key_figures(saving(reached), None)
     assert "standalone after N = 40 epochs" in page.read_text("utf-8")  # beside the factors in the curves
     assert "<b>N = 40</b>" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize(("p", "tone"), [(0.713, ""), (0.004, "good"), (math.nan, "good")])
+def test_a_change_that_may_be_chance_is_not_painted(p, tone):
+    shown = key_figures(None, Comparison(8, 0.0140, 0.01258, 0.01248, 5, 8, p=p, shown=0.066))
+    assert f'<dd class="{tone}">−0.8 %</dd>' in shown
+    assert '<dd class="good">−11 %</dd>' in shown  # against the initial reconstruction, which nobody doubts
+    assert ("(p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0.71)" in shown) == (p == 0.713)
 
 
 def test_the_saving_is_told_for_every_length(study_folder, tmp_path):
