@@ -12,17 +12,28 @@ import re
 import tomllib
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from csmri.core.errors import CsmriError
 from csmri.core.files import replacing
 
-_UNPACKED: Mapping[bytes, Callable[[bytes], bytes]] = {
-    b"\xfd7zXZ\0": lzma.decompress,
-    b"\x1f\x8b": gzip.decompress,
+
+class _Packing(NamedTuple):
+    """A compression: what a packed file begins with, and both ways."""
+
+    magic: bytes
+    pack: Callable[[bytes], bytes]
+    unpack: Callable[[bytes], bytes]
+
+
+_PACKINGS = {
+    ".xz": _Packing(b"\xfd7zXZ\0", lzma.compress, lzma.decompress),
+    # Without a date, the same rows give the same bytes.
+    ".gz": _Packing(b"\x1f\x8b", partial(gzip.compress, mtime=0), gzip.decompress),
 }
-"""What a compressed table begins with -> how it is unpacked."""
+"""By the suffix of what is written; what is read is told by its content."""
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -46,10 +57,8 @@ def write_csv(path: str | Path, head: Sequence[str], rows: Iterable[Sequence[obj
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([head, *rows])
     content = text.getvalue().encode()
-    if Path(path).suffix == ".xz":
-        content = lzma.compress(content)
-    elif Path(path).suffix == ".gz":
-        content = gzip.compress(content, mtime=0)  # without a date, the same rows give the same bytes
+    if packing := _PACKINGS.get(Path(path).suffix):
+        content = packing.pack(content)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -129,7 +138,7 @@ def read_csv(path: str | Path) -> list[dict[str, str]]:
         If there is no such file, its end is missing, or it is no text: the caller knows what it should have been.
     """
     content = Path(path).read_bytes()
-    unpacks = (unpack for magic, unpack in _UNPACKED.items() if content.startswith(magic))
+    unpacks = (packing.unpack for packing in _PACKINGS.values() if content.startswith(packing.magic))
     try:
         text = next(unpacks, bytes)(content).decode()
         return list(csv.DictReader(io.StringIO(text, newline="")))
