@@ -20,8 +20,9 @@ from csmri.learning.stream import training_stream
 from csmri.learning.train import FINAL, MODELS
 from csmri.phantom import make_subject, subject_shape
 from csmri.results.folder import RECORDS, STUDY, run_folder
+from csmri.run.comparison import ComparisonRun
 from csmri.run.plan import EVALUATE, PHANTOMS, Pace, Stage, measure_pace, n_images, plan_text
-from csmri.run.runner import ComparisonRun, open_named
+from csmri.run.runner import open_named
 
 N_EXAMPLE_SLICES = 3
 Made = dict[tuple[str, Path, tuple[str, ...], Path | None], Path]

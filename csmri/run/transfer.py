@@ -15,8 +15,9 @@ from csmri.learning.stream import training_stream
 from csmri.learning.train import FINAL, MODELS
 from csmri.methods.model import describe_saved_model, saved_model_folder, saved_model_sha256
 from csmri.results.folder import RECORDS, SOURCE_RECORDS, TRANSFER_STUDY
+from csmri.run.comparison import ComparisonRun
 from csmri.run.plan import Stage, n_images
-from csmri.run.runner import ComparisonRun, open_named
+from csmri.run.runner import open_named
 
 ON_TARGET, ON_SOURCE = "evaluate target", "evaluate source"
 TESTS = {ON_TARGET: ("test", RECORDS), ON_SOURCE: ("validation", SOURCE_RECORDS)}

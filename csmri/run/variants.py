@@ -16,9 +16,9 @@ from csmri.data.runs import LOG, RECORD, read_log
 from csmri.data.store import Entry, Store
 from csmri.results.folder import RECORDS, VARIANTS, table_path
 from csmri.results.variants import Variant, make_variant, variant_path, write_variant
+from csmri.run.comparison import ComparisonRun
 from csmri.run.paper import Made, StudyRun
 from csmri.run.plan import Stage
-from csmri.run.runner import ComparisonRun
 
 
 class VariantsRun(ComparisonRun):
