@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,12 +90,6 @@ def parse_slice(record: tf.Tensor, *, as_complex: bool = False) -> tf.Tensor:
     return tf.cond(
         features[COMPLEX] > 0, lambda: parsed(tf.complex64), lambda: tf.cast(parsed(tf.float32), tf.complex64)
     )
-
-
-def sha256_of(path: Path) -> str:
-    """Digest of a shard."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _divided(images: NDArray[Any], scale: float) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from csmri import __version__
 from csmri.core.errors import CsmriError
-from csmri.core.files import replacing_folder
+from csmri.core.files import replacing_folder, sha256_of
 from csmri.core.locks import locked
 from csmri.core.provenance import without_absolute_paths
 from csmri.core.texts import write_json
@@ -26,7 +26,7 @@ from csmri.data.cine import Cine, Outlines
 from csmri.data.extent import Extent
 from csmri.data.pseudonyms import Pseudonyms
 from csmri.data.roi import Box, heart_box, heart_box_notes
-from csmri.data.shard import read_slices, sha256_of, slice_offsets, write_shard
+from csmri.data.shard import read_slices, slice_offsets, write_shard
 
 MANIFEST = "manifest.json"
 FORMAT = 2

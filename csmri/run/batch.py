@@ -23,7 +23,7 @@ from typing import Any
 from csmri import __version__
 from csmri.config import Sampling
 from csmri.core.errors import CsmriError
-from csmri.core.files import make_folder, replacing_folder
+from csmri.core.files import make_folder, replacing_folder, sha256_of
 from csmri.core.names import INITIAL, ZERO_FILLED
 from csmri.core.provenance import without_absolute_paths
 from csmri.core.reasons import TRACEBACK, one_line, reason
@@ -197,8 +197,7 @@ class Batch:
     def _digest(self, study: Study) -> str:
         digest = hashlib.sha256(json.dumps([self.identity, study.subject], sort_keys=True).encode())
         for path in map(Path, study.files):
-            with path.open("rb") as file:
-                digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+            digest.update(f"{path.name} {sha256_of(path)}\n".encode())
         return digest.hexdigest()
 
     def _output(self, study: Study) -> Path:
